@@ -1,0 +1,1 @@
+"""Radar data: archives, windows, readers of provider formats and synthetic echoes."""

@@ -1,0 +1,215 @@
+"""The one on-disk layout of radar sequences: a CF netCDF-4 file, read here and written by archive_writer.
+
+Layout: dimensions (time, y, x), row 0 north, the provider's own quantity (`rain_rate`, `rain_amount` or
+`reflectivity`) packed in 16 bits without losing its quantisation, or as float32. The fill value is "no data",
+which is never "no rain". `rain_fraction` and `valid_fraction` summarise tiles of TILE×TILE cells so that
+sampling by rain needs no second pass over the data.
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from nowcast.data.frame import DataFormatError, Grid
+from nowcast.units import ZR, Quantity, amount_to_rate
+
+FILL = 65535  # stored value of "no data" in packed variables
+TILE = 32  # cells per side of a summary tile
+RAIN_THRESHOLD = 0.1  # mm h-1: what counts as rain in the tile summary
+EPOCH = "seconds since 1970-01-01 00:00:00"
+DATA_VARIABLES = tuple(quantity.value for quantity in Quantity)
+
+
+@dataclass(frozen=True)
+class ToRainRate:
+    """How stored physical values of an archive become rain rate in mm h-1.
+
+    Args:
+        quantity: What is stored.
+        period: Seconds over which an amount fell; None unless `quantity` is an amount.
+        no_echo: dBZ at or below which the rain rate is exactly 0; None unless reflectivity.
+        zr: Z-R relation; None unless reflectivity.
+    """
+
+    quantity: Quantity
+    period: float | None
+    no_echo: float | None
+    zr: ZR | None
+
+    def __post_init__(self) -> None:
+        """Refuse a quantity that lacks what its conversion needs."""
+        if self.quantity is Quantity.RAIN_AMOUNT and self.period is None:
+            raise ValueError("a rain amount needs its accumulation period to become a rate")
+        if self.quantity is Quantity.REFLECTIVITY and (self.zr is None or self.no_echo is None):
+            raise ValueError("reflectivity needs a Z-R relation and its no-echo value to become a rain rate")
+
+    def __call__(self, values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Rain rate in mm h-1, NaN where `values` is NaN."""
+        if self.quantity is Quantity.RAIN_RATE:
+            return values
+        if self.period is not None:
+            return amount_to_rate(values, self.period)
+        assert self.zr is not None  # __post_init__ saw to it
+        assert self.no_echo is not None
+        return np.where(values <= self.no_echo, values.dtype.type(0), self.zr.rain_rate(values))
+
+
+@dataclass
+class Archive:
+    """A radar archive opened for reading. Picklable: every process opens its own file handle.
+
+    Args:
+        path: The netCDF file.
+
+    Attributes:
+        name: File name without ending.
+        times: (N,) UTC datetime64[s], rising, possibly with gaps; end of accumulation for amounts.
+        grid: Cells and projection, row 0 north.
+        attributes: Global attributes (institution, license, history, fingerprint, …).
+
+    Raises:
+        FileNotFoundError: No such file.
+        DataFormatError: The file is not an archive of this project, or is damaged.
+    """
+
+    path: Path
+    times: NDArray[np.datetime64] = field(init=False, repr=False)
+    grid: Grid = field(init=False, repr=False)
+    to_rain_rate: ToRainRate = field(init=False, repr=False)
+    attributes: dict[str, str] = field(init=False, repr=False)
+    rain_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
+    valid_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
+    _handle: tuple[int, netCDF4.Dataset] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read everything but the fields themselves."""
+        self.path = Path(self.path)
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f"no archive at {self.path}; make one with `nowcast prepare source=<name> input=<folder> "
+                f"output={self.path}`"
+            )
+        try:
+            with netCDF4.Dataset(self.path) as dataset:
+                self._read_header(dataset)
+        except (OSError, KeyError, RuntimeError, AttributeError, IndexError) as error:
+            raise DataFormatError(
+                self.path, f"not a nowcast archive ({error}); make one with `nowcast prepare`"
+            ) from error
+
+    def _read_header(self, dataset: netCDF4.Dataset) -> None:
+        found = [name for name in DATA_VARIABLES if name in dataset.variables]
+        if len(found) != 1:
+            raise DataFormatError(
+                self.path,
+                f"an archive holds exactly one of {', '.join(DATA_VARIABLES)}; found "
+                f"{', '.join(found) or 'none'} among {', '.join(dataset.variables)}",
+            )
+        variable = dataset.variables[found[0]]
+        quantity = Quantity(found[0])
+        if variable.units != quantity.units:
+            raise DataFormatError(
+                self.path, f"{found[0]} has unit {variable.units!r}, an archive has {quantity.units!r}"
+            )
+        attributes = {name: variable.getncattr(name) for name in variable.ncattrs()}
+        zr = ZR(float(attributes["zr_a"]), float(attributes["zr_b"])) if "zr_a" in attributes else None
+        self.to_rain_rate = ToRainRate(
+            quantity,
+            float(attributes["accumulation_period"]) if "accumulation_period" in attributes else None,
+            float(attributes["no_echo"]) if "no_echo" in attributes else None,
+            zr,
+        )
+        self._packed = variable.dtype == np.uint16
+        self._scale, self._offset = attributes.get("scale_factor", 1.0), attributes.get("add_offset", 0.0)
+        seconds = np.asarray(dataset.variables["time"][:], dtype=np.int64)
+        self.times = seconds.astype("datetime64[s]")
+        self.grid = Grid(
+            np.asarray(dataset.variables["x"][:], dtype=np.float64),
+            np.asarray(dataset.variables["y"][:], dtype=np.float64),
+            getattr(dataset.variables.get("crs"), "nowcast_crs", ""),
+        )
+        self.rain_fraction = np.asarray(dataset.variables["rain_fraction"][:], dtype=np.float32)
+        self.valid_fraction = np.asarray(dataset.variables["valid_fraction"][:], dtype=np.float32)
+        self.attributes = {name: str(dataset.getncattr(name)) for name in dataset.ncattrs()}
+        if len(self.times) == 0:
+            raise DataFormatError(self.path, "the archive holds no frame")
+        if np.any(np.diff(seconds) <= 0):
+            raise DataFormatError(self.path, "times do not rise strictly")
+
+    @property
+    def name(self) -> str:
+        """File name without ending, the archive's name in reports and split settings."""
+        return self.path.stem
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over times, grid and stored values, as computed when the archive was written."""
+        return self.attributes["fingerprint"]
+
+    @property
+    def timestep(self) -> int | None:
+        """Seconds between frames (the commonest difference), None for a single frame."""
+        if len(self.times) < 2:
+            return None
+        steps: Counter[int] = Counter(np.diff(self.times).astype(int).tolist())
+        return min(step for step, count in steps.items() if count == max(steps.values()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the file handle, which belongs to one process."""
+        return {**self.__dict__, "_handle": None, "_table": None}
+
+    def _variable(self) -> Any:  # noqa: ANN401 (netCDF4 is untyped)
+        """The data variable through a handle of this very process (netCDF handles do not survive a fork)."""
+        if self._handle is None or self._handle[0] != os.getpid():
+            try:
+                dataset = netCDF4.Dataset(self.path)
+            except OSError as error:
+                raise DataFormatError(self.path, f"cannot be opened any more: {error}") from error
+            dataset.set_auto_maskandscale(False)
+            self._handle = (os.getpid(), dataset)
+        return self._handle[1].variables[self.to_rain_rate.quantity.value]
+
+    def _lookup_table(self) -> NDArray[np.float32]:
+        """(65536,) rain rate in mm h-1 of every packed value: unpacking, Z-R and "no data" in one gather."""
+        table: NDArray[np.float32] | None = self.__dict__.get("_table")
+        if table is None:
+            physical = np.arange(65536, dtype=np.float64) * self._scale + self._offset
+            table = self.to_rain_rate(physical).astype(np.float32)
+            table[FILL] = np.nan
+            self.__dict__["_table"] = table
+        return table
+
+    def read(self, frames: slice, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Rain rate of a block of the archive.
+
+        Args:
+            frames: Slice of the time axis (a step is allowed).
+            rows: Slice of the y axis.
+            columns: Slice of the x axis.
+
+        Returns:
+            (T, rows, columns) float32 in mm h-1; NaN = no data.
+
+        Raises:
+            DataFormatError: The file can no longer be read (removed, truncated).
+        """
+        try:
+            stored: NDArray[Any] = np.asarray(self._variable()[frames, rows, columns])
+        except (OSError, RuntimeError, IndexError) as error:
+            raise DataFormatError(self.path, f"cannot read frames {frames}: {error}") from error
+        if self._packed:
+            rate: NDArray[np.float32] = self._lookup_table()[stored]
+            return rate
+        return self.to_rain_rate(stored).astype(np.float32, copy=False)
+
+    def close(self) -> None:
+        """Close this process's file handle; reading opens it again."""
+        if self._handle is not None and self._handle[0] == os.getpid():
+            self._handle[1].close()
+        self._handle = None

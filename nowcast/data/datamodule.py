@@ -1,0 +1,314 @@
+"""The Lightning data module over one or many radar archives."""
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from nowcast.data.archive import Archive
+from nowcast.data.cells import CELL_TOLERANCE, averaging_factor, cell_km
+from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample
+from nowcast.data.sampling import EpochSampler, SameGridBatches
+from nowcast.data.windows import (
+    SPLITS,
+    BlockSplit,
+    Split,
+    frames_per_step,
+    window_starts,
+    windows_of_split,
+)
+
+
+class ArchiveSource(Protocol):
+    """Something that makes archives when they are first needed, such as synthetic echoes."""
+
+    def paths(self) -> list[Path]:
+        """The archives, made if they are not there yet."""
+        ...
+
+
+class RadarDataModule(lightning.LightningDataModule):
+    """Training, validation and test windows from radar archives.
+
+    Args:
+        archives: Archive files, folders or globs, or a source that makes archives.
+        timestep_minutes: Time step of the windows; None = that of the archives.
+        allow_mixed_timesteps: Accept archives whose time steps differ (timestep_minutes=None).
+        cell_km: Average cells to this size; None = native.
+        input_steps: Frames the model sees.
+        forecast_steps: Frames it predicts.
+        stride: Archive frames between the starts of two windows.
+        crop: Side(s) of the tiles in cells; None = whole grids.
+        random_crops: Move training tiles at random.
+        augment: none, flips or flips_rotations, in training.
+        min_rain_fraction: Training leaves out tiles with less rain (share of cells ≥ 0.1 mm h-1).
+        min_valid_fraction: Training leaves out tiles with less data.
+        importance_floor: Training draws windows with chance rain fraction + floor; None = all alike.
+        samples_per_epoch: Training windows per epoch; None = each once.
+        split: blocks (random time blocks), archives (val_archives, test_archives by name), or all
+            (everything is test: for evaluation only).
+        val_archives: Names or globs of validation archives; empty = validation blocks of the training ones.
+        test_archives: Names or globs of test archives.
+        block_minutes: See BlockSplit.
+        val_fraction: See BlockSplit.
+        test_fraction: See BlockSplit (split=blocks).
+        gap_minutes: See BlockSplit.
+        batch_size: Windows per batch.
+        workers: Loader processes; 0 = load in the main process. Results do not depend on it.
+        seed: Seed of split, order, crops and augmentation.
+
+    Raises:
+        ValueError: Settings contradict each other or the archives.
+    """
+
+    def __init__(
+        self,
+        archives: Sequence[str] | ArchiveSource,
+        timestep_minutes: float | None,
+        allow_mixed_timesteps: bool,
+        cell_km: float | None,
+        input_steps: int,
+        forecast_steps: int,
+        stride: int,
+        crop: int | Sequence[int] | None,
+        random_crops: bool,
+        augment: Augmentation,
+        min_rain_fraction: float,
+        min_valid_fraction: float,
+        importance_floor: float | None,
+        samples_per_epoch: int | None,
+        split: Literal["blocks", "archives", "all"],
+        val_archives: Sequence[str],
+        test_archives: Sequence[str],
+        block_minutes: float,
+        val_fraction: float,
+        test_fraction: float,
+        gap_minutes: float,
+        batch_size: int,
+        workers: int,
+        seed: int,
+    ) -> None:
+        """Keep the settings; archives are opened by `setup`."""
+        super().__init__()
+        self.archive_source = archives
+        self.timestep_minutes, self.allow_mixed_timesteps = timestep_minutes, allow_mixed_timesteps
+        self.cell_km = cell_km
+        self.input_steps, self.forecast_steps, self.stride = input_steps, forecast_steps, stride
+        self.crop = (crop, crop) if isinstance(crop, int) else None if crop is None else tuple(crop)
+        self.random_crops, self.augment = random_crops, augment
+        self.min_rain_fraction, self.min_valid_fraction = min_rain_fraction, min_valid_fraction
+        self.importance_floor, self.samples_per_epoch = importance_floor, samples_per_epoch
+        self.split, self.val_archives, self.test_archives = split, list(val_archives), list(test_archives)
+        self.blocks = BlockSplit(
+            block_minutes, val_fraction, test_fraction if split == "blocks" else 0.0, gap_minutes, seed
+        )
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.regions: list[Region] = []
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("input_steps", "forecast_steps", "stride", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
+        if self.split not in ("blocks", "archives", "all"):
+            raise ValueError(f"data.split must be blocks, archives or all, got {self.split!r}")
+        if self.augment not in ("none", "flips", "flips_rotations"):
+            raise ValueError(f"data.augment must be none, flips or flips_rotations, got {self.augment!r}")
+        if self.crop is not None and (len(self.crop) != 2 or min(self.crop) < 1):
+            raise ValueError(f"data.crop must be a side or [height, width] >= 1, got {self.crop}")
+        if self.augment == "flips_rotations" and (self.crop is None or self.crop[0] != self.crop[1]):
+            raise ValueError(f"data.augment=flips_rotations needs a square data.crop, got {self.crop}")
+        if self.importance_floor is not None and self.importance_floor <= 0:
+            raise ValueError(f"data.importance_floor must be > 0 or null, got {self.importance_floor}")
+
+    # -- archives ------------------------------------------------------------------------------------------
+
+    def _paths(self) -> list[Path]:
+        if not isinstance(self.archive_source, Sequence):
+            return self.archive_source.paths()
+        if not self.archive_source:
+            raise ValueError("data.archives is empty; name archives made by `nowcast prepare`")
+        paths: list[Path] = []
+        for text in self.archive_source:
+            path = Path(text).expanduser()
+            found = sorted(path.glob("*.nc")) if path.is_dir() else [path]
+            if any(mark in text for mark in "*?["):
+                found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor or "."))))
+            if not found:
+                raise FileNotFoundError(f"data.archives: no archive (*.nc) at {text}; see `nowcast prepare`")
+            paths.extend(found)
+        names = [path.stem for path in paths]
+        if len(set(names)) < len(names):
+            raise ValueError(f"data.archives: two archives have the same name: {sorted(names)}")
+        return paths
+
+    def prepare_data(self) -> None:
+        """Make archives that a source generates, once per machine."""
+        self._paths()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the archives and settle time step, cell size and windows; the stage does not matter."""
+        if self.regions:
+            return
+        archives = [Archive(path) for path in self._paths()]
+        steps = [self._step(archive) for archive in archives]
+        if len(set(steps)) > 1 and not self.allow_mixed_timesteps:
+            found = ", ".join(
+                f"{archive.name} {step / 60:g} min" for archive, step in zip(archives, steps, strict=True)
+            )
+            raise ValueError(
+                f"time steps differ: {found}. Set data.timestep_minutes to a common multiple, or "
+                "data.allow_mixed_timesteps=true"
+            )
+        regions = [
+            Region(archive, averaging_factor(archive, self.cell_km), self._every(archive, step))
+            for archive, step in zip(archives, steps, strict=True)
+        ]
+        _check_cells(regions)
+        self.steps = steps
+        self.split_of_frame = [self._assign(archive) for archive in archives]
+        self.regions = regions
+
+    def _step(self, archive: Archive) -> int:
+        native = archive.timestep
+        if native is None:
+            raise ValueError(f"{archive.path}: one frame only; windows need a sequence")
+        return native if self.timestep_minutes is None else round(self.timestep_minutes * 60)
+
+    def _every(self, archive: Archive, step: int) -> int:
+        assert archive.timestep is not None  # _step refused it
+        try:
+            return frames_per_step(archive.timestep, step)
+        except ValueError as error:
+            raise ValueError(f"{archive.path}: data.timestep_minutes: {error}") from error
+
+    def _assign(self, archive: Archive) -> NDArray[np.int8]:
+        if self.split == "all":
+            return np.full(len(archive.times), SPLITS.index("test"), dtype=np.int8)
+        if self.split == "archives":
+            for split, patterns in (("test", self.test_archives), ("val", self.val_archives)):
+                if any(fnmatch(archive.name, pattern) for pattern in patterns):
+                    return np.full(len(archive.times), SPLITS.index(split), dtype=np.int8)
+            if self.val_archives:
+                return np.zeros(len(archive.times), dtype=np.int8)
+        return self.blocks.assign(archive.times)
+
+    def starts(self, split: Split) -> list[NDArray[np.int64]]:
+        """Per archive, first frames of the windows of a split."""
+        length = self.input_steps + self.forecast_steps
+        result = []
+        for region, step, frames in zip(self.regions, self.steps, self.split_of_frame, strict=True):
+            every = [window_starts(region.archive.times, length, step, region.every, self.stride)]
+            result.append(windows_of_split(every[0], length, region.every, frames, SPLITS.index(split)))
+        return result
+
+    def dataset(self, split: Split) -> RadarDataset:
+        """Samples of a split; only training filters by rain, moves tiles and turns them.
+
+        Raises:
+            ValueError: The split has no window; the message says how many frames and windows there are.
+        """
+        self.setup()
+        training = split == "train"
+        dataset = RadarDataset(
+            self.regions,
+            self.starts(split),
+            input_steps=self.input_steps,
+            forecast_steps=self.forecast_steps,
+            crop=self.crop,  # type: ignore[arg-type]
+            jitter=training and self.random_crops and self.crop is not None,
+            augment=self.augment if training else "none",
+            min_rain_fraction=self.min_rain_fraction if training else 0.0,
+            min_valid_fraction=self.min_valid_fraction if training else 1e-9,
+            seed=self.seed,
+        )
+        if len(dataset) == 0:
+            raise ValueError(self._why_empty(split))
+        return dataset
+
+    def _why_empty(self, split: Split) -> str:
+        length = self.input_steps + self.forecast_steps
+        lines = [f"no {split} window of {length} frames (data.split={self.split}):"]
+        for region, starts in zip(self.regions, self.starts(split), strict=True):
+            lines.append(
+                f"  {region.archive.name}: {len(region.archive.times)} frames, {len(starts)} windows"
+            )
+        if self.split == "all" and split != "test":
+            lines.append("data.split=all is for evaluation; train with data.split=blocks or archives")
+        else:
+            lines.append(
+                "shorten data.input_steps/forecast_steps or data.block_minutes/gap_minutes the other way, "
+                "change the fractions or archives of the split, or lower data.min_rain_fraction"
+            )
+        return "\n".join(lines)
+
+    # -- loaders -------------------------------------------------------------------------------------------
+
+    def _loader(self, dataset: RadarDataset, **order: Any) -> DataLoader[Sample]:  # noqa: ANN401
+        return DataLoader(
+            dataset,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            multiprocessing_context="forkserver" if self.workers else None,
+            pin_memory=torch.cuda.is_available(),
+            **order,
+        )
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Shuffled, possibly weighted by rain."""
+        dataset = self.dataset("train")
+        weights = None if self.importance_floor is None else dataset.rain_fraction + self.importance_floor
+        sampler = EpochSampler(len(dataset), self.samples_per_epoch, weights, self.seed)
+        return self._loader(dataset, sampler=sampler, batch_size=self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Validation windows in order."""
+        return self.ordered_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Test windows in order."""
+        return self.ordered_loader("test")
+
+    def ordered_loader(self, split: Split) -> DataLoader[Sample]:
+        """All windows of a split, once, in order."""
+        dataset = self.dataset(split)
+        return self._loader(dataset, batch_sampler=SameGridBatches(dataset.samples[:, 0], self.batch_size))
+
+    # -- provenance ----------------------------------------------------------------------------------------
+
+    def provenance(self) -> dict[str, Any]:
+        """Plain facts that travel in checkpoints: fingerprints, time step (s) and cell size (km)."""
+        self.setup()
+        cells = [cell_km(region.archive.grid)[0] * region.factor[0] for region in self.regions]
+        return {
+            "archives": {region.archive.name: region.archive.fingerprint for region in self.regions},
+            "timesteps_seconds": sorted(set(self.steps)),
+            "cell_km": round(float(np.mean(cells)), 4),
+            "input_steps": self.input_steps,
+            "forecast_steps": self.forecast_steps,
+        }
+
+    def write_split(self, path: Path) -> None:
+        """Write which window belongs to which split as JSON: archive → split → first times of windows."""
+        self.setup()
+        manifest: dict[str, dict[str, list[str]]] = {}
+        for split in SPLITS:
+            for region, starts in zip(self.regions, self.starts(split), strict=True):
+                times = np.datetime_as_string(region.archive.times[starts], unit="s").tolist()
+                manifest.setdefault(region.archive.name, {})[split] = times
+        path.write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _check_cells(regions: Sequence[Region]) -> None:
+    """Refuse archives whose cells differ in size: one network cannot learn one speed in two units."""
+    sizes = [cell_km(region.archive.grid)[0] * region.factor[0] for region in regions]
+    if max(sizes) > min(sizes) * (1 + 2 * CELL_TOLERANCE):
+        found = ", ".join(f"{r.archive.name} {size:.3g} km" for r, size in zip(regions, sizes, strict=True))
+        raise ValueError(f"cell sizes differ: {found}. Set data.cell_km to average them to a common size")

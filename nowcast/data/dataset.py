@@ -1,0 +1,248 @@
+"""Windows of radar archives as tensors of rain rate."""
+
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from nowcast.data.archive import TILE, Archive
+from nowcast.data.windows import owned_from, tile_corners
+
+Augmentation = Literal["none", "flips", "flips_rotations"]
+
+
+class Sample(TypedDict):
+    """One window (of a batch: with a leading B axis)."""
+
+    inputs: Tensor  # (T_in, 1, H, W) float32, mm h-1, NaN = no data
+    targets: Tensor  # (T_out, 1, H, W) float32, mm h-1, NaN = no data
+    mask: Tensor  # (T_out, 1, H, W) bool, True = observed, and not in an earlier tile of the same window
+    init_time: Tensor  # () int64, seconds since 1970 of the last input frame
+    archive: Tensor  # () int64, index into the dataset's archives
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of an archive that its windows are cut from, in cells of the archive after averaging.
+
+    Args:
+        archive: The archive.
+        factor: (rows, columns) of archive cells averaged into one.
+        every: Archive frames per time step.
+    """
+
+    archive: Archive
+    factor: tuple[int, int]
+    every: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx) after averaging; an incomplete last row or column of blocks is dropped."""
+        rows, columns = self.archive.grid.shape
+        return rows // self.factor[0], columns // self.factor[1]
+
+
+def area_average(
+    rain_rate: NDArray[np.float32], factor: tuple[int, int], min_valid: float = 0.5
+) -> NDArray[np.float32]:
+    """Mean rain rate over blocks of cells.
+
+    Args:
+        rain_rate: (T, H, W) mm h-1, NaN = no data; H and W are multiples of the factors.
+        factor: Cells per block in y and x.
+        min_valid: Share of valid cells below which a block is no data, not the mean of a few cells.
+
+    Returns:
+        (T, H/fy, W/fx) mm h-1: mean of the valid cells of each block.
+    """
+    if factor == (1, 1):
+        return rain_rate
+    frames, rows, columns = rain_rate.shape
+    blocks = rain_rate.reshape(frames, rows // factor[0], factor[0], columns // factor[1], factor[1])
+    valid = np.isfinite(blocks)
+    count = valid.sum(axis=(2, 4))
+    total = np.where(valid, blocks, 0).sum(axis=(2, 4), dtype=np.float32)
+    enough = count >= min_valid * factor[0] * factor[1]
+    mean = np.full(total.shape, np.nan, dtype=np.float32)
+    np.divide(total, count, where=enough, out=mean)
+    return mean
+
+
+class RadarDataset(Dataset[Sample]):
+    """Windows × tiles of one split.
+
+    Args:
+        regions: One per archive.
+        starts: Per region, first archive frames of its windows.
+        input_steps: Frames the model sees.
+        forecast_steps: Frames it predicts.
+        crop: (H, W) of the tiles in averaged cells; None = the whole grid.
+        jitter: Move each tile at random by up to half its size (training).
+        augment: Random flips, or flips and quarter turns (square crops only).
+        min_rain_fraction: Leave out tiles of windows with a smaller share of rainy cells.
+        min_valid_fraction: Leave out tiles of windows with a smaller share of valid cells.
+        seed: Seed of jitter and augmentation.
+
+    An index encodes epoch·len + position, so that workers need no shared state to know the epoch.
+    """
+
+    def __init__(
+        self,
+        regions: list[Region],
+        starts: list[NDArray[np.int64]],
+        *,
+        input_steps: int,
+        forecast_steps: int,
+        crop: tuple[int, int] | None,
+        jitter: bool,
+        augment: Augmentation,
+        min_rain_fraction: float,
+        min_valid_fraction: float,
+        seed: int,
+    ) -> None:
+        """List the samples; nothing but tile summaries is read."""
+        self.regions = regions
+        self.input_steps, self.forecast_steps = input_steps, forecast_steps
+        self.crop, self.jitter, self.augment, self.seed = crop, jitter, augment, seed
+        rows, fractions = [], []
+        for index, (region, begin) in enumerate(zip(regions, starts, strict=True)):
+            samples, rain, valid = self._list(index, region, begin)
+            keep = (rain >= min_rain_fraction) & (valid >= min_valid_fraction)
+            if min_valid_fraction > 0:
+                keep &= valid > 0
+            rows.append(samples[keep])
+            fractions.append(rain[keep])
+        self.samples = np.concatenate(rows) if rows else np.empty((0, 6), dtype=np.int64)
+        self.rain_fraction = np.concatenate(fractions) if fractions else np.empty(0)
+
+    @property
+    def length(self) -> int:
+        """Frames in a window."""
+        return self.input_steps + self.forecast_steps
+
+    def _list(
+        self, index: int, region: Region, starts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Rows (archive, start, y, x, owned y, owned x) of one archive, with their rain and valid shares."""
+        height, width = self.crop or region.shape
+        ys, xs = tile_corners(region.shape[0], height), tile_corners(region.shape[1], width)
+        samples, rain, valid = [], [], []
+        totals = _window_totals(region.archive, starts, (self.length - 1) * region.every + 1)
+        for i, y in enumerate(ys):
+            for j, x in enumerate(xs):
+                owned = owned_from(ys, i, height), owned_from(xs, j, width)
+                wet, observed = _tile_share(region, totals, y, x, height, width)
+                constant = np.broadcast_to([y, x, *owned], (len(starts), 4))
+                samples.append(np.column_stack([np.full(len(starts), index), starts, constant]))
+                rain.append(wet)
+                valid.append(observed)
+        order = np.argsort(np.tile(np.arange(len(starts)), len(ys) * len(xs)), kind="stable")
+        return (
+            np.concatenate(samples).astype(np.int64)[order],
+            np.concatenate(rain)[order],
+            np.concatenate(valid)[order],
+        )
+
+    def __len__(self) -> int:
+        """Number of samples in an epoch without weights."""
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one window.
+
+        Raises:
+            DataFormatError: The archive can no longer be read.
+        """
+        position = index % len(self)
+        which, start, y, x, owned_y, owned_x = self.samples[position].tolist()
+        region = self.regions[which]
+        draw = np.random.default_rng((self.seed, index))
+        height, width = self.crop or region.shape
+        if self.jitter:
+            y, x = (
+                _shift(draw, corner, tile, size)
+                for corner, tile, size in ((y, height, region.shape[0]), (x, width, region.shape[1]))
+            )
+            owned_y = owned_x = 0
+        frames = self._read(region, start, y, x, height, width)
+        mask = np.isfinite(frames[self.input_steps :])
+        mask[:, :owned_y] = False
+        mask[:, :, :owned_x] = False
+        frames, mask = _turn(draw, self.augment, frames, mask)
+        rain_rate = torch.from_numpy(np.ascontiguousarray(frames)).unsqueeze(1)  # (T, 1, H, W)
+        last = region.archive.times[start + (self.input_steps - 1) * region.every]
+        return Sample(
+            inputs=rain_rate[: self.input_steps],
+            targets=rain_rate[self.input_steps :],
+            mask=torch.from_numpy(np.ascontiguousarray(mask)).unsqueeze(1),
+            init_time=torch.tensor(int(last.astype("datetime64[s]").astype(np.int64))),
+            archive=torch.tensor(which),
+        )
+
+    def _read(
+        self, region: Region, start: int, y: int, x: int, height: int, width: int
+    ) -> NDArray[np.float32]:
+        """(T, height, width) rain rate; NaN beyond the grid when it is smaller than the crop."""
+        stop_y, stop_x = min(y + height, region.shape[0]), min(x + width, region.shape[1])
+        factor_y, factor_x = region.factor
+        native = region.archive.read(
+            slice(start, start + (self.length - 1) * region.every + 1, region.every),
+            slice(y * factor_y, stop_y * factor_y),
+            slice(x * factor_x, stop_x * factor_x),
+        )
+        frames = area_average(native, region.factor)
+        missing = (height - frames.shape[1], width - frames.shape[2])
+        if missing != (0, 0):
+            frames = np.pad(frames, ((0, 0), (0, missing[0]), (0, missing[1])), constant_values=np.nan)
+        return frames
+
+
+def _shift(draw: np.random.Generator, corner: int, tile: int, size: int) -> int:
+    if size <= tile:
+        return 0
+    return int(np.clip(corner + draw.integers(-(tile // 2), tile // 2 + 1), 0, size - tile))
+
+
+def _turn(
+    draw: np.random.Generator, augment: Augmentation, frames: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    if augment == "none":
+        return frames, mask
+    flip_y, flip_x, turns = draw.integers(0, (2, 2, 4)).tolist()
+    axes = tuple(axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip)
+    quarter_turns = turns if augment == "flips_rotations" else 0
+    return (
+        np.rot90(np.flip(frames, axes), quarter_turns, axes=(1, 2)),
+        np.rot90(np.flip(mask, axes), quarter_turns, axes=(1, 2)),
+    )
+
+
+def _window_totals(
+    archive: Archive, starts: NDArray[np.int64], span: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(windows, tiles_y, tiles_x): rainy and valid share of each summary tile, summed over a window."""
+    totals = []
+    for share in (archive.rain_fraction * archive.valid_fraction, archive.valid_fraction):
+        running = np.cumsum(share, axis=0, dtype=np.float64)
+        running = np.concatenate([np.zeros_like(running[:1]), running])
+        totals.append((running[starts + span] - running[starts]) / span)
+    return totals[0], totals[1]
+
+
+def _tile_share(
+    region: Region,
+    totals: tuple[NDArray[np.float64], NDArray[np.float64]],
+    y: int,
+    x: int,
+    height: int,
+    width: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(windows,) shares of rain among valid cells and of valid cells, in the tiles that a crop touches."""
+    rows = slice(y * region.factor[0] // TILE, -(-(y + height) * region.factor[0] // TILE))
+    columns = slice(x * region.factor[1] // TILE, -(-(x + width) * region.factor[1] // TILE))
+    wet, valid = (total[:, rows, columns].mean(axis=(1, 2)) for total in totals)
+    return np.divide(wet, valid, where=valid > 0, out=np.zeros_like(wet)), valid

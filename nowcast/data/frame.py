@@ -1,0 +1,108 @@
+"""What every reader of a radar format returns: one field, its time, unit, grid and packing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nowcast.units import ZR, Quantity
+
+
+class DataFormatError(ValueError):
+    """A file is not what its reader expects; the message names the file and what is wrong."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        """Compose the message from the file and the problem."""
+        super().__init__(path, problem)
+        self.path = Path(path)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        """The file first, so that it is found among thousands."""
+        return f"{self.path}: {self.problem}"
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular grid. Row 0 is the northern edge: y falls, x rises.
+
+    Args:
+        x: (nx,) cell centres along a row, in the unit of the projection (metre, or degree east).
+        y: (ny,) cell centres along a column, falling (metre, or degree north).
+        crs: PROJ string, "EPSG:…" or WKT that pyproj understands; "" when the file does not say.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    crs: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return len(self.y), len(self.x)
+
+    def same_as(self, other: "Grid") -> bool:
+        """Whether two grids have the same shape, projection text and cell centres (to 1 % of a cell)."""
+        if self.shape != other.shape or self.crs != other.crs:
+            return False
+        tolerance = 0.01 * max(abs(self.x[1] - self.x[0]) if len(self.x) > 1 else 1.0, 1e-9)
+        return bool(
+            np.allclose(self.x, other.x, rtol=0, atol=tolerance)
+            and np.allclose(self.y, other.y, rtol=0, atol=tolerance)
+        )
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How to store values as 16-bit integers without losing the provider's quantisation.
+
+    value = stored·scale + offset, stored in 0…65534; 65535 is no data.
+    """
+
+    scale: float
+    offset: float
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One radar field.
+
+    Args:
+        time: UTC, datetime64[s]. For an amount: the END of the accumulation period.
+        quantity: What is measured; `values` are in its canonical unit (mm h-1, mm or dBZ).
+        values: (ny, nx) float32; NaN = no data (outside coverage, missing). "No rain" is 0 for rates
+            and amounts, and `no_echo` dBZ for reflectivity.
+        grid: Where; row 0 is north.
+        packing: Quantisation of the provider, None when values are genuinely floating-point.
+        period: Accumulation period in seconds of an amount, None for rate and reflectivity.
+        no_echo: dBZ at or below which there is no rain (exactly 0 mm h-1), None unless reflectivity.
+        zr: Z-R relation to turn reflectivity into rain rate, None unless reflectivity.
+    """
+
+    time: np.datetime64
+    quantity: Quantity
+    values: NDArray[np.float32]
+    grid: Grid
+    packing: Packing | None = None
+    period: float | None = None
+    no_echo: float | None = None
+    zr: ZR | None = None
+
+
+class Reader(Protocol):
+    """A radar format: a frozen dataclass whose fields are the keys of configs/source/<name>.yaml."""
+
+    pattern: str  # glob of the file names that belong to the format
+    provider: str  # who made the data, for the archive's attributes
+    licence: str  # the terms as far as they are known
+
+    def read(self, path: Path) -> list[Frame]:
+        """All frames of one file, in time order.
+
+        Raises:
+            DataFormatError: The file is truncated, foreign, or holds something this reader cannot interpret.
+            FileNotFoundError: There is no such file.
+        """
+        ...

@@ -1,0 +1,143 @@
+"""Which frames make a window, which windows make a split, which tiles cover a grid: index arithmetic only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def frames_per_step(archive_step: int, step: int) -> int:
+    """How many archive frames lie in one time step of the windows.
+
+    Args:
+        archive_step: Seconds between frames of the archive.
+        step: Seconds between frames of a window.
+
+    Raises:
+        ValueError: `step` is not a whole multiple of `archive_step`.
+    """
+    if step % archive_step:
+        raise ValueError(
+            f"a time step of {step / 60:g} min is not a whole multiple of the archive's "
+            f"{archive_step / 60:g} min"
+        )
+    return step // archive_step
+
+
+def window_starts(
+    times: NDArray[np.datetime64], length: int, step: int, every: int, stride: int
+) -> NDArray[np.int64]:
+    """First frames of all windows without a gap.
+
+    Args:
+        times: (N,) rising times, possibly with gaps.
+        length: Frames in a window.
+        step: Seconds between two frames of a window.
+        every: Archive frames per window step (window frames are start, start+every, …).
+        stride: Archive frames between two starts, counted from the first complete window.
+
+    Returns:
+        (M,) indices into `times`, rising; empty when no window is complete.
+    """
+    reach = (length - 1) * every
+    if len(times) <= reach:
+        return np.empty(0, dtype=np.int64)
+    seconds = times.astype("datetime64[s]").astype(np.int64)
+    count = len(times) - reach
+    complete = np.ones(count, dtype=bool)
+    for k in range(1, length):
+        complete &= seconds[k * every : k * every + count] - seconds[:count] == k * step
+    starts = np.flatnonzero(complete)
+    if len(starts) == 0:
+        return starts
+    on_stride: NDArray[np.int64] = starts[(starts - starts[0]) % stride == 0]
+    return on_stride
+
+
+@dataclass(frozen=True)
+class BlockSplit:
+    """Time blocks drawn at random into training, validation and test.
+
+    Args:
+        block_minutes: Length of a block; whole blocks go to one split.
+        val_fraction: Share of blocks for validation, 0 ≤ share < 1.
+        test_fraction: Share of blocks for the test, 0 ≤ share < 1.
+        gap_minutes: Time on either side of a border between different splits that belongs to none, so that
+            frames of neighbouring splits are not nearly the same.
+        seed: Seed of the draw.
+    """
+
+    block_minutes: float
+    val_fraction: float
+    test_fraction: float
+    gap_minutes: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check the shares."""
+        if self.block_minutes <= 0 or self.gap_minutes < 0:
+            raise ValueError(
+                f"block_minutes must be > 0 and gap_minutes >= 0, got {self.block_minutes} and "
+                f"{self.gap_minutes}"
+            )
+        shares = (self.val_fraction, self.test_fraction)
+        if min(shares) < 0 or sum(shares) >= 1:
+            raise ValueError(f"val_fraction + test_fraction must be in [0, 1), got {shares}")
+
+    def assign(self, times: NDArray[np.datetime64]) -> NDArray[np.int8]:
+        """Split of every frame: 0 train, 1 val, 2 test, -1 none (in a gap between splits)."""
+        seconds = times.astype("datetime64[s]").astype(np.int64)
+        blocks, block_of_frame = np.unique(
+            (seconds - seconds[0]) // round(self.block_minutes * 60), return_inverse=True
+        )
+        order = np.random.default_rng(self.seed).permutation(len(blocks))
+        counts = [_share(len(blocks), share) for share in (self.val_fraction, self.test_fraction)]
+        split_of_block = np.zeros(len(blocks), dtype=np.int8)
+        split_of_block[order[: counts[0]]] = 1
+        split_of_block[order[counts[0] : sum(counts)]] = 2
+        split = split_of_block[block_of_frame]
+        return self._open_gaps(seconds, split)
+
+    def _open_gaps(self, seconds: NDArray[np.int64], split: NDArray[np.int8]) -> NDArray[np.int8]:
+        gap = self.gap_minutes * 60
+        result = split.copy()
+        for border in np.flatnonzero(np.diff(split)):
+            near = (seconds > seconds[border] - gap) & (seconds < seconds[border + 1] + gap)
+            result[near] = -1
+        return result
+
+
+def _share(blocks: int, fraction: float) -> int:
+    """Blocks for a share: at least one when the share is not zero and there are three blocks or more."""
+    count = round(blocks * fraction)
+    return max(count, 1) if fraction > 0 and blocks >= 3 else count
+
+
+def windows_of_split(
+    starts: NDArray[np.int64], length: int, every: int, split_of_frame: NDArray[np.int8], split: int
+) -> NDArray[np.int64]:
+    """Starts of the windows whose archive frames, used or skipped over, all belong to one split."""
+    reach = (length - 1) * every + 1
+    foreign = np.concatenate([[0], np.cumsum(split_of_frame != split)])
+    inside: NDArray[np.int64] = starts[foreign[starts + reach] == foreign[starts]]
+    return inside
+
+
+def tile_corners(size: int, tile: int) -> list[int]:
+    """Where tiles of `tile` cells begin so that they cover `size` cells; the last one ends at the edge.
+
+    A grid smaller than the tile gets one tile at 0, which sticks out.
+    """
+    if size <= tile:
+        return [0]
+    return [*range(0, size - tile, tile), size - tile]
+
+
+def owned_from(corners: Sequence[int], index: int, tile: int) -> int:
+    """First cell of tile `index`, counted from its own corner, that no earlier tile holds."""
+    return 0 if index == 0 else corners[index - 1] + tile - corners[index]

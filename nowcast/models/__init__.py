@@ -1,0 +1,1 @@
+"""Forecast models: recurrent networks and the baselines that they must beat."""

@@ -1,0 +1,28 @@
+"""Fixtures shared by all tests, and the rule that the real-data tests run wherever the data is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(os.environ.get("NOWCAST_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real radar files in their original formats; the test is skipped, visibly, without it."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real radar data at {REAL_DATA}")
+    return REAL_DATA
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail the run when real_data tests were required (NOWCAST_REQUIRE_REAL_DATA=1) and did not run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or os.environ.get("NOWCAST_REQUIRE_REAL_DATA") != "1":
+        return
+    passed = sum("real_data" in report.keywords for report in reporter.stats.get("passed", []))
+    skipped = sum("real_data" in report.keywords for report in reporter.stats.get("skipped", []))
+    reporter.write_line(f"real_data tests: {passed} passed, {skipped} skipped")
+    if (passed == 0 or skipped) and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
