@@ -20,10 +20,10 @@ SPACE_CHUNK = 128  # cells per chunk side: about one training crop
 
 
 class ArchiveWriter:
-    """Writes frames of one grid and quantity, in rising time order, to `<path>.partial`, renamed on success.
+    """Writes frames of one grid and quantity, in rising time order, to a partial file, renamed on success.
 
     Use as a context manager; leaving it through an exception removes the partial file. A killed process
-    leaves only `<path>.partial`, which nothing reads.
+    leaves only `<path>.<process>.partial`, which nothing reads.
 
     Args:
         path: The archive to make; must not exist.
@@ -39,7 +39,7 @@ class ArchiveWriter:
         if path.exists():
             raise FileExistsError(f"{path} exists; remove it or choose another output=")
         self.path = path
-        self._partial = path.with_name(path.name + ".partial")
+        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         self._first = first
         self._to_rain_rate = ToRainRate(first.quantity, first.period, first.no_echo, first.zr)
         self._buffer: list[NDArray[np.generic]] = []

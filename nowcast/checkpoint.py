@@ -1,0 +1,149 @@
+"""Checkpoints: written atomically, read without executing anything, enough to forecast with."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nowcast.calibration import FrequencyCalibration
+from nowcast.config import build, from_plain
+from nowcast.scaling import GreyScale
+
+
+class NetworkForecaster(nn.Module):
+    """A trained network as a function of rain rate.
+
+    Args:
+        net: Grey inputs and a number of steps → logits.
+        scaling: Rain rate ↔ grey.
+        calibration: Mapping of forecast grey values, None = as the network says.
+    """
+
+    def __init__(
+        self, net: nn.Module, scaling: GreyScale, calibration: FrequencyCalibration | None
+    ) -> None:
+        """Keep the parts."""
+        super().__init__()
+        self.net, self.scaling, self.calibration = net, scaling, calibration
+
+    def grey(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
+        """Forecast grey values in [0, 1], not calibrated."""
+        logits = self.net(self.scaling.to_grey(rain_rate.nan_to_num(0.0)), forecast_steps)
+        return torch.sigmoid(logits.float())
+
+    def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
+        """Forecast rain rate.
+
+        Args:
+            rain_rate: (B, T_in, C, H, W) mm h-1, NaN = no data, which the network sees as no rain.
+            forecast_steps: Frames to predict.
+
+        Returns:
+            (B, forecast_steps, C, H, W) mm h-1 without NaN.
+        """
+        grey = self.grey(rain_rate, forecast_steps)
+        return self.scaling.to_rain_rate(grey if self.calibration is None else self.calibration(grey))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        path: The file.
+        forecaster: The network without calibration.
+        calibration: The fitted calibration, None if there is none.
+        config: The training config, plain types.
+        data: Facts of the training data (fingerprints, time steps in seconds, cell size in km, input_steps).
+        version: Version of nowcast that wrote it.
+    """
+
+    path: Path
+    forecaster: NetworkForecaster
+    calibration: FrequencyCalibration | None
+    config: dict[str, Any]
+    data: dict[str, Any]
+    version: str
+
+    def calibrated(self) -> NetworkForecaster | None:
+        """The same network with its calibration, None if it has none."""
+        if self.calibration is None:
+            return None
+        return NetworkForecaster(self.forecaster.net, self.forecaster.scaling, self.calibration)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The raw content of a checkpoint, loaded with weights_only: nothing in it is executed.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a checkpoint of this project.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; runs keep theirs in <run>/checkpoints/")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, … by kind of damage
+        raise ValueError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict) or "nowcast" not in content or "state_dict" not in content:
+        raise ValueError(f"{path}: not written by nowcast (no 'nowcast' entry)")
+    return content
+
+
+def load(path: Path) -> Checkpoint:
+    """Rebuild network, scaling and calibration from a checkpoint alone.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a checkpoint of this project, or its weights do not fit its own config.
+    """
+    content = read(path)
+    identity = content["nowcast"]
+    config = from_plain(identity["config"])
+    net, scaling = build(config.model), build(config.scaling)
+    for part, prefix in ((net, "net."), (scaling, "scaling.")):
+        state = {
+            key.removeprefix(prefix): value
+            for key, value in content["state_dict"].items()
+            if key.startswith(prefix)
+        }
+        try:
+            part.load_state_dict(state, strict=True)
+        except RuntimeError as error:
+            raise ValueError(f"{path}: weights do not fit the stored config: {error}") from error
+    calibration = None
+    if "calibration" in content:
+        stored = content["calibration"]
+        calibration = FrequencyCalibration(stored["lead_times"], stored["levels"])
+        calibration.load_state_dict(stored["state"], strict=True)
+    forecaster = NetworkForecaster(net, scaling, None).eval()
+    return Checkpoint(
+        path, forecaster, calibration, identity["config"], identity["data"], identity["version"]
+    )
+
+
+def add_calibration(path: Path, calibration: FrequencyCalibration, lead_times: int, levels: int) -> None:
+    """Store a fitted calibration in an existing checkpoint, replacing the file atomically."""
+    content = read(path)
+    content["calibration"] = {
+        "lead_times": lead_times,
+        "levels": levels,
+        "state": calibration.state_dict(),
+    }
+    save(content, path)
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint to a temporary name, flush it, then give it its name."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,188 @@
+"""What every program shares: the schema of its configuration, building objects from it, and plain errors.
+
+The schemata are the first entry of each program's defaults list, so that a misspelt key in any config file or
+on the command line fails when the config is composed.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@dataclass
+class Verification:
+    """How forecasts are scored."""
+
+    thresholds: list[float] = MISSING  # mm h-1; an event is rate >= threshold
+    main_threshold: float = MISSING  # mm h-1; the score that chooses the best epoch
+
+
+@dataclass
+class TrainConfig:
+    """`nowcast train`."""
+
+    name: str = MISSING
+    seed: int = MISSING
+    data: Any = MISSING
+    model: Any = MISSING
+    scaling: Any = MISSING
+    loss: Any = MISSING
+    optimizer: Any = MISSING
+    trainer: Any = MISSING
+    callbacks: Any = MISSING
+    logger: Any = MISSING
+    calibration: str = MISSING  # none | frequency
+    verification: Verification = MISSING
+    baselines: Any = MISSING  # name → model to score beside the network
+    picture: bool = MISSING  # PNG and GIF of one forecast
+    output: str = MISSING  # run directory
+
+
+@dataclass
+class EvaluateConfig:
+    """`nowcast evaluate`."""
+
+    data: Any = None
+    model: Any = None
+    checkpoint: str | None = None
+    verification: Verification = MISSING
+    device: str = MISSING
+    output: str = MISSING
+
+
+@dataclass
+class PredictConfig:
+    """`nowcast predict`."""
+
+    checkpoint: str = MISSING
+    input: Any = MISSING
+    source: Any = None
+    output: str = MISSING
+    init_time: str | None = None
+    forecast_steps: int | None = None
+    calibrated: bool = MISSING
+    plot: bool = MISSING
+    device: str = MISSING
+
+
+@dataclass
+class PrepareConfig:
+    """`nowcast prepare`."""
+
+    source: Any = MISSING
+    input: Any = MISSING
+    output: str = MISSING
+    limits: Any = MISSING
+    on_error: str = MISSING  # stop | skip
+    allow_overlapping_sums: bool = MISSING
+    workers: int = MISSING
+
+
+@dataclass
+class CheckConfig:
+    """`nowcast check`: the training config, and where to write the findings."""
+
+    name: str = MISSING
+    seed: int = MISSING
+    data: Any = MISSING
+    model: Any = MISSING
+    scaling: Any = MISSING
+    loss: Any = MISSING
+    optimizer: Any = MISSING
+    trainer: Any = MISSING
+    callbacks: Any = MISSING
+    logger: Any = MISSING
+    calibration: str = MISSING
+    verification: Verification = MISSING
+    baselines: Any = MISSING
+    picture: bool = MISSING
+    output: str | None = None
+
+
+SCHEMATA = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "predict": PredictConfig,
+    "prepare": PrepareConfig,
+    "check": CheckConfig,
+}
+for _name, _schema in SCHEMATA.items():
+    ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
+
+
+def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """Turn a function of the composed config into the command `nowcast <name>`.
+
+    Mistakes of the user (bad value, missing file, wrong data) end with one message and exit code 1;
+    HYDRA_FULL_ERROR=1 shows the traceback.
+    """
+
+    def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+        def run(config: DictConfig) -> None:
+            try:
+                main(config)
+            except (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException) as error:
+                if os.environ.get("HYDRA_FULL_ERROR") == "1" or _in_multirun():
+                    raise
+                sys.exit(f"nowcast {name}: error: {error}")
+
+        command: Callable[[], None] = hydra.main(
+            version_base="1.3", config_path=str(CONFIGS), config_name=name
+        )(run)
+        return command
+
+    return decorate
+
+
+def _in_multirun() -> bool:
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def build(node: Any, **arguments: Any) -> Any:  # noqa: ANN401 (whatever `_target_` makes)
+    """Build the object that a config node describes, with plain containers inside.
+
+    Raises:
+        ValueError: A key is missing, unknown or refused; the message names the config key.
+    """
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, (ValueError, OSError, ModuleNotFoundError)):
+            raise cause from error
+        raise ValueError(f"{cause or error} (config: {_describe(node)})") from error
+
+
+def _describe(node: Any) -> str:  # noqa: ANN401
+    if isinstance(node, DictConfig):
+        return f"{node._get_full_key(None) or 'root'} → {node.get('_target_')}"
+    return str(node)
+
+
+def plain(config: Any) -> Any:  # noqa: ANN401
+    """The resolved config as dicts, lists and scalars, as it is stored in checkpoints and beside runs."""
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+def from_plain(values: Any) -> Any:  # noqa: ANN401
+    """A config from plain values, as read from a checkpoint."""
+    return OmegaConf.create(values)
+
+
+def given_on_command_line(prefix: str) -> list[str]:
+    """Overrides that the user typed for keys below `prefix`, such as "data.crop=null"."""
+    overrides = HydraConfig.get().overrides.task
+    return [text for text in overrides if text.lstrip("+~").startswith(prefix)]

@@ -1,0 +1,98 @@
+"""Forecasts as CF-1.11 netCDF files."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from nowcast.data.archive import EPOCH
+from nowcast.data.archive_writer import write_grid
+from nowcast.data.frame import Grid
+from nowcast.units import Quantity
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """One forecast.
+
+    Args:
+        init_time: UTC datetime64[s] of the last input frame.
+        step_seconds: Seconds between lead times; the first is one step after init_time.
+        rain_rate: (T, H, W) float32 mm h-1, NaN = no forecast.
+        coverage: (H, W) bool, True where the last input frame held data.
+        grid: Cells, row 0 north.
+    """
+
+    init_time: np.datetime64
+    step_seconds: int
+    rain_rate: NDArray[np.float32]
+    coverage: NDArray[np.bool_]
+    grid: Grid
+
+
+def write_forecast(path: Path, forecast: Forecast, attributes: Mapping[str, str]) -> None:
+    """Write a forecast under a temporary name, then rename it.
+
+    Raises:
+        FileExistsError: `path` exists.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists; remove it or choose another output=")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
+            dataset.setncatts({"Conventions": "CF-1.11", **attributes})
+            _fill(dataset, forecast)
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _fill(dataset: netCDF4.Dataset, forecast: Forecast) -> None:
+    steps = np.arange(1, len(forecast.rain_rate) + 1) * forecast.step_seconds
+    start = int(forecast.init_time.astype("datetime64[s]").astype(np.int64))
+    write_grid(dataset, forecast.grid)
+    dataset.createDimension("time", len(steps))
+    times = {
+        "time": ("time", start + steps, {"standard_name": "time", "units": EPOCH, "axis": "T"}),
+        "forecast_reference_time": (
+            None,
+            np.int64(start),
+            {"standard_name": "forecast_reference_time", "units": EPOCH},
+        ),
+        "forecast_period": ("time", steps, {"standard_name": "forecast_period", "units": "s"}),
+    }
+    for name, (dimension, values, attributes) in times.items():
+        variable = dataset.createVariable(name, "i8", (dimension,) if dimension else ())
+        variable.setncatts(attributes | ({"calendar": "standard"} if attributes["units"] == EPOCH else {}))
+        variable[...] = values
+    quantity = Quantity.RAIN_RATE
+    rain = dataset.createVariable(
+        quantity.value, "f4", ("time", "y", "x"), compression="zstd", fill_value=np.float32(np.nan)
+    )
+    rain.setncatts(
+        {
+            "standard_name": quantity.standard_name,
+            "long_name": "forecast rain rate",
+            "units": quantity.units,
+            "grid_mapping": "crs",
+            "coordinates": "forecast_reference_time forecast_period",
+            "ancillary_variables": "mask",
+        }
+    )
+    rain[:] = forecast.rain_rate
+    mask = dataset.createVariable("mask", "i1", ("y", "x"), compression="zstd")
+    mask.setncatts(
+        {
+            "long_name": "radar coverage of the last input frame",
+            "flag_values": np.array([0, 1], dtype=np.int8),
+            "flag_meanings": "no_data covered",
+            "grid_mapping": "crs",
+        }
+    )
+    mask[:] = forecast.coverage.astype(np.int8)

@@ -1,0 +1,101 @@
+"""`nowcast evaluate checkpoint=<file>` or `nowcast evaluate model=<baseline>`: scores on radar archives."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from nowcast.config import build, from_plain, given_on_command_line, program
+
+
+@program("evaluate")
+def main(config: DictConfig) -> None:
+    """Score one checkpoint, raw and calibrated, beside the baselines; or one baseline alone."""
+    if (config.checkpoint is None) == (config.model is None):
+        raise ValueError("give either checkpoint=<file> or model=persistence|extrapolation|…, one of the two")
+    from pathlib import Path
+
+    import torch
+    from rich.console import Console
+
+    from nowcast.progress import track
+    from nowcast.verification import lead_minutes, report, score_models
+
+    folder = Path(config.output).expanduser()
+    if (folder / "scores.csv").exists():
+        raise FileExistsError(f"{folder} holds scores already; choose another output=")
+    device = choose_device(config.device)
+    models, data_config = choose_models(config)
+    data = build(data_config)
+    scores = score_models(
+        models,
+        data.test_dataloader(),
+        list(config.verification.thresholds),
+        lead_minutes(data),
+        device,
+        track,
+    )
+    console = Console()
+    for path in report(scores, folder, config.verification.main_threshold, console):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def choose_device(name: str) -> Any:  # noqa: ANN401 (torch is imported late)
+    """The torch device.
+
+    Raises:
+        ValueError: Unknown, or a CUDA device where there is none.
+    """
+    import torch
+
+    if name not in ("cpu", "cuda"):
+        raise ValueError(f"device must be cpu or cuda, got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda, but torch sees no CUDA device; use device=cpu")
+    return torch.device(name)
+
+
+def choose_models(config: DictConfig) -> tuple[dict[str, Any], Any]:
+    """Named forecasters, and the config of the data to score them on."""
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from nowcast import checkpoint
+
+    if config.checkpoint is None:
+        model = build(config.model)
+        if getattr(model, "works_on", "grey") != "rain_rate":
+            raise ValueError(
+                f"model={HydraConfig.get().runtime.choices['model']} is a network: score a trained one with "
+                "checkpoint=<file>"
+            )
+        return {HydraConfig.get().runtime.choices["model"]: model}, config.data
+    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    name = str(loaded.config["model"]["_target_"]).rsplit(".", 1)[1].lower()
+    models: dict[str, Any] = {name: loaded.forecaster}
+    if (calibrated := loaded.calibrated()) is not None:
+        models[f"{name}_calibrated"] = calibrated
+    models |= {key: build(node) for key, node in config.baselines.items()}
+    return models, data_like_training(config.data, loaded.config["data"], loaded.data)
+
+
+def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[str, Any]) -> DictConfig:
+    """The training data's config with what the user typed for `data.…` on top.
+
+    Time step and cell size stay those of training, since a network knows no other. Archives that the user
+    names are scored whole unless data.split says otherwise.
+    """
+    merged: DictConfig = from_plain(trained)
+    if len(facts["timesteps_seconds"]) == 1:
+        merged.timestep_minutes = facts["timesteps_seconds"][0] / 60
+    merged.cell_km = facts["cell_km"]
+    typed = {text.lstrip("+~").split("=")[0].removeprefix("data.") for text in given_on_command_line("data.")}
+    for key in typed:
+        OmegaConf.update(merged, key, OmegaConf.select(chosen, key))
+    if "archives" in typed and "split" not in typed:
+        merged.split = "all"
+    return merged
+
+
+if __name__ == "__main__":
+    main()

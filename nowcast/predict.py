@@ -1,0 +1,41 @@
+"""`nowcast predict checkpoint=<file> input=<archive or provider files> output=<nowcast.nc>`."""
+
+from omegaconf import DictConfig
+
+from nowcast.config import build, plain, program
+
+
+@program("predict")
+def main(config: DictConfig) -> None:
+    """Forecast from the newest complete frames, or from those that end at init_time."""
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from nowcast import checkpoint
+    from nowcast.evaluate import choose_device
+    from nowcast.prediction import open_input, predict, write
+
+    output = Path(config.output).expanduser()
+    if output.exists():
+        raise FileExistsError(f"{output} exists; remove it or choose another output=")
+    device = choose_device(config.device)
+    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    reader = None if config.source is None else build(config.source)
+    inputs = config.input if isinstance(config.input, str) else plain(config.input)
+    with open_input(inputs, reader) as archive:
+        result = predict(
+            loaded,
+            archive,
+            init_time=config.init_time,
+            forecast_steps=config.forecast_steps or int(loaded.data["forecast_steps"]),
+            calibrated=config.calibrated,
+            device=device,
+        )
+    written = write(result, loaded, output, plot=config.plot)
+    for path in written:
+        Console().print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

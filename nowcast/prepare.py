@@ -1,0 +1,52 @@
+"""`nowcast prepare source=<name> input=<folder, glob or file> output=<archive.nc>`."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from nowcast.config import build, plain, program
+
+
+@program("prepare")
+def main(config: DictConfig) -> None:
+    """Prepare one archive."""
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+
+    from nowcast.data.preparation import Limits, prepare_archive
+    from nowcast.progress import track
+
+    if config.on_error not in ("stop", "skip"):
+        raise ValueError(f"on_error must be stop or skip, got {config.on_error!r}")
+    name = HydraConfig.get().runtime.choices["source"]
+    reader = build(config.source)
+    limits = Limits(
+        rain_rate=tuple(config.limits.rain_rate),
+        reflectivity=tuple(config.limits.reflectivity),
+        below=config.limits.below,
+        above=config.limits.above,
+    )
+    report = prepare_archive(
+        reader,
+        plain(config.input) if not isinstance(config.input, str) else config.input,
+        Path(config.output).expanduser(),
+        limits=limits,
+        on_error=config.on_error,
+        allow_overlapping_sums=config.allow_overlapping_sums,
+        workers=config.workers,
+        attributes={
+            "title": f"Radar sequence prepared from {name} files",
+            "institution": reader.provider,
+            "source": f"weather radar, format {name}",
+            "license": reader.licence,
+        },
+        track=track,
+    )
+    console = Console()
+    for line in report.lines(limits):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(f"wrote {report.output}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""One training run from config to scores."""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from nowcast import __version__, checkpoint
+from nowcast.config import build, plain
+from nowcast.data.datamodule import RadarDataModule
+from nowcast.progress import track
+from nowcast.task import NowcastTask, score_name
+from nowcast.verification import fit_calibration, lead_minutes, picture, report, score_models
+
+log = logging.getLogger(__name__)
+CALIBRATION_LEVELS = 1024
+
+
+def validate(config: DictConfig) -> None:
+    """Refuse settings that contradict each other, before anything heavy.
+
+    Raises:
+        ValueError: Naming the keys, their values and the way out.
+    """
+    if config.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ValueError("trainer=gpu, but torch sees no CUDA device; use trainer=cpu")
+    if config.calibration not in ("none", "frequency"):
+        raise ValueError(f"calibration must be none or frequency, got {config.calibration!r}")
+    main, thresholds = config.verification.main_threshold, list(config.verification.thresholds)
+    if main not in thresholds:
+        raise ValueError(f"verification.main_threshold={main} is not among verification.thresholds={thresholds}")
+    monitor = f"val/{score_name('csi', main)}"
+    for name, callback in config.callbacks.items():
+        watched = (callback or {}).get("monitor")
+        if watched is not None and watched not in (monitor, "val/loss", *_logged(thresholds)):
+            raise ValueError(
+                f"callbacks.{name}.monitor={watched} is not logged; choose val/loss or one of "
+                f"{', '.join(_logged(thresholds))}"
+            )
+
+
+def _logged(thresholds: list[float]) -> list[str]:
+    return [f"val/{score_name(score, value)}" for value in thresholds for score in ("csi", "bias")]
+
+
+def run(config: DictConfig) -> None:
+    """Train, choose the best epoch, calibrate, score, draw, and say where everything is."""
+    validate(config)
+    folder = Path(config.output)
+    console = Console()
+    logging.getLogger("lightning.pytorch").handlers.clear()  # its lines reach the root logger anyway
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    data: RadarDataModule = build(config.data)
+    data.setup()
+    write_provenance(folder, config, data)
+    task = make_task(config, data)
+    trainer = make_trainer(config, folder)
+    parameters = sum(parameter.numel() for parameter in task.net.parameters())
+    console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
+    trainer.fit(task, datamodule=data)
+    if trainer.interrupted:
+        raise SystemExit(130)
+    if trainer.is_global_zero:
+        finish(config, data, Path(best_checkpoint(trainer)), folder, console)
+
+
+def make_task(config: DictConfig, data: RadarDataModule) -> NowcastTask:
+    """The Lightning module of a config."""
+    optimizer = build(config.optimizer)
+    return NowcastTask(
+        net=build(config.model),
+        scaling=build(config.scaling),
+        loss=build(config.loss),
+        optimizer=optimizer["optimizer"],
+        schedule=optimizer["schedule"],
+        thresholds=list(config.verification.thresholds),
+        forecast_steps=data.forecast_steps,
+        identity={"version": __version__, "config": plain(config), "data": data.provenance()},
+    )
+
+
+def make_trainer(config: DictConfig, folder: Path) -> lightning.Trainer:
+    """The trainer with its callbacks and loggers; metrics.csv is always written."""
+    callbacks = [build(node) for node in config.callbacks.values() if node is not None]
+    loggers: list[Any] = [CSVLogger(folder, name="", version="")]
+    loggers += [build(node) for node in (config.logger or {}).values() if node is not None]
+    trainer: lightning.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=folder)
+    return trainer
+
+
+def best_checkpoint(trainer: lightning.Trainer) -> str:
+    """Path of the best checkpoint.
+
+    Raises:
+        ValueError: None was written.
+    """
+    callback = trainer.checkpoint_callback
+    path = getattr(callback, "best_model_path", "") or ""
+    if not path:
+        raise ValueError("no checkpoint was written: trainer.max_epochs is 0, or no epoch was validated")
+    return str(path)
+
+
+def finish(config: DictConfig, data: RadarDataModule, best: Path, folder: Path, console: Console) -> None:
+    """Calibrate the best checkpoint and score it beside the baselines."""
+    device = torch.device("cuda" if config.trainer.accelerator == "gpu" else "cpu")
+    loaded = checkpoint.load(best)
+    name = str(plain(config.model)["_target_"]).rsplit(".", 1)[1].lower()
+    models: dict[str, torch.nn.Module] = {name: loaded.forecaster}
+    if config.calibration == "frequency":
+        fitted = fit_calibration(
+            loaded.forecaster, data.val_dataloader(), data.forecast_steps, CALIBRATION_LEVELS, device, track
+        )
+        checkpoint.add_calibration(best, fitted, data.forecast_steps, CALIBRATION_LEVELS)
+        calibrated = checkpoint.load(best).calibrated()
+        assert calibrated is not None  # just added
+        models[f"{name}_calibrated"] = calibrated
+    models |= {key: build(node) for key, node in config.baselines.items()}
+    scores = score_models(
+        models,
+        data.test_dataloader(),
+        list(config.verification.thresholds),
+        lead_minutes(data),
+        device,
+        track,
+    )
+    written = report(scores, folder / "evaluation", config.verification.main_threshold, console)
+    if config.picture:
+        written += picture(models, data, folder / "evaluation", device)
+    for path in (best, folder / "metrics.csv", folder / "config.yaml", *written):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def write_provenance(folder: Path, config: DictConfig, data: RadarDataModule) -> None:
+    """Write config.yaml, split.json and provenance.json into a new run directory.
+
+    Raises:
+        FileExistsError: The directory holds a run already.
+    """
+    if (folder / "config.yaml").exists():
+        raise FileExistsError(f"{folder} holds a run already; runs are never overwritten, choose output=")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True))
+    data.write_split(folder / "split.json")
+    facts = {
+        "nowcast": __version__,
+        "git_commit": _git_commit(),
+        "command": sys.argv,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "seed": config.seed,
+        "data": data.provenance(),
+    }
+    (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _git_commit() -> str | None:
+    """Commit of the source tree, with "+changes" when it is not clean; None outside a checkout."""
+    root = Path(__file__).parents[1]
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}+changes" if changes else commit

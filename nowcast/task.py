@@ -1,0 +1,101 @@
+"""The Lightning module: one step of training, one of validation, and what a checkpoint must carry."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from nowcast.data.dataset import Sample
+from nowcast.metrics import Contingency
+from nowcast.scaling import GreyScale
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+ScheduleFactory = Callable[..., torch.optim.lr_scheduler.LRScheduler]
+
+
+def score_name(score: str, threshold: float) -> str:
+    """Name of a score in logs: csi at 0.5 mm h-1 is csi_0p5mmh."""
+    return f"{score}_{threshold:g}mmh".replace(".", "p")
+
+
+class NowcastTask(lightning.LightningModule):
+    """Trains a network on grey values and scores it on rain rates.
+
+    Args:
+        net: Grey inputs (B, T_in, C, H, W) in [0, 1] and a number of steps → logits (B, T_out, C, H, W).
+        scaling: Rain rate ↔ grey.
+        loss: (logits, grey targets, mask) → scalar.
+        optimizer: Makes the optimiser from the parameters.
+        schedule: Makes the learning-rate schedule from optimizer= and total_steps=; None = constant rate.
+        thresholds: Rain rates in mm h-1 whose CSI is logged in validation.
+        forecast_steps: Frames to predict in validation.
+        identity: Plain facts stored in every checkpoint under "nowcast" (config, data, version).
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        scaling: GreyScale,
+        loss: nn.Module,
+        optimizer: OptimizerFactory,
+        schedule: ScheduleFactory | None,
+        thresholds: list[float],
+        forecast_steps: int,
+        identity: dict[str, Any],
+    ) -> None:
+        """Keep the parts; metric states are not part of checkpoints."""
+        super().__init__()
+        self.net, self.scaling, self.loss = net, scaling, loss
+        self.optimizer_factory, self.schedule_factory = optimizer, schedule
+        self.thresholds, self.identity = thresholds, identity
+        self.contingency = Contingency(thresholds, forecast_steps)
+
+    def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
+        """Logits of the grey forecast from rain rates in mm h-1; the network sees "no data" as grey 0."""
+        grey = self.scaling.to_grey(rain_rate.nan_to_num(0.0))
+        logits: Tensor = self.net(grey, forecast_steps)  # (B, T_out, C, H, W)
+        return logits
+
+    def _loss(self, batch: Sample) -> tuple[Tensor, Tensor]:
+        targets = batch["targets"]
+        logits = self(batch["inputs"], targets.shape[1]).float()
+        return self.loss(logits, self.scaling.to_grey(targets), batch["mask"]), logits
+
+    def training_step(self, batch: Sample, batch_index: int) -> Tensor:
+        """Loss of a batch."""
+        loss, _ = self._loss(batch)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]))
+        return loss
+
+    def validation_step(self, batch: Sample, batch_index: int) -> None:
+        """Loss and contingency counts of a batch."""
+        loss, logits = self._loss(batch)
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]), sync_dist=True)
+        rain_rate = self.scaling.to_rain_rate(torch.sigmoid(logits))
+        self.contingency.update(rain_rate, batch["targets"], batch["mask"])
+
+    def on_validation_epoch_end(self) -> None:
+        """CSI and frequency bias over the whole validation set, averaged over lead times."""
+        scores = self.contingency.compute()
+        for index, threshold in enumerate(self.thresholds):
+            for score in ("csi", "bias"):
+                mean = scores[score][index].nanmean().float()
+                self.log(f"val/{score_name(score, threshold)}", mean, prog_bar=score == "csi" and index == 0)
+        self.contingency.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser, and the schedule by step where there is one."""
+        optimizer = self.optimizer_factory(self.parameters())
+        if self.schedule_factory is None:
+            return optimizer
+        schedule = self.schedule_factory(
+            optimizer=optimizer, total_steps=int(self.trainer.estimated_stepping_batches)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what `evaluate` and `predict` need beside the weights."""
+        checkpoint["nowcast"] = self.identity
