@@ -22,9 +22,7 @@ class NetworkForecaster(nn.Module):
         calibration: Mapping of forecast grey values, None = as the network says.
     """
 
-    def __init__(
-        self, net: nn.Module, scaling: GreyScale, calibration: FrequencyCalibration | None
-    ) -> None:
+    def __init__(self, net: nn.Module, scaling: GreyScale, calibration: FrequencyCalibration | None) -> None:
         """Keep the parts."""
         super().__init__()
         self.net, self.scaling, self.calibration = net, scaling, calibration
@@ -106,9 +104,7 @@ def load(path: Path) -> Checkpoint:
     net, scaling = build(config.model), build(config.scaling)
     for part, prefix in ((net, "net."), (scaling, "scaling.")):
         state = {
-            key.removeprefix(prefix): value
-            for key, value in content["state_dict"].items()
-            if key.startswith(prefix)
+            key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
         }
         try:
             part.load_state_dict(state, strict=True)
@@ -120,9 +116,7 @@ def load(path: Path) -> Checkpoint:
         calibration = FrequencyCalibration(stored["lead_times"], stored["levels"])
         calibration.load_state_dict(stored["state"], strict=True)
     forecaster = NetworkForecaster(net, scaling, None).eval()
-    return Checkpoint(
-        path, forecaster, calibration, identity["config"], identity["data"], identity["version"]
-    )
+    return Checkpoint(path, forecaster, calibration, identity["config"], identity["data"], identity["version"])
 
 
 def add_calibration(path: Path, calibration: FrequencyCalibration, lead_times: int, levels: int) -> None:

@@ -57,6 +57,7 @@ class EvaluateConfig:
 
     data: Any = None
     model: Any = None
+    baselines: Any = MISSING  # name → model to score beside a checkpoint
     checkpoint: str | None = None
     verification: Verification = MISSING
     device: str = MISSING
@@ -139,9 +140,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
                     raise
                 sys.exit(f"nowcast {name}: error: {error}")
 
-        command: Callable[[], None] = hydra.main(
-            version_base="1.3", config_path=str(CONFIGS), config_name=name
-        )(run)
+        command: Callable[[], None] = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(run)
         return command
 
     return decorate

@@ -14,7 +14,6 @@ def main(config: DictConfig) -> None:
         raise ValueError("give either checkpoint=<file> or model=persistence|extrapolation|…, one of the two")
     from pathlib import Path
 
-    import torch
     from rich.console import Console
 
     from nowcast.progress import track
@@ -35,7 +34,7 @@ def main(config: DictConfig) -> None:
         track,
     )
     console = Console()
-    for path in report(scores, folder, config.verification.main_threshold, console):
+    for path in report(scores, folder, console):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 

@@ -72,9 +72,7 @@ def open_input(inputs: str | Sequence[str], reader: Reader | None) -> Iterator[A
         archive.close()
 
 
-def input_frames(
-    archive: Archive, count: int, steps: Sequence[int], init_time: str | None
-) -> tuple[slice, int]:
+def input_frames(archive: Archive, count: int, steps: Sequence[int], init_time: str | None) -> tuple[slice, int]:
     """Which frames of an archive the network gets.
 
     Args:
@@ -95,9 +93,7 @@ def input_frames(
     fitting = [step for step in steps if step % native == 0]
     if not fitting:
         trained = ", ".join(f"{step / 60:g}" for step in steps)
-        raise ValueError(
-            f"{archive.path}: time step {native / 60:g} min; this checkpoint was trained on {trained} min"
-        )
+        raise ValueError(f"{archive.path}: time step {native / 60:g} min; this checkpoint was trained on {trained} min")
     step = native if native in fitting else fitting[0]
     every = frames_per_step(native, step)
     last = len(times) - 1 if init_time is None else _find(archive, init_time)
@@ -120,8 +116,7 @@ def _find(archive: Archive, init_time: str) -> int:
     found = np.flatnonzero(archive.times == moment)
     if len(found) == 0:
         raise ValueError(
-            f"{archive.path}: no frame at init_time={init_time}; it spans {archive.times[0]} to "
-            f"{archive.times[-1]}"
+            f"{archive.path}: no frame at init_time={init_time}; it spans {archive.times[0]} to {archive.times[-1]}"
         )
     return int(found[0])
 
@@ -157,9 +152,7 @@ def predict(
     if forecaster is None:
         raise ValueError(f"{loaded.path} holds no calibration; use calibrated=false")
     region = Region(archive, averaging_factor(archive, float(loaded.data["cell_km"])), 1)
-    frames, step = input_frames(
-        archive, int(loaded.data["input_steps"]), loaded.data["timesteps_seconds"], init_time
-    )
+    frames, step = input_frames(archive, int(loaded.data["input_steps"]), loaded.data["timesteps_seconds"], init_time)
     rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
     inputs = area_average(archive.read(frames, slice(rows), slice(columns)), region.factor)  # (T_in, H, W)
     batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
@@ -167,9 +160,7 @@ def predict(
     coverage = np.isfinite(inputs[-1])
     rain_rate[:, ~coverage] = np.nan
     name = str(loaded.config["model"]["_target_"]).rsplit(".", 1)[1].lower()
-    forecast = Forecast(
-        archive.times[frames.stop - 1], step, rain_rate, coverage, averaged_grid(archive.grid, region)
-    )
+    forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, averaged_grid(archive.grid, region))
     return Prediction(forecast, inputs, archive.name, f"{name}_calibrated" if calibrated else name)
 
 

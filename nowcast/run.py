@@ -137,7 +137,7 @@ def finish(config: DictConfig, data: RadarDataModule, best: Path, folder: Path, 
         device,
         track,
     )
-    written = report(scores, folder / "evaluation", config.verification.main_threshold, console)
+    written = report(scores, folder / "evaluation", console)
     if config.picture:
         written += picture(models, data, folder / "evaluation", device)
     for path in (best, folder / "metrics.csv", folder / "config.yaml", *written):

@@ -91,9 +91,7 @@ class NowcastTask(lightning.LightningModule):
         optimizer = self.optimizer_factory(self.parameters())
         if self.schedule_factory is None:
             return optimizer
-        schedule = self.schedule_factory(
-            optimizer=optimizer, total_steps=int(self.trainer.estimated_stepping_batches)
-        )
+        schedule = self.schedule_factory(optimizer=optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -15,10 +15,16 @@ from nowcast.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.checkpoint import NetworkForecaster
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import RadarDataset, Sample
-from nowcast.data.score_file import write_scores_netcdf
 from nowcast.metrics import Contingency, ContinuousErrors
 from nowcast.plotting import animate_forecast, plot_forecast, plot_scores
-from nowcast.tables import ModelScores, score_table, write_scores_csv
+from nowcast.tables import (
+    SCORES,
+    ModelScores,
+    score_table,
+    write_continuous_csv,
+    write_scores_csv,
+    write_scores_netcdf,
+)
 
 log = logging.getLogger(__name__)
 Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -31,9 +37,9 @@ def lead_minutes(data: RadarDataModule) -> tuple[float, ...]:
         ValueError: Test archives differ in time step, so that a step has no lead time in common.
     """
     data.setup()
-    steps = {
-        step for step, starts in zip(data.steps, data.starts("test"), strict=True) if len(starts) > 0
-    } or set(data.steps)
+    steps = {step for step, starts in zip(data.steps, data.starts("test"), strict=True) if len(starts) > 0} or set(
+        data.steps
+    )
     if len(steps) > 1:
         raise ValueError(
             f"test archives have time steps of {sorted(step / 60 for step in steps)} min; a score by lead time "
@@ -65,9 +71,8 @@ def score_models(
     steps = len(lead_times)
     counts = {name: Contingency(list(thresholds), steps).to(device) for name in models}
     errors = {name: ContinuousErrors(steps).to(device) for name in models}
-    for name, model in models.items():
-        models[name].to(device).eval()
-        log.debug("scoring %s", name)
+    for model in models.values():
+        model.to(device).eval()
     for batch in track(loader, "evaluating", len(loader)):
         inputs, targets, mask = (batch[key].to(device) for key in ("inputs", "targets", "mask"))
         for name, model in models.items():
@@ -98,7 +103,7 @@ def _summary(
         tuple(thresholds),
         tuple(lead_times),
         contingency.counts.cpu().numpy(),
-        {key: scores[key] for key in ("csi", "pod", "far", "bias", "hss", "ets")},
+        {key: scores[key] for key in SCORES},
         continuous,
         missing,
     )
@@ -123,23 +128,21 @@ def fit_calibration(
     return fit.fit().cpu()
 
 
-def report(
-    scores: Sequence[ModelScores], folder: Path, main_threshold: float, console: Console
-) -> list[Path]:
-    """Print the table and write scores.csv, scores.nc and the picture of CSI by lead time."""
+def report(scores: Sequence[ModelScores], folder: Path, console: Console) -> list[Path]:
+    """Print the tables and write scores.csv, errors.csv, scores.nc and the picture of CSI by lead time."""
     folder.mkdir(parents=True, exist_ok=True)
-    console.print(score_table("CSI by lead time", scores, "csi"))
-    written = [folder / "scores.csv", folder / "scores.nc"]
+    console.print(score_table(scores, "csi", "highest"))
+    console.print(score_table(scores, "bias", "nearest one"))
+    written = [folder / "scores.csv", folder / "errors.csv", folder / "scores.nc"]
     write_scores_csv(written[0], scores)
-    write_scores_netcdf(written[1], scores)
+    write_continuous_csv(written[1], scores)
+    write_scores_netcdf(written[2], scores)
     written.append(plot_scores(scores, "csi", folder / "csi.png"))
     return written
 
 
 @torch.inference_mode()
-def picture(
-    models: Mapping[str, nn.Module], data: RadarDataModule, folder: Path, device: torch.device
-) -> list[Path]:
+def picture(models: Mapping[str, nn.Module], data: RadarDataModule, folder: Path, device: torch.device) -> list[Path]:
     """PNG and GIF of the rainiest test window: the observation and every model's forecast."""
     dataset = data.dataset("test")
     index = int(np.argmax(dataset.rain_fraction))

@@ -208,9 +208,7 @@ def describe_difference(first: Frame, frame: Frame) -> str:
         return f"grid of shape {frame.grid.shape} lies elsewhere than the frames before it"
     for name in ("packing", "period", "no_echo", "zr"):
         if getattr(frame, name) != getattr(first, name):
-            return (
-                f"{name} {getattr(frame, name)} differs from {getattr(first, name)} of the frames before it"
-            )
+            return f"{name} {getattr(frame, name)} differs from {getattr(first, name)} of the frames before it"
     return ""
 
 

@@ -237,9 +237,7 @@ class RadarDataModule(lightning.LightningDataModule):
         length = self.input_steps + self.forecast_steps
         lines = [f"no {split} window of {length} frames (data.split={self.split}):"]
         for region, starts in zip(self.regions, self.starts(split), strict=True):
-            lines.append(
-                f"  {region.archive.name}: {len(region.archive.times)} frames, {len(starts)} windows"
-            )
+            lines.append(f"  {region.archive.name}: {len(region.archive.times)} frames, {len(starts)} windows")
         if self.split == "all" and split != "test":
             lines.append("data.split=all is for evaluation; train with data.split=blocks or archives")
         else:

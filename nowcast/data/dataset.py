@@ -183,9 +183,7 @@ class RadarDataset(Dataset[Sample]):
             archive=torch.tensor(which),
         )
 
-    def _read(
-        self, region: Region, start: int, y: int, x: int, height: int, width: int
-    ) -> NDArray[np.float32]:
+    def _read(self, region: Region, start: int, y: int, x: int, height: int, width: int) -> NDArray[np.float32]:
         """(T, height, width) rain rate; NaN beyond the grid when it is smaller than the crop."""
         stop_y, stop_x = min(y + height, region.shape[0]), min(x + width, region.shape[1])
         factor_y, factor_x = region.factor

@@ -223,9 +223,7 @@ def _enter(entries: dict[int, _Entry], entry: _Entry, report: Report) -> None:
     if known is entry:
         return
     if known.digest != entry.digest:
-        raise DataFormatError(
-            entry.path, f"second, different frame for {entry.time} UTC; the other is in {known.path}"
-        )
+        raise DataFormatError(entry.path, f"second, different frame for {entry.time} UTC; the other is in {known.path}")
     report.duplicates += 1
 
 
@@ -284,9 +282,7 @@ def prepare_archive(
         _check_sums(first, entries, allow_overlapping_sums)
         report.frames = len(entries)
         uses = Counter(entry.path for entry in entries)
-        contents = zip(
-            uses, _in_order(partial(_read, reader, limits), list(uses), workers, pool), strict=True
-        )
+        contents = zip(uses, _in_order(partial(_read, reader, limits), list(uses), workers, pool), strict=True)
         with ArchiveWriter(output, first, attributes) as writer:
             held: dict[Path, list[Frame]] = {}
             for entry in track(entries, "writing", len(entries)):

@@ -18,9 +18,7 @@ class EpochSampler(Sampler[int]):
         seed: Seed of the order.
     """
 
-    def __init__(
-        self, size: int, samples: int | None, weights: NDArray[np.float64] | None, seed: int
-    ) -> None:
+    def __init__(self, size: int, samples: int | None, weights: NDArray[np.float64] | None, seed: int) -> None:
         """Start at epoch 0."""
         self.size, self.samples, self.seed = size, samples or size, seed
         self.chances = None if weights is None else weights / weights.sum()

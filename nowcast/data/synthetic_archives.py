@@ -55,7 +55,7 @@ class SyntheticArchives:
         rain_rate = self.rain.generate(int.from_bytes(digest[:6], "big"))  # (T, H, W)
         height, width = self.rain.shape
         metres = self.rain.cell_km * 1000
-        grid = Grid(np.arange(width) * metres, np.arange(height)[::-1] * metres, "")
+        grid = Grid(np.arange(width, dtype=np.float64) * metres, np.arange(height, dtype=np.float64)[::-1] * metres, "")
         split, number = path.stem.split("_")
         day = ("train", "val", "test").index(split) * 100_000 + int(number)
         start = START + np.timedelta64(day, "D")

@@ -23,15 +23,12 @@ def frames_per_step(archive_step: int, step: int) -> int:
     """
     if step % archive_step:
         raise ValueError(
-            f"a time step of {step / 60:g} min is not a whole multiple of the archive's "
-            f"{archive_step / 60:g} min"
+            f"a time step of {step / 60:g} min is not a whole multiple of the archive's {archive_step / 60:g} min"
         )
     return step // archive_step
 
 
-def window_starts(
-    times: NDArray[np.datetime64], length: int, step: int, every: int, stride: int
-) -> NDArray[np.int64]:
+def window_starts(times: NDArray[np.datetime64], length: int, step: int, every: int, stride: int) -> NDArray[np.int64]:
     """First frames of all windows without a gap.
 
     Args:
@@ -82,8 +79,7 @@ class BlockSplit:
         """Check the shares."""
         if self.block_minutes <= 0 or self.gap_minutes < 0:
             raise ValueError(
-                f"block_minutes must be > 0 and gap_minutes >= 0, got {self.block_minutes} and "
-                f"{self.gap_minutes}"
+                f"block_minutes must be > 0 and gap_minutes >= 0, got {self.block_minutes} and {self.gap_minutes}"
             )
         shares = (self.val_fraction, self.test_fraction)
         if min(shares) < 0 or sum(shares) >= 1:

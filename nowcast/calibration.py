@@ -1,0 +1,110 @@
+"""Frequency calibration: a monotone mapping of forecast grey values, per lead time, fitted on validation data.
+
+A network trained on cross-entropy or squared error forecasts the mean of what may come, and so rains too seldom.
+Matching quantiles makes each intensity as frequent in the forecast as it was observed.
+"""
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+
+class FrequencyCalibration(nn.Module):
+    """Piecewise-linear mapping grey → grey on equally spaced levels, one per lead time.
+
+    Args:
+        lead_times: T lead times of the fit; later ones use the last.
+        levels: K table intervals over [0, 1].
+
+    The identity until a table is loaded or fitted.
+    """
+
+    table: Tensor  # (T, K+1) mapped value at grey k/K
+
+    def __init__(self, lead_times: int, levels: int) -> None:
+        """Start as the identity."""
+        super().__init__()
+        self.register_buffer("table", torch.linspace(0, 1, levels + 1).repeat(lead_times, 1))
+
+    def forward(self, grey: Tensor) -> Tensor:
+        """Map (B, T, C, H, W) grey values in [0, 1]; NaN stays NaN."""
+        lead_times, levels = self.table.shape[0], self.table.shape[1] - 1
+        steps = torch.arange(grey.shape[1], device=grey.device).clamp(max=lead_times - 1)
+        position = grey.nan_to_num(0.0).clamp(0, 1) * levels
+        index = position.long().clamp(max=levels - 1)
+        table = self.table[steps].to(grey.dtype)  # (T, K+1)
+        flat = index.transpose(0, 1).flatten(1)  # (T, B·C·H·W)
+        low, high = table.gather(1, flat), table.gather(1, flat + 1)
+        shape = grey.transpose(0, 1).shape
+        mapped = low.view(shape) + (high - low).view(shape) * (position - index).transpose(0, 1)
+        return torch.where(grey.isnan(), grey, mapped.transpose(0, 1))
+
+
+class CalibrationFit(Metric):
+    """Histograms of forecast and observed grey values, from which the calibration is fitted.
+
+    Args:
+        lead_times: T.
+        levels: K intervals over [0, 1].
+    """
+
+    full_state_update = False
+    forecast: Tensor
+    observed: Tensor
+
+    def __init__(self, lead_times: int, levels: int) -> None:
+        """Start from empty histograms."""
+        super().__init__()
+        self.lead_times, self.levels = lead_times, levels
+        for name in ("forecast", "observed"):
+            self.add_state(name, torch.zeros(lead_times, levels + 1, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> None:
+        """Add a batch of grey values (B, T, C, H, W); only cells where mask is True count.
+
+        Raises:
+            ValueError: The number of lead times is not that of the fit.
+        """
+        if forecast.shape[1] != self.lead_times:
+            raise ValueError(f"expected {self.lead_times} lead times, got {forecast.shape[1]}")
+        for state, values in ((self.forecast, forecast), (self.observed, observed)):
+            # Class 0 holds grey 0 alone (no rain at all); class k the interval ((k-1)/K, k/K].
+            classes = (values.nan_to_num(0.0) * self.levels).ceil().long().clamp(0, self.levels)
+            classes = torch.where(mask, classes, self.levels + 1)
+            for lead in range(self.lead_times):
+                counted = torch.bincount(classes[:, lead].flatten(), minlength=self.levels + 2)
+                state[lead] += counted[: self.levels + 1]
+
+    def compute(self) -> Tensor:
+        """The table of the fitted calibration, (T, K+1)."""
+        return torch.stack([_match(f, o) for f, o in zip(self.forecast.double(), self.observed.double(), strict=True)])
+
+    def fit(self) -> FrequencyCalibration:
+        """The calibration; a lead time without any valid cell keeps the identity."""
+        calibration = FrequencyCalibration(self.lead_times, self.levels)
+        calibration.table.copy_(self.compute())
+        return calibration
+
+
+def _match(forecast: Tensor, observed: Tensor) -> Tensor:
+    """Mapped value at each level so that exceedance frequencies agree: (K+1,) counts twice → (K+1,) grey.
+
+    exceed_f(level) is the share of forecasts above it; the mapped value is the grey that the same share of
+    observations exceeds, by linear interpolation inside a class.
+    """
+    levels = len(forecast) - 1
+    if forecast.sum() == 0 or observed.sum() == 0:
+        return torch.linspace(0, 1, levels + 1)
+    above_forecast = 1 - forecast.cumsum(0) / forecast.sum()  # share strictly above k/K
+    above_observed = 1 - observed.cumsum(0) / observed.sum()
+    # above_observed falls with k; find for each share the level that it is exceeded with.
+    rising = above_observed.flip(0)
+    position = torch.searchsorted(rising.contiguous(), above_forecast.contiguous(), right=True)
+    upper = (levels + 1 - position).clamp(0, levels)  # smallest level exceeded by no more than the share
+    lower = (upper - 1).clamp(min=0)
+    gap = above_observed[lower] - above_observed[upper]
+    part = torch.where(gap > 0, (above_observed[lower] - above_forecast) / gap, torch.ones_like(gap))
+    value = (lower + part.clamp(0, 1) * (upper - lower)) / levels
+    # A share at or above that of all observed rain means no rain.
+    value = torch.where(above_forecast >= above_observed[0], torch.zeros_like(value), value)
+    return value.cummax(0).values.float()

@@ -1,0 +1,230 @@
+"""The ConvLSTM encoder-forecaster of Shi et al. 2015.
+
+    i = σ(W_xi * X + W_hi * H + w_ci ∘ C + b_i)      f = σ(W_xf * X + W_hf * H + w_cf ∘ C + b_f)
+    C' = f ∘ C + i ∘ tanh(W_xc * X + W_hc * H + b_c)
+    o = σ(W_xo * X + W_ho * H + w_co ∘ C' + b_o)     H' = o ∘ tanh(C')
+
+Source: Shi et al. 2015, arXiv:1506.04214, eq. 3; shapes, initialisation and the forecaster's structure as in the
+authors' release (docs/protocol.md maps each to its line).
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+State = tuple[Tensor, Tensor]  # hidden H and cell C, each (B, C_h, H, W)
+Peephole = Literal["channel", "location", "none"]
+OutputPeephole = Literal["current", "previous"]
+
+
+class ConvLSTMCell(nn.Module):
+    """One layer, one step.
+
+    Args:
+        inputs: Channels of the layer below; 0 = the layer has no input and no input weights.
+        hidden: Channels of H and C.
+        input_kernel: Odd side of the input-to-state kernel.
+        state_kernel: Odd side of the state-to-state kernel.
+        peephole: "channel" (the paper's release: one trained weight per channel), "location" (one per channel
+            and cell) or "none".
+        output_peephole: The output gate sees the "current" cell (the paper) or the "previous" one.
+        grid: (H, W) that the layer works on, needed by peephole="location" only.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        input_kernel: int,
+        state_kernel: int,
+        peephole: Peephole,
+        output_peephole: OutputPeephole,
+        grid: tuple[int, int] | None,
+    ) -> None:
+        """Create weights as the authors do: U(±1/sqrt(channels in)), peepholes and biases zero."""
+        super().__init__()
+        self.hidden, self.output_peephole = hidden, output_peephole
+        self.input_weight = (
+            nn.Parameter(_uniform(4 * hidden, inputs, input_kernel)) if inputs else None
+        )  # (4·C_h, C_in, K, K), gates i, f, c, o
+        self.state_weight = nn.Parameter(_uniform(4 * hidden, hidden, state_kernel))
+        self.bias = nn.Parameter(torch.zeros(4 * hidden))
+        self.peephole = None
+        if peephole != "none":
+            place = (1, 1) if peephole == "channel" else grid
+            assert place is not None  # ConvLSTM checked it
+            self.peephole = nn.Parameter(torch.zeros(3, hidden, *place))  # gates i, f, o
+
+    def convolve_input(self, inputs: Tensor) -> Tensor:
+        """W_x * X + b for the four gates: (N, C_in, H, W) → (N, 4·C_h, H, W)."""
+        assert self.input_weight is not None  # only called for layers with an input
+        return F.conv2d(inputs, self.input_weight, self.bias, padding="same")
+
+    def forward(self, from_input: Tensor | None, state: State | None) -> State:
+        """Advance by one step.
+
+        Args:
+            from_input: (B, 4·C_h, H, W) of `convolve_input`, None for a layer without input.
+            state: (H, C), None = zeros ("total ignorance" in the paper).
+        """
+        gates = from_input
+        if state is not None:
+            bias = self.bias if from_input is None else None
+            from_state = F.conv2d(state[0], self.state_weight, bias, padding="same")
+            gates = from_state if from_input is None else from_state + from_input
+        assert gates is not None  # the bottom forecaster layer always has a state
+        input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=1)
+        cell = None if state is None else state[1]
+        if self.peephole is not None and cell is not None:
+            input_gate = input_gate + self.peephole[0] * cell
+            forget_gate = forget_gate + self.peephole[1] * cell
+        new_cell = torch.sigmoid(input_gate) * torch.tanh(candidate)
+        if cell is not None:
+            new_cell = new_cell + torch.sigmoid(forget_gate) * cell
+        seen = new_cell if self.output_peephole == "current" else cell
+        if self.peephole is not None and seen is not None:
+            output_gate = output_gate + self.peephole[2] * seen
+        return torch.sigmoid(output_gate) * torch.tanh(new_cell), new_cell
+
+
+class ConvLSTM(nn.Module):
+    """Encoder and forecaster of stacked ConvLSTM layers on patches of the frame.
+
+    The encoder reads the inputs; the forecaster's layers start from copies of its states, the bottom one without
+    any input, and run forecast_steps - 1 steps: the first frame is predicted from the encoder's last states. One
+    1×1 convolution over the hidden states of all layers makes each frame.
+
+    Args:
+        channels: Channels of a frame (1 for rain).
+        patch: Side of the patches that become channels (`pixel_unshuffle`).
+        hidden: Channels of each layer, bottom first.
+        input_kernels: Odd kernel sides, input to state, one per layer.
+        state_kernels: Odd kernel sides, state to state, one per layer.
+        peephole: See ConvLSTMCell.
+        output_peephole: See ConvLSTMCell.
+        frame_shape: (H, W) of a frame, required by peephole="location" and only by it.
+
+    Raises:
+        ValueError: Lists of different lengths, an even kernel, an unknown option.
+    """
+
+    works_on: Literal["grey"] = "grey"
+
+    def __init__(
+        self,
+        channels: int,
+        patch: int,
+        hidden: Sequence[int],
+        input_kernels: Sequence[int],
+        state_kernels: Sequence[int],
+        peephole: Peephole,
+        output_peephole: OutputPeephole,
+        frame_shape: Sequence[int] | None,
+    ) -> None:
+        """Create all layers."""
+        super().__init__()
+        _check(channels, patch, hidden, input_kernels, state_kernels, peephole, output_peephole, frame_shape)
+        self.channels, self.patch = channels, patch
+        grid = None if frame_shape is None else (-(-frame_shape[0] // patch), -(-frame_shape[1] // patch))
+        pixels = channels * patch**2
+
+        def stack(bottom_inputs: int) -> nn.ModuleList:
+            below = [bottom_inputs, *hidden[:-1]]
+            sizes = zip(below, hidden, input_kernels, state_kernels, strict=True)
+            return nn.ModuleList(ConvLSTMCell(*size, peephole, output_peephole, grid) for size in sizes)
+
+        self.encoder, self.forecaster = stack(pixels), stack(0)
+        self.head = nn.Conv2d(sum(hidden), pixels, 1)
+        with torch.no_grad():
+            self.head.weight.copy_(_uniform(pixels, sum(hidden), 1))
+            self.head.bias.zero_()  # type: ignore[union-attr]
+
+    def forward(self, inputs: Tensor, forecast_steps: int) -> Tensor:
+        """Forecast.
+
+        Args:
+            inputs: (B, T_in, C, H, W) grey in [0, 1], any H and W, no NaN.
+            forecast_steps: Frames to predict, at least 1; need not be that of training.
+
+        Returns:
+            (B, forecast_steps, C, H, W) logits: the sigmoid of the paper's output layer is left to loss and use.
+
+        Raises:
+            ValueError: Wrong number of axes or channels, no input frame, or forecast_steps < 1.
+        """
+        if inputs.ndim != 5 or inputs.shape[2] != self.channels or inputs.shape[1] < 1:
+            raise ValueError(f"inputs must be (B, T, {self.channels}, H, W), got {tuple(inputs.shape)}")
+        if forecast_steps < 1:
+            raise ValueError(f"forecast_steps must be at least 1, got {forecast_steps}")
+        batch, steps, _, height, width = inputs.shape
+        padded = F.pad(inputs, (0, -width % self.patch, 0, -height % self.patch))
+        patches = F.pixel_unshuffle(padded, self.patch).transpose(0, 1)  # (T, B, C·p², H/p, W/p)
+        states = self._encode(patches.flatten(0, 1).contiguous(memory_format=torch.channels_last), steps)
+        hidden = [torch.cat([state[0] for state in states], dim=1)]
+        for _ in range(forecast_steps - 1):
+            states = self._advance(states)
+            hidden.append(torch.cat([state[0] for state in states], dim=1))
+        frames = F.pixel_shuffle(self.head(torch.cat(hidden)), self.patch)  # (T·B, C, H, W)
+        frames = frames[..., :height, :width]
+        return frames.reshape(forecast_steps, batch, *frames.shape[1:]).transpose(0, 1)  # (B, T, C, H, W)
+
+    def _encode(self, frames: Tensor, steps: int) -> list[State]:
+        """Last states of the encoder, from (T·B, C, H, W) frames in time order."""
+        states: list[State] = []
+        for layer, cell in enumerate(self.encoder):
+            # All time steps of a layer's input are known before it runs: one convolution for all of them.
+            from_input = cell.convolve_input(frames).chunk(steps)  # type: ignore[operator]
+            state, outputs = None, []
+            for step in range(steps):
+                state = cell(from_input[step], state)
+                outputs.append(state[0])
+            assert state is not None
+            states.append(state)
+            if layer + 1 < len(self.encoder):
+                frames = torch.cat(outputs)
+        return states
+
+    def _advance(self, states: list[State]) -> list[State]:
+        """One step of the forecaster, bottom layer first."""
+        result: list[State] = []
+        for cell, state in zip(self.forecaster, states, strict=True):
+            from_input = cell.convolve_input(result[-1][0]) if result else None  # type: ignore[operator]
+            result.append(cell(from_input, state))
+        return result
+
+
+def _uniform(outputs: int, inputs: int, kernel: int) -> Tensor:
+    """U(±1/sqrt(inputs)): the authors count channels only, not the kernel's area."""
+    bound = max(inputs, 1) ** -0.5
+    return torch.empty(outputs, inputs, kernel, kernel).uniform_(-bound, bound)
+
+
+def _check(
+    channels: int,
+    patch: int,
+    hidden: Sequence[int],
+    input_kernels: Sequence[int],
+    state_kernels: Sequence[int],
+    peephole: str,
+    output_peephole: str,
+    frame_shape: Sequence[int] | None,
+) -> None:
+    if not len(hidden) == len(input_kernels) == len(state_kernels) > 0:
+        raise ValueError(
+            "model.hidden, model.input_kernels and model.state_kernels need one entry per layer, got "
+            f"{list(hidden)}, {list(input_kernels)}, {list(state_kernels)}"
+        )
+    if min(channels, patch, *hidden) < 1:
+        raise ValueError(f"channels, patch and hidden must be >= 1, got {channels}, {patch}, {list(hidden)}")
+    even = [kernel for kernel in (*input_kernels, *state_kernels) if kernel < 1 or kernel % 2 == 0]
+    if even:
+        raise ValueError(f"kernels must be odd, so that the grid keeps its size; got {even[0]}")
+    if peephole not in ("channel", "location", "none"):
+        raise ValueError(f"model.peephole must be channel, location or none, got {peephole!r}")
+    if output_peephole not in ("current", "previous"):
+        raise ValueError(f"model.output_peephole must be current or previous, got {output_peephole!r}")
+    if (peephole == "location") != (frame_shape is not None):
+        raise ValueError(f"model.frame_shape is for peephole=location only; got {frame_shape} with {peephole}")

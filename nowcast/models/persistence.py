@@ -1,0 +1,23 @@
+"""Persistence: nothing moves."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+
+class Persistence(nn.Module):
+    """The last frame for every lead time."""
+
+    works_on: Literal["rain_rate"] = "rain_rate"
+
+    def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
+        """Repeat the last input frame.
+
+        Args:
+            rain_rate: (B, T_in, C, H, W) mm h-1, NaN = no data.
+            forecast_steps: Frames to predict.
+
+        Returns:
+            (B, forecast_steps, C, H, W) mm h-1; NaN where the last frame has no data.
+        """
+        return rain_rate[:, -1:].expand(-1, forecast_steps, -1, -1, -1)

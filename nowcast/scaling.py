@@ -1,0 +1,45 @@
+"""Rain rate ↔ the grey values that networks see; the transform travels in every checkpoint."""
+
+import torch
+from torch import Tensor, nn
+
+from nowcast.units import ZR
+
+
+class GreyScale(nn.Module):
+    """Grey value P = (dBZ - min_dbz) / (max_dbz - min_dbz), clipped to [0, 1], with dBZ from Z = a·R^b.
+
+    Args:
+        zr_a: Factor a of the Z-R relation.
+        zr_b: Exponent b.
+        min_dbz: dBZ of grey 0.
+        max_dbz: dBZ of grey 1.
+
+    Raises:
+        ValueError: An empty range or an impossible Z-R relation.
+
+    Source: Shi et al. 2015 (min-max scaling of the logarithmic radar map, -10 to 60 dBZ).
+    """
+
+    constants: Tensor
+
+    def __init__(self, zr_a: float, zr_b: float, min_dbz: float, max_dbz: float) -> None:
+        """Check the constants and keep them as a buffer."""
+        super().__init__()
+        if not min_dbz < max_dbz:
+            raise ValueError(f"scaling.min_dbz={min_dbz} must be below scaling.max_dbz={max_dbz}")
+        ZR(zr_a, zr_b)
+        constants = torch.tensor([zr_a, zr_b, min_dbz, max_dbz], dtype=torch.float64)
+        self.register_buffer("constants", constants)
+        self.zr = ZR(zr_a, zr_b)
+        self.min_dbz, self.max_dbz = min_dbz, max_dbz
+
+    def to_grey(self, rain_rate: Tensor) -> Tensor:
+        """Grey in [0, 1] of a rain rate in mm h-1; 0 mm h-1 → 0, NaN stays NaN."""
+        grey = (self.zr.reflectivity(rain_rate) - self.min_dbz) / (self.max_dbz - self.min_dbz)
+        return grey.clamp(0.0, 1.0)
+
+    def to_rain_rate(self, grey: Tensor) -> Tensor:
+        """Rain rate in mm h-1 of a grey value; grey 0 and below → 0 mm h-1 (no rain), NaN stays NaN."""
+        rate = self.zr.rain_rate(grey * (self.max_dbz - self.min_dbz) + self.min_dbz)
+        return torch.where(grey <= 0, torch.zeros_like(rate), rate)
