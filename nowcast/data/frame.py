@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from nowcast.units import ZR, Quantity
 
+MAX_CELLS = 100_000_000  # cells of one field: three times the largest composite known (MRMS, 24.5 million)
+
 
 class DataFormatError(ValueError):
     """A file is not what its reader expects; the message names the file and what is wrong."""
@@ -52,6 +54,30 @@ class Grid:
             np.allclose(self.x, other.x, rtol=0, atol=tolerance)
             and np.allclose(self.y, other.y, rtol=0, atol=tolerance)
         )
+
+
+def regular_grid(left: float, top: float, cell: tuple[float, float], shape: tuple[int, int], crs: str) -> Grid:
+    """The grid of cells below and right of an outer corner.
+
+    Args:
+        left: x of the western edge.
+        top: y of the northern edge.
+        cell: (height, width) of a cell, both positive.
+        shape: (ny, nx).
+        crs: See Grid.
+    """
+    return Grid(x=left + (np.arange(shape[1]) + 0.5) * cell[1], y=top - (np.arange(shape[0]) + 0.5) * cell[0], crs=crs)
+
+
+def check_shape(path: Path, rows: int, columns: int) -> tuple[int, int]:
+    """The shape that a file declares, refused before anything is allocated when it cannot be a radar field.
+
+    Raises:
+        DataFormatError: Not between 2×2 and MAX_CELLS cells.
+    """
+    if rows < 2 or columns < 2 or rows * columns > MAX_CELLS:
+        raise DataFormatError(path, f"declares {rows} x {columns} cells; a field has 2 x 2 to {MAX_CELLS:,} cells")
+    return rows, columns
 
 
 @dataclass(frozen=True)
