@@ -91,6 +91,8 @@ def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[
     typed = {text.lstrip("+~").split("=")[0].removeprefix("data.") for text in given_on_command_line("data.")}
     for key in typed:
         OmegaConf.update(merged, key, OmegaConf.select(chosen, key))
+    if "crop" in typed and "eval_crop" not in typed:
+        merged.eval_crop = merged.crop
     if "archives" in typed and "split" not in typed:
         merged.split = "all"
     return merged

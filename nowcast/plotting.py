@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -33,54 +36,70 @@ def rain_colormap(colour_blind_safe: bool = False) -> tuple[Colormap, BoundaryNo
     Args:
         colour_blind_safe: Viridis instead of the table of blue, green, yellow, red and violet.
     """
-    from matplotlib import colormaps
-
+    colours: list[Any] = list(RAIN_COLOURS)
     if colour_blind_safe:
-        shades = [colormaps["viridis_r"](k / (len(RAIN_LEVELS) - 1)) for k in range(len(RAIN_LEVELS))]
-        colormap = ListedColormap(shades)
-    else:
-        colormap = ListedColormap(list(RAIN_COLOURS))
-    colormap = colormap.with_extremes(under=DRY, bad=NO_DATA, over=colormap.colors[-1])  # type: ignore[attr-defined, arg-type]
+        colours = [colormaps["viridis_r"](k / (len(RAIN_LEVELS) - 1)) for k in range(len(RAIN_LEVELS))]
+    colormap = ListedColormap(colours).with_extremes(under=DRY, bad=NO_DATA, over=colours[-1])
     return colormap, BoundaryNorm((*RAIN_LEVELS, 200), len(RAIN_LEVELS))
 
 
-def plot_forecast(
-    *,
-    observed: Field | None,
-    forecasts: Mapping[str, Field],
-    inputs: Field | None,
-    init_time: np.datetime64,
-    timestep_minutes: float,
-    cell_km: float | None,
-    title: str,
-    path: Path,
-) -> Path:
-    """Rows of maps: the inputs, the observation, each forecast; columns are lead times.
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One forecast to look at.
 
     Args:
         observed: (T, H, W) mm h-1, NaN = no data; None when the future is not known yet.
         forecasts: Name → (T, H, W) mm h-1, NaN = no forecast.
-        inputs: (T_in, H, W) mm h-1.
+        inputs: (T_in, H, W) mm h-1, or None.
         init_time: UTC, time of the last input.
         timestep_minutes: Time between frames.
         cell_km: Side of a cell, for the scale bar; None = no scale bar.
         title: Above the picture.
-        path: PNG to write.
 
     Raises:
         ValueError: Shapes do not agree, or there is no frame.
     """
-    rows = _rows(observed, forecasts)
+
+    observed: Field | None
+    forecasts: Mapping[str, Field]
+    inputs: Field | None
+    init_time: np.datetime64
+    timestep_minutes: float
+    cell_km: float | None
+    title: str
+
+    def __post_init__(self) -> None:
+        """Check the shapes."""
+        shapes = {name: frames.shape for name, frames in self.rows().items()}
+        wrong = [shape for shape in shapes.values() if len(shape) != 3 or 0 in shape]
+        if not shapes or len(set(shapes.values())) > 1 or wrong:
+            raise ValueError(f"need fields (T, H, W) of one shape and at least one frame, got {shapes}")
+
+    def rows(self) -> dict[str, Field]:
+        """Observation, where there is one, and forecasts."""
+        return ({} if self.observed is None else {"observed": self.observed}) | dict(self.forecasts)
+
+    def time_label(self, step: int, separator: str = "\n") -> str:
+        """Lead time and valid time of a step; step 0 is the last input."""
+        minutes = step * self.timestep_minutes
+        valid = self.init_time.astype("datetime64[s]") + np.timedelta64(round(minutes * 60), "s")
+        text = np.datetime_as_string(valid, unit="m").replace("T", " ")
+        return f"{minutes:+g} min{separator}{text[5:]} UTC"
+
+
+def plot_forecast(case: Case, path: Path) -> Path:
+    """Write a PNG with rows of maps: the inputs, the observation, each forecast; columns are lead times."""
+    rows, inputs = case.rows(), case.inputs
     steps = len(next(iter(rows.values())))
     shown = sorted({round((k + 1) * steps / min(MAX_COLUMNS, steps)) - 1 for k in range(min(MAX_COLUMNS, steps))})
-    titles = [_time_label(init_time, (k + 1) * timestep_minutes) for k in shown]
+    titles = [case.time_label(k + 1) for k in shown]
     panels = {name: [frames[k] for k in shown] for name, frames in rows.items()}
     input_titles: list[str] = []
     if inputs is not None:
         count = min(len(inputs), len(shown))
         panels = {"input": list(inputs[-count:])} | panels
-        input_titles = [_time_label(init_time, (k + 1 - count) * timestep_minutes) for k in range(count)]
-    figure = _figure(len(panels), len(shown), next(iter(rows.values())).shape[1:], title)
+        input_titles = [case.time_label(k + 1 - count) for k in range(count)]
+    figure = _figure(len(panels), len(shown), next(iter(rows.values())).shape[1:], case.title)
     for row, (name, fields) in enumerate(panels.items()):
         labels = input_titles if name == "input" else titles if row == len(panels) - len(rows) else [""] * len(shown)
         for column in range(len(shown)):
@@ -91,42 +110,28 @@ def plot_forecast(
             _map(axes, fields[column], labels[column])
             if column == 0:
                 axes.set_ylabel(name.replace("_", "\n"), fontsize=10)
-    _finish(figure, figure.axes[0], cell_km)
+    _finish(figure, figure.axes[0], case.cell_km)
     return _save(figure, path)
 
 
-def animate_forecast(
-    *,
-    observed: Field | None,
-    forecasts: Mapping[str, Field],
-    inputs: Field | None,
-    init_time: np.datetime64,
-    timestep_minutes: float,
-    cell_km: float | None,
-    title: str,
-    path: Path,
-) -> Path:
-    """A GIF: the inputs in every panel, then the observation and each forecast side by side.
-
-    Arguments as in `plot_forecast`.
-    """
-    rows = _rows(observed, forecasts)
+def animate_forecast(case: Case, path: Path) -> Path:
+    """Write a GIF: the inputs in every panel, then the observation and each forecast side by side."""
+    rows, inputs = case.rows(), case.inputs
     steps, shape = len(next(iter(rows.values()))), next(iter(rows.values())).shape[1:]
     past = 0 if inputs is None else len(inputs)
-    figure = _figure(1, len(rows), shape, title)
+    figure = _figure(1, len(rows), shape, case.title)
     images = []
     for column, (name, frames) in enumerate(rows.items()):
         axes = figure.add_subplot(1, len(rows), column + 1)
         images.append(_map(axes, frames[0], name.replace("_", " ")))
-    _finish(figure, figure.axes[0], cell_km)
+    _finish(figure, figure.axes[0], case.cell_km)
     clock = figure.text(0.01, 0.01, "", fontsize=10, family="monospace")
     pictures = []
     for k in range(-past, steps):
         for image, frames in zip(images, rows.values(), strict=True):
             field = frames[k] if k >= 0 or inputs is None else inputs[k]
             image.set_data(np.ma.masked_invalid(field))
-        minutes = (k + 1) * timestep_minutes
-        clock.set_text(("input    " if k < 0 else "forecast ") + _time_label(init_time, minutes, " "))
+        clock.set_text(("input    " if k < 0 else "forecast ") + case.time_label(k + 1, " "))
         pictures.append(_render(figure))
     palette = pictures[-1].quantize(128)
     frames8 = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
@@ -166,20 +171,6 @@ def plot_scores(models: Sequence[ModelScores], score: str, path: Path) -> Path:
             axes.set_ylabel(score.upper())
             axes.legend(fontsize=8)
     return _save(figure, path)
-
-
-def _rows(observed: Field | None, forecasts: Mapping[str, Field]) -> dict[str, Field]:
-    rows = ({} if observed is None else {"observed": observed}) | dict(forecasts)
-    shapes = {name: frames.shape for name, frames in rows.items()}
-    if not rows or len(set(shapes.values())) > 1 or any(len(shape) != 3 or 0 in shape for shape in shapes.values()):
-        raise ValueError(f"need fields (T, H, W) of one shape and at least one frame, got {shapes}")
-    return rows
-
-
-def _time_label(init_time: np.datetime64, minutes: float, separator: str = "\n") -> str:
-    valid = init_time.astype("datetime64[s]") + np.timedelta64(round(minutes * 60), "s")
-    text = np.datetime_as_string(valid, unit="m").replace("T", " ")
-    return f"{minutes:+g} min{separator}{text[5:]} UTC"
 
 
 def _figure(rows: int, columns: int, shape: tuple[int, ...], title: str) -> Figure:
@@ -227,8 +218,8 @@ def _finish(figure: Figure, axes: Axes, cell_km: float | None) -> None:
 def _render(figure: Figure) -> Image.Image:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)  # made by _figure
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())  # type: ignore[no-untyped-call]
 
 
 def _partial(path: Path) -> Path:

@@ -21,7 +21,7 @@ from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.data.frame import Grid, Reader
 from nowcast.data.preparation import Limits, prepare_archive
 from nowcast.data.windows import frames_per_step
-from nowcast.plotting import animate_forecast, plot_forecast
+from nowcast.plotting import Case, animate_forecast, plot_forecast
 from nowcast.progress import track
 
 
@@ -193,15 +193,15 @@ def write(result: Prediction, loaded: Checkpoint, output: Path, *, plot: bool) -
     written = [output]
     if plot:
         forecast = result.forecast
-        fields = {
-            "observed": None,
-            "forecasts": {result.model: forecast.rain_rate},
-            "inputs": result.inputs,
-            "init_time": forecast.init_time,
-            "timestep_minutes": forecast.step_seconds / 60,
-            "cell_km": cell_km(forecast.grid)[0],
-            "title": f"{result.archive}, forecast from {forecast.init_time} UTC",
-        }
-        written.append(plot_forecast(**fields, path=output.with_suffix(".png")))
-        written.append(animate_forecast(**fields, path=output.with_suffix(".gif")))
+        case = Case(
+            observed=None,
+            forecasts={result.model: forecast.rain_rate},
+            inputs=result.inputs,
+            init_time=forecast.init_time,
+            timestep_minutes=forecast.step_seconds / 60,
+            cell_km=cell_km(forecast.grid)[0],
+            title=f"{result.archive}, forecast from {forecast.init_time} UTC",
+        )
+        written.append(plot_forecast(case, output.with_suffix(".png")))
+        written.append(animate_forecast(case, output.with_suffix(".gif")))
     return written

@@ -60,8 +60,7 @@ def run(config: DictConfig) -> None:
     validate(config)
     folder = Path(config.output)
     console = Console()
-    logging.getLogger("lightning.pytorch").handlers.clear()  # its lines reach the root logger anyway
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    quieten()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     data: RadarDataModule = build(config.data)
     data.setup()
@@ -75,6 +74,20 @@ def run(config: DictConfig) -> None:
         raise SystemExit(130)
     if trainer.is_global_zero:
         finish(config, data, Path(best_checkpoint(trainer)), folder, console)
+
+
+def quieten() -> None:
+    """Let Lightning's messages appear once, and only those that a user can act on."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).handlers.clear()  # its lines reach the root logger anyway
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Experiment logs directory.*exists and is not empty.*",  # it holds config.yaml, and no metrics yet
+        ".*isinstance\\(treespec, LeafSpec\\).*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def make_task(config: DictConfig, data: RadarDataModule) -> NowcastTask:

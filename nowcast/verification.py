@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 
 from nowcast.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.checkpoint import NetworkForecaster
+from nowcast.data.cells import cell_km
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import RadarDataset, Sample
 from nowcast.metrics import Contingency, ContinuousErrors
-from nowcast.plotting import animate_forecast, plot_forecast, plot_scores
+from nowcast.plotting import Case, animate_forecast, plot_forecast, plot_scores
 from nowcast.tables import (
     SCORES,
     ModelScores,
@@ -154,24 +155,19 @@ def picture(models: Mapping[str, nn.Module], data: RadarDataModule, folder: Path
     }
     init_time = np.datetime64(int(sample["init_time"]), "s")
     archive = dataset.regions[int(sample["archive"])].archive
-    fields = {
-        "observed": sample["targets"][:, 0].numpy(),
-        "forecasts": forecasts,
-        "inputs": sample["inputs"][:, 0].numpy(),
-        "init_time": init_time,
-        "timestep_minutes": step,
-        "cell_km": cell,
-        "title": f"{archive.name}, forecast from {init_time} UTC",
-    }
-    return [
-        plot_forecast(**fields, path=folder / "forecast.png"),
-        animate_forecast(**fields, path=folder / "forecast.gif"),
-    ]
+    case = Case(
+        observed=sample["targets"][:, 0].numpy(),
+        forecasts=forecasts,
+        inputs=sample["inputs"][:, 0].numpy(),
+        init_time=init_time,
+        timestep_minutes=step,
+        cell_km=cell,
+        title=f"{archive.name}, forecast from {init_time} UTC",
+    )
+    return [plot_forecast(case, folder / "forecast.png"), animate_forecast(case, folder / "forecast.gif")]
 
 
 def _geometry(data: RadarDataModule, dataset: RadarDataset, index: int) -> tuple[float, float]:
-    from nowcast.data.cells import cell_km
-
     which = int(dataset.samples[index, 0])
     region = dataset.regions[which]
     return data.steps[which] / 60, cell_km(region.archive.grid)[0] * region.factor[0]

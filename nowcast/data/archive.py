@@ -180,7 +180,8 @@ class Archive:
         table: NDArray[np.float32] | None = self.__dict__.get("_table")
         if table is None:
             physical = np.arange(65536, dtype=np.float64) * self._scale + self._offset
-            table = self.to_rain_rate(physical).astype(np.float32)
+            with np.errstate(over="ignore"):  # most of 16 bits lies beyond any reflectivity
+                table = self.to_rain_rate(physical).astype(np.float32)
             table[FILL] = np.nan
             self.__dict__["_table"] = table
         return table

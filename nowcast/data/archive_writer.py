@@ -16,6 +16,7 @@ from nowcast.data.archive import EPOCH, FILL, RAIN_THRESHOLD, TILE, ToRainRate
 from nowcast.data.frame import Frame, Grid
 
 TIME_CHUNK = 20  # frames per chunk: about one training window
+BUFFER_CELLS = 60_000_000  # cells of the frames that wait for a full chunk: large grids get shorter chunks
 SPACE_CHUNK = 128  # cells per chunk side: about one training crop
 
 
@@ -42,7 +43,9 @@ class ArchiveWriter:
         self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         self._first = first
         self._to_rain_rate = ToRainRate(first.quantity, first.period, first.no_echo, first.zr)
+        self._time_chunk = max(1, min(TIME_CHUNK, BUFFER_CELLS // (first.grid.shape[0] * first.grid.shape[1])))
         self._buffer: list[NDArray[np.generic]] = []
+        self._summaries: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         self._times: list[int] = []
         self._written = 0
         self._digest = hashlib.sha256()
@@ -63,7 +66,7 @@ class ArchiveWriter:
             dataset.createDimension("bounds", 2)
             time.bounds = "time_bounds"
             dataset.createVariable("time_bounds", "i8", ("time", "bounds"), chunksizes=(512, 2))
-        chunks = (TIME_CHUNK, min(rows, SPACE_CHUNK), min(columns, SPACE_CHUNK))
+        chunks = (self._time_chunk, min(rows, SPACE_CHUNK), min(columns, SPACE_CHUNK))
         variable = dataset.createVariable(
             first.quantity.value,
             "f4" if first.packing is None else "u2",
@@ -99,7 +102,8 @@ class ArchiveWriter:
             raise ValueError(difference)
         self._times.append(seconds)
         self._buffer.append(pack(frame))
-        if len(self._buffer) == TIME_CHUNK:
+        self._summaries.append(summarise_tiles(self._to_rain_rate(unpack(self._buffer[-1], frame))))
+        if len(self._buffer) == self._time_chunk:
             self._flush()
 
     def _flush(self) -> None:
@@ -114,13 +118,13 @@ class ArchiveWriter:
             bounds = np.stack([seconds - int(first.period), seconds], axis=1)
             dataset.variables["time_bounds"][start:stop] = bounds
         dataset.variables[first.quantity.value][start:stop] = block
-        rain, valid = summarise_tiles(self._to_rain_rate(unpack(block, first)))
-        dataset.variables["rain_fraction"][start:stop] = rain
-        dataset.variables["valid_fraction"][start:stop] = valid
+        dataset.variables["rain_fraction"][start:stop] = [rain for rain, _ in self._summaries]
+        dataset.variables["valid_fraction"][start:stop] = [valid for _, valid in self._summaries]
         self._digest.update(seconds.tobytes())
         self._digest.update(np.ascontiguousarray(block).tobytes())
         self._written = stop
         self._buffer.clear()
+        self._summaries.clear()
 
     def finish(self, history: str) -> None:
         """Write what is buffered, the history and the fingerprint, and give the file its final name.
@@ -220,7 +224,8 @@ def pack(frame: Frame) -> NDArray[np.generic]:
     """
     if frame.packing is None:
         return frame.values
-    scaled = np.rint((frame.values.astype(np.float64) - frame.packing.offset) / frame.packing.scale)
+    # float32 holds 24 bits, enough to round to 16; float64 would double the memory of a continent's frame.
+    scaled = np.rint((frame.values - np.float32(frame.packing.offset)) / np.float32(frame.packing.scale))
     missing = np.isnan(scaled)
     scaled[missing] = FILL
     if scaled.size and (scaled.min() < 0 or scaled[~missing].max(initial=0) >= FILL):
@@ -228,31 +233,32 @@ def pack(frame: Frame) -> NDArray[np.generic]:
             f"values {np.nanmin(frame.values)} to {np.nanmax(frame.values)} {frame.quantity.units} "
             f"do not fit 16-bit packing {frame.packing}"
         )
-    return scaled.astype(np.uint16)
+    stored: NDArray[np.uint16] = scaled.astype(np.uint16)
+    return stored
 
 
 def unpack(stored: NDArray[np.generic], like: Frame) -> NDArray[np.float32]:
     """Physical values of `pack`ed ones; NaN = no data."""
     if like.packing is None:
         return np.asarray(stored, dtype=np.float32)
-    values = np.asarray(stored, dtype=np.float64) * like.packing.scale + like.packing.offset
-    values[np.asarray(stored) == FILL] = np.nan
-    return values.astype(np.float32)
+    values = stored.astype(np.float32) * np.float32(like.packing.scale) + np.float32(like.packing.offset)
+    values[stored == FILL] = np.nan
+    return values
 
 
 def summarise_tiles(rain_rate: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Per tile the fraction of rainy among valid cells, and of valid cells.
 
-    (T, H, W) → two (T, tiles_y, tiles_x). A tile without any valid cell has rain and valid fraction 0. Cells
+    (H, W) → two (tiles_y, tiles_x). A tile without any valid cell has rain and valid fraction 0. Cells
     beyond the grid's edge do not count.
     """
     valid = np.isfinite(rain_rate)
     wet = np.greater_equal(rain_rate, RAIN_THRESHOLD, where=valid, out=np.zeros_like(valid))
-    cells, valid_cells, wet_cells = (_tile_sums(part) for part in (np.ones_like(valid[:1]), valid, wet))
+    cells, valid_cells, wet_cells = (_tile_sums(part) for part in (np.ones_like(valid), valid, wet))
     rain = np.divide(wet_cells, valid_cells, where=valid_cells > 0, out=np.zeros_like(wet_cells))
     return rain.astype(np.float32), (valid_cells / cells).astype(np.float32)
 
 
 def _tile_sums(cells: NDArray[np.bool_]) -> NDArray[np.float64]:
-    rows = np.add.reduceat(cells, np.arange(0, cells.shape[1], TILE), axis=1, dtype=np.float64)
-    return np.asarray(np.add.reduceat(rows, np.arange(0, cells.shape[2], TILE), axis=2))
+    rows = np.add.reduceat(cells, np.arange(0, cells.shape[0], TILE), axis=0, dtype=np.float64)
+    return np.asarray(np.add.reduceat(rows, np.arange(0, cells.shape[1], TILE), axis=1))

@@ -45,7 +45,8 @@ class RadarDataModule(lightning.LightningDataModule):
         input_steps: Frames the model sees.
         forecast_steps: Frames it predicts.
         stride: Archive frames between the starts of two windows.
-        crop: Side(s) of the tiles in cells; None = whole grids.
+        crop: Side(s) of the training tiles in cells; None = whole grids.
+        eval_crop: The same for validation and test.
         random_crops: Move training tiles at random.
         augment: none, flips or flips_rotations, in training.
         min_rain_fraction: Training leaves out tiles with less rain (share of cells ≥ 0.1 mm h-1).
@@ -78,6 +79,7 @@ class RadarDataModule(lightning.LightningDataModule):
         forecast_steps: int,
         stride: int,
         crop: int | Sequence[int] | None,
+        eval_crop: int | Sequence[int] | None,
         random_crops: bool,
         augment: Augmentation,
         min_rain_fraction: float,
@@ -101,7 +103,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.timestep_minutes, self.allow_mixed_timesteps = timestep_minutes, allow_mixed_timesteps
         self.cell_km = cell_km
         self.input_steps, self.forecast_steps, self.stride = input_steps, forecast_steps, stride
-        self.crop = (crop, crop) if isinstance(crop, int) else None if crop is None else tuple(crop)
+        self.crop, self.eval_crop = _sides("crop", crop), _sides("eval_crop", eval_crop)
         self.random_crops, self.augment = random_crops, augment
         self.min_rain_fraction, self.min_valid_fraction = min_rain_fraction, min_valid_fraction
         self.importance_floor, self.samples_per_epoch = importance_floor, samples_per_epoch
@@ -121,8 +123,6 @@ class RadarDataModule(lightning.LightningDataModule):
             raise ValueError(f"data.split must be blocks, archives or all, got {self.split!r}")
         if self.augment not in ("none", "flips", "flips_rotations"):
             raise ValueError(f"data.augment must be none, flips or flips_rotations, got {self.augment!r}")
-        if self.crop is not None and (len(self.crop) != 2 or min(self.crop) < 1):
-            raise ValueError(f"data.crop must be a side or [height, width] >= 1, got {self.crop}")
         if self.augment == "flips_rotations" and (self.crop is None or self.crop[0] != self.crop[1]):
             raise ValueError(f"data.augment=flips_rotations needs a square data.crop, got {self.crop}")
         if self.importance_floor is not None and self.importance_floor <= 0:
@@ -222,7 +222,7 @@ class RadarDataModule(lightning.LightningDataModule):
             self.starts(split),
             input_steps=self.input_steps,
             forecast_steps=self.forecast_steps,
-            crop=self.crop,  # type: ignore[arg-type]
+            crop=self.crop if training else self.eval_crop,
             jitter=training and self.random_crops and self.crop is not None,
             augment=self.augment if training else "none",
             min_rain_fraction=self.min_rain_fraction if training else 0.0,
@@ -302,6 +302,15 @@ class RadarDataModule(lightning.LightningDataModule):
                 times = np.datetime_as_string(region.archive.times[starts], unit="s").tolist()
                 manifest.setdefault(region.archive.name, {})[split] = times
         path.write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _sides(name: str, crop: int | Sequence[int] | None) -> tuple[int, int] | None:
+    if crop is None:
+        return None
+    sides = (crop, crop) if isinstance(crop, int) else tuple(crop)
+    if len(sides) != 2 or min(sides) < 1:
+        raise ValueError(f"data.{name} must be a side, [height, width], each at least 1, or null; got {crop}")
+    return sides[0], sides[1]
 
 
 def _check_cells(regions: Sequence[Region]) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -58,7 +59,7 @@ def _fill(dataset: netCDF4.Dataset, forecast: Forecast) -> None:
     start = int(forecast.init_time.astype("datetime64[s]").astype(np.int64))
     write_grid(dataset, forecast.grid)
     dataset.createDimension("time", len(steps))
-    times = {
+    times: dict[str, tuple[str | None, Any, dict[str, str]]] = {
         "time": ("time", start + steps, {"standard_name": "time", "units": EPOCH, "axis": "T"}),
         "forecast_reference_time": (
             None,

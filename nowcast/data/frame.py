@@ -66,7 +66,9 @@ def regular_grid(left: float, top: float, cell: tuple[float, float], shape: tupl
         shape: (ny, nx).
         crs: See Grid.
     """
-    return Grid(x=left + (np.arange(shape[1]) + 0.5) * cell[1], y=top - (np.arange(shape[0]) + 0.5) * cell[0], crs=crs)
+    rows: NDArray[np.float64] = np.arange(shape[0], dtype=np.float64) + 0.5
+    columns: NDArray[np.float64] = np.arange(shape[1], dtype=np.float64) + 0.5
+    return Grid(x=np.asarray(left + columns * cell[1]), y=np.asarray(top - rows * cell[0]), crs=crs)
 
 
 def check_shape(path: Path, rows: int, columns: int) -> tuple[int, int]:

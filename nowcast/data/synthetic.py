@@ -9,6 +9,7 @@ doi:10.1256/qj.04.100 (STEPS: AR(2) per cascade level, evolved along the motion)
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.special import expit, logit, ndtr, ndtri
 
-Field = NDArray[np.float32]
+Field = NDArray[Any]  # float32; NumPy's own annotations lose the type in arithmetic
 MARGIN = 1.5  # the periodic domain is this much larger than the frame, so that rain enters and leaves over its edge
 EDDY_WAVES = 3  # largest wave number of the flow's perturbation
 
@@ -195,8 +196,8 @@ class SyntheticRain:
         for _ in range(3):  # mid-point of the trajectory by fixed-point iteration
             middle_x, middle_y = (columns + back_x) / 2, (rows + back_y) / 2
             v, u = (_sample(component, middle_x, middle_y) for component in eddies)
-            back_x = columns - (speed * np.float32(np.cos(direction)) + u) * np.float32(cells)
-            back_y = rows - (speed * np.float32(np.sin(direction)) + v) * np.float32(cells)
+            back_x = (columns - (speed * np.cos(direction) + u) * cells).astype(np.float32)
+            back_y = (rows - (speed * np.sin(direction) + v) * cells).astype(np.float32)
         return back_x, back_y
 
 

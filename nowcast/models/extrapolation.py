@@ -1,6 +1,7 @@
 """Lagrangian extrapolation: dense optical flow of the last frames, then backward semi-Lagrangian advection."""
 
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Field = NDArray[np.float32]
+Field = NDArray[Any]  # float32; NumPy's own annotations lose the type in arithmetic
 DRIEST, WETTEST = 0.1, 60.0  # mm h-1 that become 1 and 255 in the pictures the flow is computed from
 FAINT = 1e-3  # weight of rain below which a cell takes the mean motion of the whole field
 
@@ -76,12 +77,12 @@ class Extrapolation(nn.Module):
         pictures = [_picture(frame) for frame in frames[-self.pairs - 1 :]]
         motion = np.zeros((*pictures[0].shape, 2), dtype=np.float32)
         weight = np.zeros(pictures[0].shape, dtype=np.float32)
-        estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        for before, after in zip(pictures[:-1], pictures[1:], strict=True):
+        estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        for before, after in pairwise(pictures):
             if not (before.any() and after.any()):
                 continue
             rain = before.astype(np.float32) / 255
-            motion += rain[..., None] * estimator.calc(before, after, None)  # type: ignore[call-overload]
+            motion += rain[..., None] * estimator.calc(before, after, np.zeros_like(motion))
             weight += rain
         if not weight.any():
             return np.zeros((2, *weight.shape), dtype=np.float32)

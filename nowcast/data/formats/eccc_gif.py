@@ -92,7 +92,7 @@ class EcccGifReader:
 def _hidden() -> NDArray[np.bool_]:
     """(480, 480) True where the picture shows no radar: outside the disc, frame, logo."""
     centre = np.arange(MAP_SIDE) + 0.5 - MAP_SIDE / 2
-    hidden = np.hypot(centre[:, None], centre[None]) > RANGE
+    hidden: NDArray[np.bool_] = np.hypot(centre[:, None], centre[None]) > RANGE
     hidden[:BORDER] = hidden[-BORDER:] = True
     hidden[:, :BORDER] = hidden[:, -BORDER:] = True
     hidden[: LOGO[0], : LOGO[1]] = True
