@@ -48,7 +48,7 @@ class TrainConfig:
     verification: Verification = MISSING
     baselines: Any = MISSING  # name → model to score beside the network
     picture: bool = MISSING  # PNG and GIF of one forecast
-    output: str = MISSING  # run directory
+    output: str | None = MISSING  # run directory; in `nowcast check` a JSON file or null
 
 
 @dataclass
@@ -92,33 +92,11 @@ class PrepareConfig:
     workers: int = MISSING
 
 
-@dataclass
-class CheckConfig:
-    """`nowcast check`: the training config, and where to write the findings."""
-
-    name: str = MISSING
-    seed: int = MISSING
-    data: Any = MISSING
-    model: Any = MISSING
-    scaling: Any = MISSING
-    loss: Any = MISSING
-    optimizer: Any = MISSING
-    trainer: Any = MISSING
-    callbacks: Any = MISSING
-    logger: Any = MISSING
-    calibration: str = MISSING
-    verification: Verification = MISSING
-    baselines: Any = MISSING
-    picture: bool = MISSING
-    output: str | None = None
-
-
 SCHEMATA = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "prepare": PrepareConfig,
-    "check": CheckConfig,
 }
 for _name, _schema in SCHEMATA.items():
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)

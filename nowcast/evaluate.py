@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
 
     from nowcast.progress import track
-    from nowcast.verification import lead_minutes, report, score_models
+    from nowcast.verification import choose_device, lead_minutes, report, score_models
 
     folder = Path(config.output).expanduser()
     if (folder / "scores.csv").exists():
@@ -36,21 +36,6 @@ def main(config: DictConfig) -> None:
     console = Console()
     for path in report(scores, folder, console):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-
-
-def choose_device(name: str) -> Any:  # noqa: ANN401 (torch is imported late)
-    """The torch device.
-
-    Raises:
-        ValueError: Unknown, or a CUDA device where there is none.
-    """
-    import torch
-
-    if name not in ("cpu", "cuda"):
-        raise ValueError(f"device must be cpu or cuda, got {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda, but torch sees no CUDA device; use device=cpu")
-    return torch.device(name)
 
 
 def choose_models(config: DictConfig) -> tuple[dict[str, Any], Any]:

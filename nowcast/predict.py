@@ -13,8 +13,8 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
 
     from nowcast import checkpoint
-    from nowcast.evaluate import choose_device
     from nowcast.prediction import open_input, predict, write
+    from nowcast.verification import choose_device
 
     output = Path(config.output).expanduser()
     if output.exists():

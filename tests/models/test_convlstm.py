@@ -25,9 +25,7 @@ def randomise(net, seed=0):
 
 
 def convolve(x, weight):  # (C_in, H, W), (C_out, C_in, K, K)
-    return np.stack(
-        [sum(correlate2d(x[c], kernel[c], mode="same") for c in range(len(x))) for kernel in weight]
-    )
+    return np.stack([sum(correlate2d(x[c], kernel[c], mode="same") for c in range(len(x))) for kernel in weight])
 
 
 def sigmoid(x):
@@ -79,9 +77,7 @@ def oracle(net, frames, steps):
 def test_equals_the_equations_written_out(peephole, output_peephole, hidden, kernels):
     shape = (6, 7)
     frame_shape = shape if peephole == "location" else None
-    net = randomise(
-        make(hidden, kernels, peephole=peephole, output_peephole=output_peephole, frame_shape=frame_shape)
-    )
+    net = randomise(make(hidden, kernels, peephole=peephole, output_peephole=output_peephole, frame_shape=frame_shape))
     frames = np.random.default_rng(1).random((4, *shape))
     with torch.no_grad():
         ours = net(torch.from_numpy(frames)[None, :, None], 5)[0, :, 0].numpy()
@@ -120,9 +116,7 @@ def test_the_output_peephole_option_changes_the_forecast():
 )
 def test_parameter_counts_of_table_1(hidden, input_kernel, state_kernel, patch, count):
     layers = len(hidden)
-    net = ConvLSTM(
-        1, patch, hidden, [input_kernel] * layers, [state_kernel] * layers, "channel", "current", None
-    )
+    net = ConvLSTM(1, patch, hidden, [input_kernel] * layers, [state_kernel] * layers, "channel", "current", None)
     assert sum(parameter.numel() for parameter in net.parameters()) == count
 
 

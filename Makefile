@@ -1,0 +1,33 @@
+# make train   set up .venv and run the main job; ARGS="trainer.max_epochs=1" passes settings on
+# make test    run the tests          make lint    ruff, mypy, import-linter
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: train test test-all lint clean
+train: .venv/installed
+	$(BIN)/nowcast train $(ARGS)
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-all: .venv/installed-dev
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv build
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("nowcast needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[raster]'
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[raster,dev]'
+	touch $@
