@@ -47,38 +47,19 @@ def describe(data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401 (import
     from nowcast.data.windows import SPLITS
 
     archives = data.describe()
-    table = Table(title="archives", title_justify="left")
-    columns = [
-        "archive",
-        "first (UTC)",
-        "last (UTC)",
-        "frames",
-        "step",
-        "gaps",
-        "grid",
-        "cell",
-        "stored",
-        "rain",
-        "no data",
-    ]
-    for column in (*columns, *SPLITS):
-        table.add_column(column, justify="left" if column in ("archive", "stored") else "right")
+    table = Table(title="archives (rain: cells with at least 0.1 mm/h)", title_justify="left")
+    for column in ("archive", "time (UTC)", "field", "windows"):
+        table.add_column(column)
     for row in archives:
-        cells = [
+        first, last = (row[key].replace("T", " ")[:16] for key in ("first", "last"))
+        table.add_row(
             row["name"],
-            row["first"].replace("T", " ")[:16],
-            row["last"].replace("T", " ")[:16],
-            str(row["frames"]),
-            f"{row['timestep_minutes']:g} min",
-            str(row["gaps"]),
-            f"{row['grid'][0]}x{row['grid'][1]}",
-            f"{row['cell_km']:.3g} km",
-            row["stored"],
-            f"{row['rain_fraction']:.1%}",
-            f"{row['no_data_fraction']:.1%}",
-            *(str(row["windows"][split]) for split in SPLITS),
-        ]
-        table.add_row(*cells)
+            f"{first} to\n{last}\n{row['frames']} frames, {row['timestep_minutes']:g} min, {row['gaps']} gaps",
+            f"{row['stored']}\n{row['grid'][0]} x {row['grid'][1]}, {row['cell_km']:.3g} km\n"
+            f"rain {row['rain_fraction']:.1%}, no data {row['no_data_fraction']:.1%}",
+            "\n".join(f"{row['windows'][split]} {split}" for split in SPLITS),
+            end_section=True,
+        )
     console.print(table)
     samples = {}
     for split in SPLITS:

@@ -1,0 +1,187 @@
+"""Scores against the library `scores` and against tables worked by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import scores
+import torch
+import xarray
+
+from nowcast.metrics import Contingency, ContinuousErrors, bias, csi, ets, far, hss, pod
+
+THRESHOLDS = [0.5, 2.0, 10.0]
+
+
+def fields(kind, shape=(3, 2, 1, 9, 8), seed=0):
+    """Forecast, observation, mask."""
+    draw = torch.Generator().manual_seed(seed)
+    forecast = 12 * torch.rand(shape, generator=draw) ** 3
+    observed = 12 * torch.rand(shape, generator=draw) ** 3
+    mask = torch.ones(shape, dtype=torch.bool)
+    if kind == "dry":
+        forecast, observed = torch.zeros(shape), torch.zeros(shape)
+    elif kind == "all wet":
+        forecast, observed = forecast + 20, observed + 20
+    elif kind == "constant":
+        forecast, observed = torch.full(shape, 3.0), torch.full(shape, 1.0)
+    elif kind == "single pixel":
+        forecast, observed, mask = (x[:1, :, :, :1, :1] for x in (forecast, observed, mask))
+    elif kind == "masked":
+        mask = torch.rand(shape, generator=draw) > 0.4
+        observed = torch.where(mask, observed, torch.nan)
+    elif kind == "missing forecast":
+        forecast = torch.where(torch.rand(shape, generator=draw) > 0.8, torch.nan, forecast)
+    return forecast, observed, mask
+
+
+KINDS = ["random", "dry", "all wet", "constant", "single pixel", "masked", "missing forecast"]
+
+
+def contingency(forecast, observed, mask):
+    metric = Contingency(THRESHOLDS, forecast.shape[1])
+    metric.update(forecast, observed, mask)
+    return metric
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_categorical_scores_equal_those_of_the_library(kind):
+    forecast, observed, mask = fields(kind)
+    ours = contingency(forecast, observed, mask).compute()
+    for k, threshold in enumerate(THRESHOLDS):
+        for lead in range(forecast.shape[1]):
+            # A missing forecast counts as no rain: that is our rule, so it is done before the library sees it.
+            valid = mask[:, lead].numpy().ravel()
+            f, o = (x[:, lead].nan_to_num(0.0).numpy().ravel()[valid] for x in (forecast, observed))
+            table = scores.categorical.BinaryContingencyManager(
+                xarray.DataArray((f >= threshold).astype(float), dims="cell"),
+                xarray.DataArray((o >= threshold).astype(float), dims="cell"),
+            ).transform()
+            expected = {
+                "csi": table.critical_success_index(),
+                "pod": table.probability_of_detection(),
+                "far": table.false_alarm_ratio(),
+                "bias": table.frequency_bias(),
+                "hss": table.heidke_skill_score(),
+                "ets": table.equitable_threat_score(),
+            }
+            for name, value in expected.items():
+                theirs = float(value)
+                if math.isinf(theirs):  # events forecast, none observed: undefined for us
+                    theirs = math.nan
+                assert ours[name][k, lead].item() == pytest.approx(theirs, nan_ok=True, abs=1e-12), name
+
+
+def test_a_table_worked_by_hand():
+    # hits 82, misses 23, false alarms 38, correct negatives 222 (Finley-like; Wilks ch. 8 formulas)
+    a, c, b, d = (torch.tensor(float(x), dtype=torch.float64) for x in (82, 23, 38, 222))
+    assert csi(a, c, b).item() == pytest.approx(82 / 143)
+    assert pod(a, c).item() == pytest.approx(82 / 105)
+    assert far(a, b).item() == pytest.approx(38 / 120)
+    assert bias(a, c, b).item() == pytest.approx(120 / 105)
+    assert hss(a, c, b, d).item() == pytest.approx(2 * (82 * 222 - 38 * 23) / (105 * 245 + 120 * 260))
+    by_chance = 105 * 120 / 365
+    assert ets(a, c, b, d).item() == pytest.approx((82 - by_chance) / (143 - by_chance))
+
+
+def test_a_perfect_forecast():
+    _, observed, mask = fields("random")
+    result = contingency(observed, observed, mask).compute()
+    for name, best in {"csi": 1, "pod": 1, "far": 0, "bias": 1, "hss": 1, "ets": 1}.items():
+        assert (result[name] == best).all(), name
+
+
+def test_an_event_is_at_or_above_the_threshold():
+    rate = torch.tensor([0.5, np.nextafter(np.float32(0.5), np.float32(0))]).view(1, 1, 1, 1, 2)
+    counts = contingency(rate, torch.full_like(rate, 0.5), torch.ones_like(rate, dtype=torch.bool)).counts
+    assert counts[:, 0, 0].tolist() == [1, 1, 0, 0]
+
+
+def test_zero_over_zero_is_nan():
+    result = contingency(*fields("dry")).compute()
+    assert all(result[name].isnan().all() for name in ("csi", "pod", "far", "bias", "hss", "ets"))
+    assert result["correct_negatives"].sum() == 3 * 3 * 2 * 72
+
+
+@pytest.mark.parametrize("metric", ["contingency", "errors"])
+def test_missing_forecasts_are_counted(metric):
+    forecast, observed, mask = fields("missing forecast")
+    mask[0] = False
+    counted = Contingency(THRESHOLDS, 2) if metric == "contingency" else ContinuousErrors(2)
+    counted.update(forecast, observed, mask)
+    assert counted.missing_forecasts.tolist() == [int(forecast[1:, lead].isnan().sum()) for lead in (0, 1)]
+
+
+@pytest.mark.parametrize("metric", [Contingency(THRESHOLDS, 2), ContinuousErrors(2)])
+def test_an_unexpected_nan_observation_is_loud(metric):
+    forecast, observed, mask = fields("random")
+    observed[1, 1, 0, 2, 3] = torch.nan
+    with pytest.raises(ValueError, match="observation is NaN"):
+        metric.update(forecast, observed, mask)
+
+
+@pytest.mark.parametrize("metric", [Contingency(THRESHOLDS, 3), ContinuousErrors(3)])
+def test_wrong_shapes_are_refused(metric):
+    forecast, observed, mask = fields("random")
+    with pytest.raises(ValueError, match="3 lead times, got 2"):
+        metric.update(forecast, observed, mask)
+    with pytest.raises(ValueError, match="alike"):
+        metric.update(forecast, observed[:1], mask)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", [lambda: Contingency(THRESHOLDS, 2), lambda: ContinuousErrors(2)])
+def test_any_split_into_batches_and_ranks_gives_the_same(kind, make):
+    forecast, observed, mask = fields(kind)
+    whole = make()
+    whole.update(forecast, observed, mask)
+    parts = [make(), make()]
+    for index in range(len(forecast)):
+        parts[index % 2].update(*(x[index : index + 1] for x in (forecast, observed, mask)))
+    parts[0].merge_state(parts[1]) if len(forecast) > 1 else None
+    for name, value in whole.compute().items():
+        torch.testing.assert_close(parts[0].compute()[name], value, equal_nan=True, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["random", "all wet", "masked", "missing forecast"])
+def test_continuous_errors_equal_those_of_the_library(kind):
+    forecast, observed, mask = fields(kind)
+    metric = ContinuousErrors(2)
+    metric.update(forecast, observed, mask)
+    ours = metric.compute()
+    for lead in range(2):
+        valid = mask[:, lead].numpy().ravel()
+        f, o = (
+            xarray.DataArray(x[:, lead].nan_to_num(0.0).double().numpy().ravel()[valid], dims="cell")
+            for x in (forecast, observed)
+        )
+        expected = {
+            "mae": scores.continuous.mae(f, o),
+            "rmse": scores.continuous.rmse(f, o),
+            "me": scores.continuous.additive_bias(f, o),
+            "rainfall_mse": scores.continuous.mse(f, o),
+            "correlation": scores.continuous.correlation.pearsonr(f, o),
+        }
+        for name, value in expected.items():
+            assert ours[name][lead].item() == pytest.approx(float(value), rel=1e-9), name
+        assert ours["n"][lead] == valid.sum()
+
+
+@pytest.mark.parametrize("kind", ["dry", "constant"])
+def test_correlation_of_constants_is_undefined(kind):
+    metric = ContinuousErrors(2)
+    metric.update(*fields(kind))
+    assert metric.compute()["correlation"].isnan().all()
+
+
+def test_nothing_valid_gives_nan():
+    forecast, observed, _ = fields("random")
+    metric = ContinuousErrors(2)
+    metric.update(forecast, observed, torch.zeros_like(observed, dtype=torch.bool))
+    assert metric.compute()["mae"].isnan().all()
+
+
+@pytest.mark.parametrize("thresholds", [[], [2.0, 0.5], [1.0, 1.0]])
+def test_thresholds_must_rise(thresholds):
+    with pytest.raises(ValueError, match="rise"):
+        Contingency(thresholds, 2)

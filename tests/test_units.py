@@ -1,0 +1,73 @@
+"""Units and the laws between rain rate, amount and reflectivity."""
+
+import numpy as np
+import pytest
+import torch
+
+from nowcast.units import ZR, Quantity, amount_to_rate, parse_unit
+
+
+@pytest.mark.parametrize(
+    ("unit", "quantity", "factor"),
+    [
+        ("mm h-1", "rain_rate", 1),
+        ("mm/h", "rain_rate", 1),
+        ("mm h^-1", "rain_rate", 1),
+        ("m s-1", "rain_rate", 3.6e6),
+        ("kg m-2 s-1", "rain_rate", 3600),
+        ("kg m-2", "rain_amount", 1),
+        ("mm", "rain_amount", 1),
+        ("dbz", "reflectivity", 1),
+    ],
+)
+def test_units_of_files(unit, quantity, factor):
+    assert parse_unit(unit) == (Quantity(quantity), factor)
+
+
+@pytest.mark.parametrize("unit", ["", "K", "mm d-1", "MM"])
+def test_an_unknown_unit_is_refused_with_the_known_ones(unit):
+    with pytest.raises(ValueError, match="known units: .*kg m-2"):
+        parse_unit(unit)
+
+
+def test_marshall_palmer_by_hand():
+    zr = ZR(200, 1.6)
+    # 1 mm/h: Z = 200 → 23.0103 dBZ; 10 mm/h: 200·10^1.6 → 39.0103 dBZ
+    np.testing.assert_allclose(zr.reflectivity(np.array([1.0, 10.0])), [23.0103, 39.0103], atol=1e-4)
+    np.testing.assert_allclose(zr.rain_rate(np.array([23.0103, 39.0103])), [1.0, 10.0], rtol=1e-5)
+
+
+def test_no_rain_is_minus_infinity_and_back():
+    zr = ZR(200, 1.6)
+    assert zr.reflectivity(np.array([0.0]))[0] == -np.inf
+    assert zr.rain_rate(np.array([-np.inf]))[0] == 0
+    assert zr.reflectivity(torch.tensor([0.0]))[0] == -torch.inf
+
+
+def test_no_data_stays_no_data():
+    zr = ZR(223, 1.53)
+    assert np.isnan(zr.rain_rate(np.array([np.nan]))).all()
+    assert zr.reflectivity(torch.tensor([torch.nan])).isnan().all()
+    assert np.isnan(amount_to_rate(np.array([np.nan]), 300)).all()
+
+
+def test_torch_and_numpy_agree():
+    rates = np.array([0.1, 1.0, 50.0])
+    zr = ZR(118.239, 1.5241)
+    np.testing.assert_allclose(zr.reflectivity(torch.from_numpy(rates)).numpy(), zr.reflectivity(rates))
+
+
+def test_five_minutes_count_twelvefold():
+    assert amount_to_rate(np.array([0.5]), 300)[0] == 6.0
+
+
+@pytest.mark.parametrize("period", [0, -300, float("nan")])
+def test_a_period_must_be_positive(period):
+    with pytest.raises(ValueError, match="period"):
+        amount_to_rate(np.array([1.0]), period)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0, 1.6), (200, 0), (-1, 1), (float("inf"), 1)])
+def test_a_relation_must_be_monotone(a, b):
+    with pytest.raises(ValueError, match="a > 0 and b > 0"):
+        ZR(a, b)
