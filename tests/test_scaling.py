@@ -42,5 +42,5 @@ def test_the_constants_travel_in_the_state():
 
 @pytest.mark.parametrize("arguments", [(200, 1.6, 60, -10), (0, 1.6, -10, 60)])
 def test_impossible_scales_are_refused(arguments):
-    with pytest.raises(ValueError, match="must be|needs"):
+    with pytest.raises(ValueError, match=r"must be|needs"):
         GreyScale(*arguments)

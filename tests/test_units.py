@@ -26,7 +26,7 @@ def test_units_of_files(unit, quantity, factor):
 
 @pytest.mark.parametrize("unit", ["", "K", "mm d-1", "MM"])
 def test_an_unknown_unit_is_refused_with_the_known_ones(unit):
-    with pytest.raises(ValueError, match="known units: .*kg m-2"):
+    with pytest.raises(ValueError, match=r"known units: .*kg m-2"):
         parse_unit(unit)
 
 

@@ -72,7 +72,7 @@ def test_no_frame_belongs_to_windows_of_two_splits():
         for start in windows_of_split(starts, 6, 1, split, number):
             frames[number] |= set(range(start, start + 6))
     assert all(frames)
-    assert not (frames[0] & frames[1] or frames[0] & frames[2] or frames[1] & frames[2])
+    assert not frames[0] & frames[1] | frames[0] & frames[2] | frames[1] & frames[2]
 
 
 def test_the_gap_between_splits_is_kept():
