@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtr, ndtri
 
 Field = NDArray[Any]  # float32; NumPy's own annotations lose the type in arithmetic
@@ -157,15 +158,20 @@ class SyntheticRain:
     def _autoregression(self, scale_km: float) -> tuple[float, float, float]:
         """φ1, φ2 and the noise's deviation of the AR(2) process of a scale, with variance 1.
 
-        The correlation (1 + t/s)·exp(-t/s) is that of a critically damped oscillator: smooth at lag 0, as echoes
-        are. φ from the Yule-Walker equations.
+        Critically damped (φ1 = 2r, φ2 = -r²), so that the field changes smoothly, as echoes do. Its correlation at
+        lag k is ρ(k) = (1 + k·(1-r²)/(1+r²))·r^k, from the Yule-Walker equations; r is such that ρ is 1/e at the
+        scale's lifetime.
         """
         lifetime = self.decorrelation_minutes * min(scale_km / self.outer_scale_km, 1) ** self.decorrelation_exponent
-        lag = self.timestep_minutes / (lifetime / 2.1461932)  # (1 + 2.146)·exp(-2.146) = 1/e
-        first, second = (1 + lag) * np.exp(-lag), (1 + 2 * lag) * np.exp(-2 * lag)
-        phi1 = first * (1 - second) / (1 - first**2)
-        phi2 = (second - first**2) / (1 - first**2)
-        return float(phi1), float(phi2), float(np.sqrt(max(1 - phi1 * first - phi2 * second, 0)))
+        lag = lifetime / self.timestep_minutes
+
+        def correlation(root: float, steps: float) -> float:
+            return float((1 + steps * (1 - root**2) / (1 + root**2)) * root**steps)
+
+        root = float(brentq(lambda r: correlation(r, lag) - np.exp(-1), 0, 1))
+        phi1, phi2 = 2 * root, -(root**2)
+        noise = 1 - phi1 * correlation(root, 1) - phi2 * correlation(root, 2)
+        return phi1, phi2, float(np.sqrt(max(noise, 0)))
 
     # -- motion ----------------------------------------------------------------------------------------------
 
