@@ -75,7 +75,7 @@ def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[
     merged.cell_km = facts["cell_km"]
     typed = {text.lstrip("+~").split("=")[0].removeprefix("data.") for text in given_on_command_line("data.")}
     for key in typed:
-        OmegaConf.update(merged, key, OmegaConf.select(chosen, key))
+        OmegaConf.update(merged, key, OmegaConf.select(chosen, key), merge=False)
     if "crop" in typed and "eval_crop" not in typed:
         merged.eval_crop = merged.crop
     if "archives" in typed and "split" not in typed:

@@ -21,9 +21,9 @@ from nowcast.tables import ModelScores
 
 Field = NDArray[np.float32]
 RAIN_LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # mm h-1, lower edges of the colours
-# Light to dark, so that more rain is darker in grey too: blue, green, yellow-brown, red, violet.
+# Blue, green, yellow, orange, red, violet, and darker at every step, so that more rain is darker in grey too.
 RAIN_COLOURS = (
-    "#d6e9f8", "#a8d1f0", "#6fb1e0", "#5ab45a", "#2f9140", "#d8a800", "#d9690f", "#c22a1d", "#861061", "#3d0a4a",
+    "#d9ecfa", "#a6d3f2", "#7fd08a", "#e0b62a", "#e8862a", "#d9502a", "#b8202a", "#8a1560", "#5c0a5c", "#2b0530",
 )  # fmt: skip
 DRY, NO_DATA = "#ffffff", "#b9b9b9"
 MAX_COLUMNS = 6  # lead times side by side

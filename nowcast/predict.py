@@ -23,12 +23,13 @@ def main(config: DictConfig) -> None:
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
     reader = None if config.source is None else build(config.source)
     inputs = config.input if isinstance(config.input, str) else plain(config.input)
+    steps = loaded.data["forecast_steps"] if config.forecast_steps is None else config.forecast_steps
     with open_input(inputs, reader) as archive:
         result = predict(
             loaded,
             archive,
             init_time=config.init_time,
-            forecast_steps=config.forecast_steps or int(loaded.data["forecast_steps"]),
+            forecast_steps=int(steps),
             calibrated=config.calibrated,
             device=device,
         )

@@ -83,6 +83,7 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
+        ".*is smaller than the logging interval.*",
         ".*Experiment logs directory.*exists and is not empty.*",  # it holds config.yaml, and no metrics yet
         ".*isinstance\\(treespec, LeafSpec\\).*",
         ".*Checkpoint directory.*exists and is not empty.*",

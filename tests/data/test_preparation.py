@@ -28,9 +28,7 @@ def prepare(tmp_path, inputs=None, source="netcdf", overrides=(), **changes):
         "track": lambda items, text, total: items,
     } | changes
     output = tmp_path / "out" / "archive.nc"
-    report = prepare_archive(
-        reader(source, *overrides), str(inputs or tmp_path / "in"), output, **options
-    )
+    report = prepare_archive(reader(source, *overrides), str(inputs or tmp_path / "in"), output, **options)
     return Archive(output), report
 
 
@@ -127,7 +125,9 @@ def test_limits_of_amounts_go_by_their_rate(tmp_path):
 @pytest.mark.parametrize("change", [{"below": "drop"}, {"rain_rate": (5.0, 5.0)}])
 def test_impossible_limits_are_refused(change):
     with pytest.raises(ValueError, match=r"limits\."):
-        Limits(**({"rain_rate": (0.0, 300.0), "reflectivity": (-60.0, 80.0), "below": "mask", "above": "clip"} | change))
+        Limits(
+            **({"rain_rate": (0.0, 300.0), "reflectivity": (-60.0, 80.0), "below": "mask", "above": "clip"} | change)
+        )
 
 
 def test_overlapping_sums_are_refused_unless_asked_for(tmp_path):

@@ -1,5 +1,6 @@
 """Synthetic echoes have the statistics and the motion that were asked for."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -63,7 +64,9 @@ def test_rain_begins_gently_at_its_rim():
 
 @pytest.mark.parametrize("slope", [2.0, 3.0, 4.0])
 def test_the_spectrum_falls_with_the_slope_asked_for(slope):
-    fields = np.concatenate([replace(STILL, frames=1, spectral_slope=slope, shape=(128, 128)).gaussian(s) for s in range(40)])
+    fields = np.concatenate(
+        [replace(STILL, frames=1, spectral_slope=slope, shape=(128, 128)).gaussian(s) for s in range(40)]
+    )
     window = np.hanning(128)[:, None] * np.hanning(128)[None]  # the frame is no period of the domain
     power = (np.abs(np.fft.fft2(fields * window)) ** 2).mean(axis=0)
     wave = np.hypot(*np.meshgrid(np.fft.fftfreq(128, 2.0), np.fft.fftfreq(128, 2.0)))
@@ -184,7 +187,7 @@ def test_events_are_archives_made_once(tmp_path):
     events = [Archive(path).read(slice(None), slice(None), slice(None)) for path in paths]
     assert len({event.tobytes() for event in events}) == 4
     spans = [(Archive(path).times[0], Archive(path).times[-1]) for path in paths]
-    assert all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(spans))
 
 
 def test_more_events_leave_the_old_ones_and_other_settings_get_their_own_folder(tmp_path):
