@@ -1,12 +1,25 @@
 """Pictures: right colours, right frames, clear refusals, nothing half-written."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
 from nowcast import plotting
-from nowcast.plotting import NO_DATA, RAIN_LEVELS, Case, animate_forecast, plot_forecast, plot_scores, rain_colormap
+from nowcast.plotting import (
+    DRY,
+    NO_DATA,
+    RAIN_COLOURS,
+    RAIN_LEVELS,
+    Case,
+    animate_forecast,
+    plot_forecast,
+    plot_scores,
+    rain_colormap,
+    scale_bar_km,
+)
 from tests.test_tables import scores_of
 
 
@@ -26,64 +39,187 @@ def case(steps=4, shape=(20, 24), **changes):
     return Case(**(fields | changes))
 
 
-def colours(path):
-    pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
-    return {tuple(colour) for colour in np.unique(pixels, axis=0).tolist()}
+def alone(*values, **changes):
+    """A case of one uniform map per lead time, without inputs and scale bar."""
+    field = np.stack([np.full((8, 8), value, dtype=np.float32) for value in values])
+    return case(**({"observed": field, "forecasts": {}, "inputs": None, "cell_km": None} | changes))
+
+
+def share(picture, colour):
+    """Share of a picture's pixels that have exactly this colour."""
+    return float((np.asarray(picture.convert("RGB")) == rgb(colour)).all(axis=-1).mean())
 
 
 def rgb(colour):
     return tuple(round(255 * part) for part in to_rgb(colour))
 
 
+def lightness(colours):
+    """CIE L* of sRGB colours."""
+    srgb = np.array(colours)
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    y = linear @ [0.2126, 0.7152, 0.0722]
+    return np.where(y > 216 / 24389, 116 * np.cbrt(y) - 16, y * 24389 / 27)
+
+
 @pytest.mark.parametrize("colour_blind_safe", [False, True])
-def test_more_rain_is_darker(colour_blind_safe):
+def test_more_rain_is_clearly_darker(colour_blind_safe):
     colormap, norm = rain_colormap(colour_blind_safe)
-    shades = np.array([colormap(norm(level))[:3] for level in RAIN_LEVELS])
-    luminance = shades @ [0.2126, 0.7152, 0.0722]
-    assert (np.diff(luminance) < 0.02).all()
-    assert luminance[0] - luminance[-1] > 0.6
+    steps = np.diff(lightness([colormap(norm(rate))[:3] for rate in (0, *RAIN_LEVELS)]))
+    assert len(steps) == 10
+    assert (steps < -4).all()
 
 
-def test_no_rain_is_white_no_data_grey_and_a_level_belongs_to_its_class():
+@pytest.mark.parametrize("colour_blind_safe", [False, True])
+def test_no_data_is_a_colour_of_its_own(colour_blind_safe):
+    colormap, norm = rain_colormap(colour_blind_safe)
+    others = np.array([colormap(norm(rate))[:3] for rate in (0, *RAIN_LEVELS)])
+    assert np.abs(others - to_rgb(NO_DATA)).max(axis=1).min() > 0.15
+
+
+@pytest.mark.parametrize("k", range(10))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_level_belongs_to_the_class_above_it(k, dtype):
     colormap, norm = rain_colormap()
-    field = np.ma.masked_invalid([0.0, 0.0999, 0.1, 0.2, 500.0, np.nan])
-    shades = [tuple(round(255 * c) for c in colour[:3]) for colour in colormap(norm(field))]
-    assert shades[0] == shades[1] == (255, 255, 255)
-    assert shades[2] != shades[1]
-    assert shades[3] != shades[2]
-    assert shades[5] == rgb(NO_DATA)
-    assert shades[4] == rgb(plotting.RAIN_COLOURS[-1])
+    level = dtype(RAIN_LEVELS[k])
+    # float32(0.1) > 0.1, so the value just below is taken in the type that the boundary is stored in
+    shades = [colormap(norm(np.array([rate])))[0][:3] for rate in (level, np.nextafter(np.float64(RAIN_LEVELS[k]), 0))]
+    assert shades[0] == pytest.approx(to_rgb(RAIN_COLOURS[k]))
+    assert shades[1] == pytest.approx(to_rgb((DRY, *RAIN_COLOURS)[k]))
 
 
-def test_the_picture_shows_no_data_and_every_model(tmp_path):
-    path = plot_forecast(case(), tmp_path / "new" / "a.png")
+def test_a_map_has_the_colours_of_its_values(tmp_path):
+    assert (DRY, len(set(rgb(NO_DATA)))) == ("#ffffff", 1)  # white, and a grey
+    values = [-1.0, 0.0, 0.09, 3.0, 1e6, np.nan, np.inf, -np.inf]
+    expected = [DRY] * 3 + [RAIN_COLOURS[4], RAIN_COLOURS[9]] + [NO_DATA] * 3
+    field = np.array([[values] * 8])  # (1, 8, 8): a stripe per value
+    drawn = alone(0, observed=field)
+    for path in (plot_forecast(drawn, tmp_path / "a.png"), animate_forecast(drawn, tmp_path / "a.gif")):
+        with Image.open(path) as picture:
+            pixels = picture.convert("RGB")
+        left = plotting.LEFT * plotting.DPI
+        stripe = 4.2 * plotting.DPI / len(values)  # a single map is 4.2 inches wide
+        for k, colour in enumerate(expected):
+            at = int(left + (k + 0.5) * stripe), pixels.height // 2
+            assert pixels.getpixel(at) == rgb(colour), (path.name, values[k])
+
+
+def test_the_colour_blind_table_is_drawn_when_asked_for(tmp_path):
+    path = plot_forecast(alone(3.0, colour_blind_safe=True), tmp_path / "a.png")
+    colormap, norm = rain_colormap(True)
     with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 300
-    assert rgb(NO_DATA) in colours(path)
-    assert [file.name for file in path.parent.iterdir()] == ["a.png"]
+        assert share(picture, [part / 255 for part in colormap(norm(3.0), bytes=True)[:3]]) > 0.3
+        assert share(picture, RAIN_COLOURS[4]) == 0
 
 
-def test_a_forecast_without_observation(tmp_path):
-    assert plot_forecast(case(observed=None), tmp_path / "a.png").stat().st_size > 5000
-    assert animate_forecast(case(observed=None), tmp_path / "a.gif").stat().st_size > 5000
-
-
-def test_the_animation_has_inputs_and_lead_times(tmp_path):
-    path = animate_forecast(case(steps=5), tmp_path / "a.gif")
+def test_north_is_up_and_west_is_left(tmp_path):
+    field = np.zeros((1, 2, 2), dtype=np.float32)
+    field[0, 0, 0] = 3  # row 0 = north, column 0 = west
+    path = plot_forecast(alone(0, observed=field), tmp_path / "a.png")
     with Image.open(path) as picture:
+        rows, columns = np.nonzero((np.asarray(picture.convert("RGB")) == rgb(RAIN_COLOURS[4])).all(axis=-1))
+        inside = columns < picture.width * 0.75  # without the colour bar
+    assert rows[inside].max() < picture.height * 0.6
+    assert columns[inside].max() < picture.width * 0.5
+
+
+def test_the_scale_bar_and_labels_do_not_change_the_map(tmp_path):
+    sizes = []
+    for cell_km in (None, 0.001, 4.0):
+        with Image.open(plot_forecast(alone(3.0, cell_km=cell_km), tmp_path / "a.png")) as picture:
+            rows, columns = np.nonzero((np.asarray(picture.convert("RGB")) == rgb(RAIN_COLOURS[4])).all(axis=-1))
+            inside = columns < picture.width * 0.75
+            sizes.append((rows[inside].min(), rows[inside].max(), columns[inside].min(), columns[inside].max()))
+    assert sizes[0] == sizes[1] == sizes[2]
+
+
+@pytest.mark.parametrize(
+    ("width_km", "expected"), [(400, 100), (700, 200), (100, 20), (12.5, 5), (4, 1), (1, 0.2), (3800, 1000), (2.4, 0.5)]
+)
+def test_the_scale_bar_is_a_round_length(width_km, expected):
+    assert scale_bar_km(width_km) == pytest.approx(expected)
+
+
+def test_the_picture_has_a_row_per_field_and_at_most_six_columns(tmp_path):
+    def size(**changes):
+        with Image.open(plot_forecast(case(**changes), tmp_path / "new" / "a.png")) as picture:
+            assert picture.format == "PNG"
+            assert share(picture, NO_DATA) > 0.02
+            return picture.size
+
+    four, six, twenty = size(), size(steps=6), size(steps=20)
+    assert four[0] < six[0] == twenty[0]
+    fewer = size(forecasts={}), size(inputs=None)
+    assert fewer[0][1] < four[1]
+    assert fewer[1][1] < four[1]
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_the_animation_has_inputs_and_lead_times_at_three_a_second(tmp_path):
+    with Image.open(animate_forecast(case(steps=5), tmp_path / "a.gif")) as picture:
+        assert picture.format == "GIF"
         assert picture.n_frames == 3 + 5
-        assert picture.info["duration"] > 100
-    assert path.stat().st_size < 2_000_000
+        durations = [picture.seek(k) or picture.info["duration"] for k in range(8)]
+    assert durations[:-1] == [350] * 7
+    assert durations[-1] == 1400  # a rest at the end
+    assert picture.info["loop"] == 0
+
+
+def test_each_frame_of_the_animation_shows_its_own_field(tmp_path):
+    rates, inputs = (0.15, 3.0, np.nan), np.full((1, 8, 8), 30, dtype=np.float32)
+    path = animate_forecast(alone(*rates, inputs=inputs), tmp_path / "a.gif")
+    expected = (RAIN_COLOURS[7], RAIN_COLOURS[0], RAIN_COLOURS[4], NO_DATA)
+    with Image.open(path) as picture:
+        assert picture.n_frames == len(expected)
+        for k in range(len(expected)):
+            picture.seek(k)
+            shares = [share(picture, other) for other in expected]
+            assert int(np.argmax(shares)) == k
+            assert shares[k] > 0.3
+            assert sum(shares) - shares[k] < 0.05
+
+
+def test_the_clock_of_the_animation_names_inputs_and_forecasts(tmp_path, monkeypatch):
+    clocks, render = [], plotting._render
+    monkeypatch.setattr(
+        plotting, "_render", lambda figure: clocks.append(figure.texts[-1].get_text()) or render(figure)
+    )
+    animate_forecast(alone(0, 1, inputs=np.zeros((2, 8, 8))), tmp_path / "a.gif")
+    times = [
+        "input -5 min, {} 11:55",
+        "input +0 min, {} 12:00",
+        "forecast +5 min, {} 12:05",
+        "forecast +10 min, {} 12:10",
+    ]
+    assert clocks == [time.format("2024-05-01") + " UTC" for time in times]
+
+
+def test_same_fields_at_two_times_stay_two_frames(tmp_path):
+    with Image.open(animate_forecast(alone(3.0, 3.0, 3.0), tmp_path / "a.gif")) as picture:
+        assert picture.n_frames == 3
+
+
+def test_an_animation_of_four_panels_is_small(tmp_path):
+    noise = np.random.default_rng(1).gamma(0.3, 3.0, (20, 100, 100)).astype(np.float32)  # hardest to compress
+    big = case(observed=noise, forecasts={name: noise[::-1] for name in "abc"}, inputs=None)
+    assert animate_forecast(big, tmp_path / "a.gif").stat().st_size < 2_000_000
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"observed": np.full((4, 20, 24), np.nan, dtype=np.float32)},
+        {"observed": None},
         {"inputs": None},
+        {"inputs": np.zeros((9, 20, 24))},
         {"cell_km": None},
+        {"title": ""},
+        {"title": "a long title " * 20},
+        {"forecasts": {"a_very_long_name_of_a_model_that_does_not_fit_anywhere_at_all_" * 2: np.zeros((4, 20, 24))}},
+        {"forecasts": {f"{k}": np.zeros((4, 20, 24)) for k in range(8)}},
         {"observed": np.ones((1, 1, 1)), "forecasts": {"a": np.ones((1, 1, 1))}, "inputs": None},
+        {"observed": np.ones((1, 1, 50)), "forecasts": {}, "inputs": None},
+        {"observed": np.ones((1, 50, 1)), "forecasts": {}, "inputs": None},
     ],
 )
 def test_unusual_cases_are_drawn(tmp_path, change):
@@ -105,13 +241,121 @@ def test_shapes_that_do_not_fit_are_refused(change):
         case(**change)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": np.zeros((3, 20, 25))}, r"inputs must be \(T_in, 20, 24\).*25"),
+        ({"inputs": np.zeros((0, 20, 24))}, r"inputs must be .* got \(0, 20, 24\)"),
+        ({"inputs": np.zeros((20, 24))}, r"inputs must be"),
+        ({"forecasts": {"observed": np.zeros((4, 20, 24))}}, 'must not be called "observed"'),
+        ({"forecasts": {"input": np.zeros((4, 20, 24))}}, 'must not be called "observed" or "input"'),
+        ({"timestep_minutes": 0}, "timestep_minutes must be > 0, got 0"),
+        ({"timestep_minutes": float("nan")}, "timestep_minutes must be > 0, got nan"),
+        ({"cell_km": -1.0}, "cell_km must be > 0, or None when unknown, got -1.0"),
+        ({"cell_km": float("inf")}, "cell_km must be > 0"),
+        ({"init_time": np.datetime64("NaT")}, "init_time"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        case(**change)
+
+
 def test_labels_say_lead_and_valid_time():
-    assert case().time_label(3) == "+15 min\n05-01 12:15 UTC"
-    assert case().time_label(-1) == "-5 min\n05-01 11:55 UTC"
+    assert case().time_label(3) == "+15 min\n2024-05-01 12:15 UTC"
+    assert case().time_label(-1) == "-5 min\n2024-05-01 11:55 UTC"
+    assert case().time_label(0) == "+0 min\n2024-05-01 12:00 UTC"
+    assert case(timestep_minutes=2.5).time_label(1, ", ") == "+2.5 min, 2024-05-01 12:02 UTC"
+    assert case(timestep_minutes=360).time_label(2, ", ") == "+720 min, 2024-05-02 00:00 UTC"
 
 
-def test_curves_with_gaps(tmp_path):
+def fail(*_, **__):
+    raise OSError("disk full")
+
+
+@pytest.mark.parametrize("earlier", [None, b"an earlier picture"])
+@pytest.mark.parametrize(
+    ("name", "draw", "broken"),
+    [
+        ("a.png", lambda path: plot_forecast(case(), path), (plotting.Figure, "savefig")),
+        ("a.gif", lambda path: animate_forecast(case(), path), (Image.Image, "save")),
+        ("s.png", lambda path: plot_scores([scores_of("a")], "csi", path), (plotting.Figure, "savefig")),
+    ],
+)
+def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, name, draw, broken, earlier):
+    path = tmp_path / name
+    if earlier:
+        path.write_bytes(earlier)
+
+    def half(self, file, *_, **__):
+        file.write_bytes(b"half")
+        fail()
+
+    monkeypatch.setattr(*broken, half)
+    with pytest.raises(OSError, match="disk full"):
+        draw(path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == ({name: earlier} if earlier else {})
+
+
+def lines_of(monkeypatch, models, score, path):
+    """The figure that plot_scores saves."""
+    figures, save = [], plotting.Figure.savefig
+
+    def keep(self, *args, **kwargs):
+        figures.append(self)
+        return save(self, *args, **kwargs)
+
+    monkeypatch.setattr(plotting.Figure, "savefig", keep)
+    plot_scores(models, score, path)
+    return figures[0]
+
+
+def test_curves_with_gaps(tmp_path, monkeypatch):
     models = [scores_of("a"), scores_of("b", hole=True)]
-    assert plot_scores(models, "csi", tmp_path / "csi.png").stat().st_size > 5000
+    figure = lines_of(monkeypatch, models, "csi", tmp_path / "csi.png")
+    assert [axes.get_title() for axes in figure.axes] == [f"rain rate ≥ {k} mm h$^{{-1}}$" for k in ("0.5", "5")]
+    for k, axes in enumerate(figure.axes):
+        for line, model in zip(axes.get_lines(), models, strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), model.lead_minutes)
+            np.testing.assert_array_equal(line.get_ydata(), model.scores["csi"][k])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+    colours = [[line.get_color() for line in axes.get_lines()] for axes in figure.axes]
+    assert colours[0] == colours[1]
+    assert len(set(colours[0])) == 2
+
+
+@pytest.mark.parametrize("score", ["csi", "bias", "hss", "ets"])
+def test_every_defined_value_is_inside_its_panel(tmp_path, monkeypatch, score):
+    model = scores_of("a", hole=True)
+    model.scores[score][0, :3] = [-0.3, 0.0, 7.0]
+    for axes in lines_of(monkeypatch, [model, scores_of("b")], score, tmp_path / "s.png").axes:
+        low, high = axes.get_ylim()
+        values = np.concatenate([line.get_ydata() for line in axes.get_lines()]).astype(float)
+        assert low < np.nanmin(values)
+        assert high > np.nanmax(values)
+        assert axes.get_xlim()[1] > 40
+
+
+def test_a_panel_without_any_value_says_so(tmp_path, monkeypatch):
+    model = scores_of("a")
+    model.scores["csi"][1] = np.nan
+    figure = lines_of(monkeypatch, [model], "csi", tmp_path / "s.png")
+    notes = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert notes == [[], ["undefined (no such rain)"]]
+    model.scores["csi"][:] = np.nan
+    assert plot_scores([model], "csi", tmp_path / "s.png").exists()
+
+
+def test_one_threshold_and_one_lead_time(tmp_path):
+    assert plot_scores([scores_of("a", steps=1)], "csi", tmp_path / "new" / "s.png").exists()
+
+
+def test_scores_that_cannot_be_drawn_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no scores"):
         plot_scores([], "csi", tmp_path / "none.png")
+    with pytest.raises(ValueError, match="unknown score 'rmse'; known: csi, pod"):
+        plot_scores([scores_of("a")], "rmse", tmp_path / "none.png")
+    other = dataclasses.replace(scores_of("b"), thresholds=(0.5, 10.0))
+    with pytest.raises(ValueError, match="b and a have other thresholds"):
+        plot_scores([scores_of("a"), other], "csi", tmp_path / "none.png")
+    assert not list(tmp_path.iterdir())

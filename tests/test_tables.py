@@ -1,6 +1,7 @@
 """Tables on the terminal, as CSV and as netCDF."""
 
 import csv
+import dataclasses
 import io
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 import xarray
 from rich.console import Console
 
+from nowcast.data.frame import DataFormatError
 from nowcast.tables import (
     ModelScores,
+    read_scores_csv,
     score_table,
     shown_lead_times,
     write_continuous_csv,
@@ -29,7 +32,7 @@ def scores_of(name, hole=False, steps=8):
         (0.5, 5.0),
         tuple(5.0 * (k + 1) for k in range(steps)),
         counts,
-        {key: csi for key in ("csi", "pod", "far", "bias", "hss", "ets")},
+        {key: csi.copy() for key in ("csi", "pod", "far", "bias", "hss", "ets")},
         {key: np.arange(steps) / 7 for key in ("mae", "rmse", "me", "rainfall_mse", "correlation", "n")},
         np.zeros(steps, dtype=np.int64),
     )
@@ -78,24 +81,164 @@ def test_the_table_fits_eighty_columns_and_shows_undefined_as_a_dash():
     )
     assert max(map(len, printed.splitlines())) <= 80
     assert "CSI by lead time (minutes)" in printed
-    assert "-" in printed
+    assert "–" in printed  # noqa: RUF001
+    assert "nan" not in printed
+    assert "convlstm_calibrated" in printed
     assert "0.900" in printed
     assert "0.853" not in printed  # 10 minutes is not among the six lead times shown
 
 
-def test_the_best_is_bold():
-    table = score_table([scores_of("a"), scores_of("b", hole=True)], "csi", "highest")
-    last = list(table.columns[2].cells)
-    assert last[0].startswith("[bold]")
-    assert not last[1].startswith("[bold]")
+def bold(models, score, best, column=2):
+    """The cells of a column, with * where bold."""
+    cells = score_table(models, score, best).columns[column].cells
+    return [cell.plain + ("*" if cell.style == "bold" else "") for cell in cells]
 
 
-def test_the_best_bias_is_nearest_one():
-    low, high = scores_of("low"), scores_of("high")
-    low.scores["bias"] = np.full((2, 8), 0.7)
-    high.scores["bias"] = np.full((2, 8), 1.2)
-    cells = list(score_table([low, high], "bias", "nearest one").columns[2].cells)
-    assert cells[:2] == ["0.700", "[bold]1.200[/bold]"]
+def with_values(name, *values):
+    """One threshold, one lead time per value."""
+    scores = {key: np.array([values], dtype=float) for key in ("csi", "pod", "far", "bias", "hss", "ets")}
+    minutes = tuple(5.0 * (k + 1) for k in range(len(values)))
+    steps = len(values)
+    return ModelScores(name, (1.0,), minutes, np.zeros((4, 1, steps), int), scores, {}, np.zeros(steps, int))
+
+
+@pytest.mark.parametrize(
+    ("best", "expected"),
+    [
+        ("highest", ["0.700", "1.200*", "–", "0.900"]),  # noqa: RUF001
+        ("lowest", ["0.700*", "1.200", "–", "0.900"]),  # noqa: RUF001
+        ("nearest one", ["0.700", "1.200", "–", "0.900*"]),  # noqa: RUF001
+    ],
+)
+def test_the_best_of_a_column_is_bold(best, expected):
+    models = [with_values(f"m{k}", value) for k, value in enumerate((0.7, 1.2, np.nan, 0.9))]
+    assert bold(models, "bias", best) == expected
+
+
+def test_equal_values_are_not_bold_and_ties_for_the_best_are():
+    assert bold([with_values("a", 0.0), with_values("b", 0.0)], "csi", "highest") == ["0.000", "0.000"]
+    assert bold([with_values("a", np.nan), with_values("b", 0.5)], "csi", "highest") == ["–", "0.500"]  # noqa: RUF001
+    three = [with_values("a", 0.5), with_values("b", 0.5), with_values("c", 0.1)]
+    assert bold(three, "csi", "highest") == ["0.500*", "0.500*", "0.100"]
+
+
+def test_the_last_column_is_the_mean_of_the_defined_lead_times():
+    models = [with_values("a", 0.2, np.nan, 0.4), with_values("b", np.nan, np.nan, np.nan)]
+    assert bold(models, "csi", "highest", column=-1) == ["0.300", "–"]  # noqa: RUF001
+
+
+def test_large_values_and_names_with_brackets_are_shown_as_they_are():
+    printed = text(score_table([with_values("[bold]x[/bold]", 1234.56), with_values("b", -0.25)], "bias", "highest"))
+    assert "[bold]x[/bold]" in printed
+    assert "1234.6" in printed
+    assert "-0.250" in printed
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_long_name_is_folded_and_no_number_is_cut(width):
+    model = scores_of("a_model_with_a_name_much_longer_than_the_column_for_it")
+    printed = text(score_table([model], "csi", "highest"), width)
+    assert max(map(len, printed.splitlines())) <= width
+    assert "…" not in printed
+    for value in (*model.scores["csi"][0, [0, 3, 7]], model.scores["csi"][1].mean()):
+        assert f"{value:.3f}" in printed
+
+
+def test_tables_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="best must be highest, lowest or nearest one, got 'biggest'"):
+        score_table([scores_of("a")], "csi", "biggest")
+    with pytest.raises(ValueError, match="unknown score 'rmse'"):
+        score_table([scores_of("a")], "rmse", "highest")
+    with pytest.raises(ValueError, match="no scores"):
+        score_table([], "csi", "highest")
+    with pytest.raises(ValueError, match="names must differ, got a, a"):
+        score_table([scores_of("a"), scores_of("a")], "csi", "highest")
+    with pytest.raises(ValueError, match="b and a have other thresholds or lead times"):
+        score_table([scores_of("a"), scores_of("b", steps=7)], "csi", "highest")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"thresholds": ()}, "need a threshold and a lead time, got 0 and 8"),
+        ({"thresholds": (0.5, 1.0, 2.0)}, "3 thresholds and 8 lead times, but shapes"),
+        ({"counts": np.zeros((3, 2, 8), int)}, r"'counts': \(3, 2, 8\)"),
+        ({"missing_forecasts": np.zeros(7, int)}, r"'missing_forecasts': \(7,\)"),
+        ({"continuous": {"mae": np.zeros(9)}}, r"'mae': \(9,\)"),
+        ({"scores": {"csi": np.zeros((2, 8))}}, r"scores are \['csi'\], need"),
+    ],
+)
+def test_arrays_of_another_shape_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(scores_of("a"), **change)
+
+
+def test_csv_is_read_back_exactly(tmp_path):
+    draw = np.random.default_rng(3)
+    models = [scores_of('b, "quoted" ü'), scores_of("a", hole=True)]
+    for model in models:
+        model.scores["bias"][:] = draw.random((2, 8)) * 10.0 ** draw.integers(-300, 300, (2, 8))
+        model.counts[:] = draw.integers(0, 2**62, (4, 2, 8))
+        model.continuous["me"][:] = -1 / 3
+        model.missing_forecasts[:] = draw.integers(0, 2**62, 8)
+    models[0].scores["ets"][0, 0] = np.inf
+    write_scores_csv(tmp_path / "new" / "s.csv", models)
+    write_continuous_csv(tmp_path / "new" / "e.csv", models)
+    again = read_scores_csv(tmp_path / "new" / "s.csv", tmp_path / "new" / "e.csv")
+    for left, right in zip(models, again, strict=True):
+        assert (left.name, left.thresholds, left.lead_minutes) == (right.name, right.thresholds, right.lead_minutes)
+        np.testing.assert_array_equal(left.counts, right.counts)
+        np.testing.assert_array_equal(left.missing_forecasts, right.missing_forecasts)
+        assert right.counts.dtype == right.missing_forecasts.dtype == np.int64
+        for one, other in ((left.scores, right.scores), (left.continuous, right.continuous)):
+            assert list(one) == list(other)
+            for key in one:
+                np.testing.assert_array_equal(one[key], other[key])
+    assert b"\r" not in (tmp_path / "new" / "s.csv").read_bytes()
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["e.csv", "s.csv"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "problem"),
+    [
+        ("s.csv", "threshold,", "limit,", "columns are model,limit"),
+        ("s.csv", "a,5.0,40.0", "a,5.0,45.0", "every threshold by every lead time"),
+        ("s.csv", "a,5.0,40.0,15,", "a,5.0,40.0,15.5,", "column hits is missing or holds something that is no int"),
+        ("s.csv", "a,5.0,40.0,15,", "a,5.0,40.0,", "a row has not 13 values"),
+        ("s.csv", "a,5.0,40.0,15,", "a,x,40.0,15,", "column threshold .* no float"),
+        ("e.csv", "a,40.0,", "a,45.0,", "lead times are not those of"),
+        ("e.csv", "a,40.0,", "b,40.0,", "does not hold the models"),
+        ("e.csv", ",missing_forecasts", ",lost", "column missing_forecasts is missing"),
+    ],
+)
+def test_damaged_csv_is_refused(tmp_path, file, old, new, problem):
+    write_scores_csv(tmp_path / "s.csv", [scores_of("a")])
+    write_continuous_csv(tmp_path / "e.csv", [scores_of("a")])
+    content = (tmp_path / file).read_text()
+    assert content.count(old) == 1
+    (tmp_path / file).write_text(content.replace(old, new))
+    with pytest.raises(DataFormatError, match=rf"{file}: .*{problem}"):
+        read_scores_csv(tmp_path / "s.csv", tmp_path / "e.csv")
+
+
+def test_empty_and_missing_csv_are_refused(tmp_path):
+    write_continuous_csv(tmp_path / "e.csv", [scores_of("a")])
+    with pytest.raises(FileNotFoundError):
+        read_scores_csv(tmp_path / "s.csv", tmp_path / "e.csv")
+    (tmp_path / "s.csv").write_text("")
+    with pytest.raises(DataFormatError, match="columns are ; expected model,threshold"):
+        read_scores_csv(tmp_path / "s.csv", tmp_path / "e.csv")
+
+
+@pytest.mark.parametrize("write", [write_scores_csv, write_continuous_csv])
+def test_a_failure_half_way_keeps_the_earlier_csv(tmp_path, write):
+    (tmp_path / "s.csv").write_text("earlier")
+    broken = scores_of("b")
+    object.__setattr__(broken, "scores", {})  # fails at the second model's rows
+    object.__setattr__(broken, "continuous", {})
+    with pytest.raises(KeyError):
+        write(tmp_path / "s.csv", [scores_of("a"), broken])
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"s.csv": "earlier"}
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, [0]), (3, [0, 1, 2]), (12, [1, 3, 5, 7, 9, 11]), (15, None)])

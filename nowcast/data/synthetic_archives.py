@@ -13,6 +13,7 @@ from nowcast.data.synthetic import SyntheticRain
 from nowcast.units import Quantity
 
 START = np.datetime64("2000-01-01T00:00:00", "s")  # events are dated a day apart, so that none touches another
+MAX_EVENTS = 10_000  # of a split
 QUANTUM = 0.01  # mm h-1
 GENERATOR_VERSION = 1  # raise when the same settings would give other rain: old caches are then not used
 
@@ -37,6 +38,13 @@ class SyntheticArchives:
     test_events: int
     seed: int
 
+    def __post_init__(self) -> None:
+        """Check the numbers of events."""
+        for split in ("train", "val", "test"):
+            count = getattr(self, f"{split}_events")
+            if not 0 <= count <= MAX_EVENTS:
+                raise ValueError(f"data.archives.{split}_events must be 0 to {MAX_EVENTS}, got {count}")
+
     def paths(self) -> list[Path]:
         """The archives; missing ones are generated first, with a progress bar."""
         counts = {"train": self.train_events, "val": self.val_events, "test": self.test_events}
@@ -57,7 +65,7 @@ class SyntheticArchives:
         metres = self.rain.cell_km * 1000
         grid = Grid(np.arange(width, dtype=np.float64) * metres, np.arange(height, dtype=np.float64)[::-1] * metres, "")
         split, number = path.stem.split("_")
-        day = ("train", "val", "test").index(split) * 100_000 + int(number)
+        day = ("train", "val", "test").index(split) * MAX_EVENTS + int(number)
         start = START + np.timedelta64(day, "D")
         step = np.timedelta64(round(self.rain.timestep_minutes * 60), "s")
         frames = [
