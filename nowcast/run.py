@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -64,14 +65,18 @@ def run(config: DictConfig) -> None:
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     data: RadarDataModule = build(config.data)
     data.setup()
-    write_provenance(folder, config, data)
     task = make_task(config, data)
+    if not _get_rank():
+        write_provenance(folder, config, data)
+        parameters = sum(parameter.numel() for parameter in task.net.parameters())
+        console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
     trainer = make_trainer(config, folder)
-    parameters = sum(parameter.numel() for parameter in task.net.parameters())
-    console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
     trainer.fit(task, datamodule=data)
     if trainer.interrupted:
         raise SystemExit(130)
+    trainer.strategy.barrier()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
     if trainer.is_global_zero:
         finish(config, data, Path(best_checkpoint(trainer)), folder, console)
 

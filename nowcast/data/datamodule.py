@@ -263,7 +263,7 @@ class RadarDataModule(lightning.LightningDataModule):
         """Shuffled, possibly weighted by rain."""
         dataset = self.dataset("train")
         weights = None if self.importance_floor is None else dataset.rain_fraction + self.importance_floor
-        sampler = EpochSampler(len(dataset), self.samples_per_epoch, weights, self.seed)
+        sampler = EpochSampler(len(dataset), self.samples_per_epoch, weights, self.seed, *_rank())
         return self._loader(dataset, sampler=sampler, batch_size=self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Sample]:
@@ -277,7 +277,7 @@ class RadarDataModule(lightning.LightningDataModule):
     def ordered_loader(self, split: Split) -> DataLoader[Sample]:
         """All windows of a split, once, in order."""
         dataset = self.dataset(split)
-        return self._loader(dataset, batch_sampler=SameGridBatches(dataset.samples[:, 0], self.batch_size))
+        return self._loader(dataset, batch_sampler=SameGridBatches(dataset.samples[:, 0], self.batch_size, *_rank()))
 
     # -- provenance ----------------------------------------------------------------------------------------
 
@@ -329,6 +329,13 @@ class RadarDataModule(lightning.LightningDataModule):
                 times = np.datetime_as_string(region.archive.times[starts], unit="s").tolist()
                 manifest.setdefault(region.archive.name, {})[split] = times
         path.write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _rank() -> tuple[int, int]:
+    """Number of this process in distributed training, and how many there are."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def _sides(name: str, crop: int | Sequence[int] | None) -> tuple[int, int] | None:

@@ -16,10 +16,21 @@ class EpochSampler(Sampler[int]):
         samples: Draws per epoch; None = each sample once.
         weights: (size,) relative chance of each sample, drawn with replacement; None = without replacement.
         seed: Seed of the order.
+        rank: Number of this process among those that share an epoch.
+        ranks: How many they are. All get equally many draws; what does not divide is left out.
     """
 
-    def __init__(self, size: int, samples: int | None, weights: NDArray[np.float64] | None, seed: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        samples: int | None,
+        weights: NDArray[np.float64] | None,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
         """Start at epoch 0."""
+        self.rank, self.ranks = rank, ranks
         self.size, self.samples, self.seed = size, samples or size, seed
         self.chances = None if weights is None else weights / weights.sum()
         self.epoch = 0
@@ -30,7 +41,7 @@ class EpochSampler(Sampler[int]):
 
     def __len__(self) -> int:
         """Draws per epoch."""
-        return self.samples
+        return self.samples // self.ranks
 
     def __iter__(self) -> Iterator[int]:
         """Draw the epoch."""
@@ -39,20 +50,29 @@ class EpochSampler(Sampler[int]):
             positions = draw.permutation(self.size)[: self.samples]
         else:
             positions = draw.choice(self.size, self.samples, p=self.chances)
-        yield from (self.epoch * self.size + positions).tolist()
+        mine = positions[: len(self) * self.ranks][self.rank :: self.ranks]
+        yield from (self.epoch * self.size + mine).tolist()
 
 
 class SameGridBatches(Sampler[list[int]]):
-    """Batches in order, none of which mixes archives: whole grids of two archives differ in shape."""
+    """Batches in order, none of which mixes archives: whole grids of two archives differ in shape.
 
-    def __init__(self, archives: NDArray[np.int64], batch_size: int) -> None:
-        """Cut the samples, given by the archive of each, into batches."""
+    Args:
+        archives: (size,) archive of each sample, in order.
+        batch_size: Samples per batch.
+        rank: Number of this process among those that share the samples; each batch goes to one of them.
+        ranks: How many they are.
+    """
+
+    def __init__(self, archives: NDArray[np.int64], batch_size: int, rank: int = 0, ranks: int = 1) -> None:
+        """Cut the samples, given by the archive of each, into batches, and take every ranks-th of them."""
         borders = [0, *(np.flatnonzero(np.diff(archives)) + 1).tolist(), len(archives)]
-        self.batches = [
+        batches = [
             list(range(start, min(start + batch_size, stop)))
             for begin, stop in pairwise(borders)
             for start in range(begin, stop, batch_size)
         ]
+        self.batches = batches[rank::ranks]
 
     def __len__(self) -> int:
         """Number of batches."""
