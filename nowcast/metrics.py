@@ -7,7 +7,7 @@ Sources: Wilks, Statistical Methods in the Atmospheric Sciences, ch. 8; WWRP/WGN
 Verification Research, "Forecast verification: issues, methods and FAQ".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -70,7 +70,13 @@ def categorical_scores(counts: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _checked(forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: int) -> None:
+def _valid_pairs(
+    forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: int
+) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+    """By lead time: its number, forecast and observed values of the valid cells, and how many forecasts are missing.
+
+    One lead time after another, so that a batch of whole composites needs little memory beside itself.
+    """
     if not forecast.shape == observed.shape == mask.shape or forecast.ndim != 5:
         raise ValueError(
             "forecast, observed and mask must be (B, T, C, H, W) alike, got "
@@ -78,8 +84,12 @@ def _checked(forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: int) 
         )
     if forecast.shape[1] != lead_times:
         raise ValueError(f"expected {lead_times} lead times, got {forecast.shape[1]}")
-    if bool((observed.isnan() & mask).any()):
-        raise ValueError("an observation is NaN where the mask says that it is valid")
+    for lead in range(lead_times):
+        valid = mask[:, lead]
+        predicted, truth = forecast[:, lead][valid], observed[:, lead][valid]  # (N,)
+        if bool(truth.isnan().any()):
+            raise ValueError("an observation is NaN where the mask says that it is valid")
+        yield lead, predicted.nan_to_num(0.0), truth, predicted.isnan().sum()
 
 
 class Contingency(Metric):
@@ -124,21 +134,17 @@ class Contingency(Metric):
         Raises:
             ValueError: Shapes differ, or an observation is NaN where the mask is True.
         """
-        _checked(forecast, observed, mask, self.lead_times)
         classes = len(self.thresholds) + 1
-        # One joint histogram of intensity classes gives the counts of all thresholds at once.
-        forecast_class = self._classify(forecast.nan_to_num(0.0))
-        observed_class = self._classify(observed.nan_to_num(0.0))
-        joint = forecast_class * classes + observed_class
-        joint = torch.where(mask, joint, classes * classes)  # one class more for cells that do not count
-        for lead in range(self.lead_times):
-            histogram = torch.bincount(joint[:, lead].flatten(), minlength=classes * classes + 1)
-            self.counts[:, :, lead] += self._counts(histogram[:-1].view(classes, classes))
-        self.missing_forecasts += (forecast.isnan() & mask).sum(dim=(0, 2, 3, 4))
+        for lead, predicted, truth, missing in _valid_pairs(forecast, observed, mask, self.lead_times):
+            # One joint histogram of intensity classes gives the counts of all thresholds at once.
+            joint = self._classify(predicted) * classes + self._classify(truth)
+            histogram = torch.bincount(joint, minlength=classes**2).view(classes, classes)
+            self.counts[:, :, lead] += self._counts(histogram)
+            self.missing_forecasts[lead] += missing
 
     def _classify(self, rate: Tensor) -> Tensor:
         """Number of thresholds that a rate reaches."""
-        return torch.bucketize(rate.contiguous(), self.thresholds.to(rate.dtype), right=True)
+        return torch.bucketize(rate, self.thresholds.to(rate.dtype), out_int32=True, right=True)
 
     def _counts(self, histogram: Tensor) -> Tensor:
         """(4, K) counts from a (K+1, K+1) histogram of forecast × observed class."""
@@ -177,21 +183,11 @@ class ContinuousErrors(Metric):
 
     def update(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> None:
         """Add a batch; arguments as in `Contingency.update`."""
-        _checked(forecast, observed, mask, self.lead_times)
-        self.missing_forecasts += (forecast.isnan() & mask).sum(dim=(0, 2, 3, 4))
-        zero = torch.zeros((), dtype=torch.float64, device=mask.device)
-        predicted = torch.where(mask, forecast.nan_to_num(0.0).double(), zero)
-        truth = torch.where(mask, observed.double(), zero)
-        parts = (
-            mask.double(),
-            predicted,
-            truth,
-            predicted.square(),
-            truth.square(),
-            predicted * truth,
-            (predicted - truth).abs(),
-        )
-        self.sums += torch.stack([part.sum(dim=(0, 2, 3, 4)) for part in parts])
+        for lead, predicted, truth, missing in _valid_pairs(forecast, observed, mask, self.lead_times):
+            f, o = predicted.double(), truth.double()
+            parts = (f.new_tensor(len(f)), f.sum(), o.sum(), f @ f, o @ o, f @ o, (f - o).abs().sum())
+            self.sums[:, lead] += torch.stack(parts)
+            self.missing_forecasts[lead] += missing
 
     def compute(self) -> dict[str, Tensor]:
         """Name → (T,) float64: mae, rmse, me (mm h-1), rainfall_mse (mm2 h-2), correlation, n; NaN without data.

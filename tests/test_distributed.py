@@ -21,9 +21,7 @@ def train(folder, *overrides):
 @pytest.mark.slow
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
     one = train(tmp_path / "one", "data.batch_size=4")
-    two = train(
-        tmp_path / "two", "data.batch_size=2", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"
-    )
+    two = train(tmp_path / "two", "data.batch_size=2", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
     assert len(one) == len(two) == 2
     for a, b in zip(one, two, strict=True):
         for name in a:
