@@ -48,6 +48,7 @@ class TrainConfig:
     verification: Verification = MISSING
     baselines: Any = MISSING  # name → model to score beside the network
     picture: bool = MISSING  # PNG and GIF of one forecast
+    colour_blind_safe: bool = MISSING
     output: str | None = MISSING  # run directory; in `nowcast check` a JSON file or null
 
 
@@ -76,6 +77,7 @@ class PredictConfig:
     forecast_steps: int | None = None
     calibrated: bool = MISSING
     plot: bool = MISSING
+    colour_blind_safe: bool = MISSING
     device: str = MISSING
 
 

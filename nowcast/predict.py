@@ -33,7 +33,7 @@ def main(config: DictConfig) -> None:
             calibrated=config.calibrated,
             device=device,
         )
-    written = write(result, loaded, output, plot=config.plot)
+    written = write(result, loaded, output, plot=config.plot, colour_blind_safe=config.colour_blind_safe)
     for path in written:
         Console().print(f"wrote {path}", highlight=False, soft_wrap=True)
 

@@ -143,8 +143,8 @@ def predict(
     """Forecast; cells without data in the last input frame get no forecast (NaN).
 
     Raises:
-        ValueError: The input does not fit the checkpoint (time step, gap, cell size), or calibrated=true
-            with a checkpoint that has no calibration.
+        ValueError: The input does not fit the checkpoint (time step, gap, cell size), its last frame holds no
+            data, or calibrated=true with a checkpoint that has no calibration.
     """
     if forecast_steps < 1:
         raise ValueError(f"forecast_steps must be at least 1, got {forecast_steps}")
@@ -155,9 +155,13 @@ def predict(
     frames, step = input_frames(archive, int(loaded.data["input_steps"]), loaded.data["timesteps_seconds"], init_time)
     rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
     inputs = area_average(archive.read(frames, slice(rows), slice(columns)), region.factor)  # (T_in, H, W)
+    coverage = np.isfinite(inputs[-1])
+    if not coverage.any():
+        raise ValueError(
+            f"{archive.path}: the frame of {archive.times[frames.stop - 1]} holds no data at all; choose init_time="
+        )
     batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
     rain_rate = forecaster.to(device)(batch, forecast_steps)[0, :, 0].cpu().numpy()  # (T_out, H, W)
-    coverage = np.isfinite(inputs[-1])
     rain_rate[:, ~coverage] = np.nan
     name = str(loaded.config["model"]["_target_"]).rsplit(".", 1)[1].lower()
     forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, averaged_grid(archive.grid, region))
@@ -173,7 +177,7 @@ def averaged_grid(grid: Grid, region: Region) -> Grid:
     return Grid(x=centres[1], y=centres[0], crs=grid.crs)
 
 
-def write(result: Prediction, loaded: Checkpoint, output: Path, *, plot: bool) -> list[Path]:
+def write(result: Prediction, loaded: Checkpoint, output: Path, *, plot: bool, colour_blind_safe: bool) -> list[Path]:
     """Write the forecast and, when asked for, its pictures beside it; return what was written."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     digest = hashlib.sha256(loaded.path.read_bytes()).hexdigest()
@@ -201,6 +205,7 @@ def write(result: Prediction, loaded: Checkpoint, output: Path, *, plot: bool) -
             timestep_minutes=forecast.step_seconds / 60,
             cell_km=cell_km(forecast.grid)[0],
             title=f"{result.archive}, forecast from {forecast.init_time} UTC",
+            colour_blind_safe=colour_blind_safe,
         )
         written.append(plot_forecast(case, output.with_suffix(".png")))
         written.append(animate_forecast(case, output.with_suffix(".gif")))

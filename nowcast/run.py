@@ -158,7 +158,7 @@ def finish(config: DictConfig, data: RadarDataModule, best: Path, folder: Path, 
     )
     written = report(scores, folder / "evaluation", console)
     if config.picture:
-        written += picture(models, data, folder / "evaluation", device)
+        written += picture(models, data, folder / "evaluation", device, config.colour_blind_safe)
     for path in (best, folder / "metrics.csv", folder / "config.yaml", *written):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 

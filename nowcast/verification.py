@@ -156,7 +156,13 @@ def report(scores: Sequence[ModelScores], folder: Path, console: Console) -> lis
 
 
 @torch.inference_mode()
-def picture(models: Mapping[str, nn.Module], data: RadarDataModule, folder: Path, device: torch.device) -> list[Path]:
+def picture(
+    models: Mapping[str, nn.Module],
+    data: RadarDataModule,
+    folder: Path,
+    device: torch.device,
+    colour_blind_safe: bool,
+) -> list[Path]:
     """PNG and GIF of the rainiest test window: the observation and every model's forecast."""
     dataset = data.dataset("test")
     index = int(np.argmax(dataset.rain_fraction))
@@ -176,6 +182,7 @@ def picture(models: Mapping[str, nn.Module], data: RadarDataModule, folder: Path
         timestep_minutes=step,
         cell_km=cell,
         title=f"{archive.name}, forecast from {init_time} UTC",
+        colour_blind_safe=colour_blind_safe,
     )
     return [plot_forecast(case, folder / "forecast.png"), animate_forecast(case, folder / "forecast.gif")]
 

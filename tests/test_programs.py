@@ -338,6 +338,29 @@ def test_a_forecast_is_a_cf_file(trained, tmp_path):
     assert output.with_suffix(".png").exists()
 
 
+def test_a_last_frame_without_data_is_no_input(trained, tmp_path):
+    from tests.data.archives import grid
+
+    where = grid((24, 20), 2000.0)
+    frames = [frame(5 * k, np.full((24, 20), np.nan if k == 3 else 1.0), grid=where) for k in range(4)]
+    path = write(tmp_path / "now.nc", frames)
+    best = trained / "checkpoints" / "best.ckpt"
+    code, message = run("predict", f"checkpoint={best}", f"input={path}", f"output={tmp_path / 'o.nc'}")
+    assert code == 1
+    assert "2024-05-01T00:15:00 holds no data at all" in message
+
+
+def test_colours_can_be_those_for_the_colour_blind(trained, tmp_path):
+    path, best = two_km(tmp_path / "now.nc"), trained / "checkpoints" / "best.ckpt"
+    pictures = []
+    for safe in ("false", "true"):
+        output = tmp_path / f"{safe}.nc"
+        arguments = [f"checkpoint={best}", f"input={path}", f"output={output}", "plot=true"]
+        assert run("predict", *arguments, f"colour_blind_safe={safe}") == (0, "")
+        pictures.append(output.with_suffix(".png").read_bytes())
+    assert pictures[0] != pictures[1]
+
+
 def test_length_time_and_calibration_can_be_chosen(trained, tmp_path):
     path, best = two_km(tmp_path / "now.nc"), trained / "checkpoints" / "best.ckpt"
     values = {}
