@@ -13,8 +13,8 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -66,10 +66,7 @@ def run(config: DictConfig) -> None:
     data: RadarDataModule = build(config.data)
     data.setup()
     task = make_task(config, data)
-    if not _get_rank():
-        write_provenance(folder, config, data)
-        parameters = sum(parameter.numel() for parameter in task.net.parameters())
-        console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
+    announce(config, data, task, folder, console)
     trainer = make_trainer(config, folder)
     trainer.fit(task, datamodule=data)
     if trainer.interrupted:
@@ -79,6 +76,14 @@ def run(config: DictConfig) -> None:
         torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
     if trainer.is_global_zero:
         finish(config, data, Path(best_checkpoint(trainer)), folder, console)
+
+
+@rank_zero_only
+def announce(config: DictConfig, data: RadarDataModule, task: NowcastTask, folder: Path, console: Console) -> None:
+    """Begin the run directory and say where it is; once, however many processes train."""
+    write_provenance(folder, config, data)
+    parameters = sum(parameter.numel() for parameter in task.net.parameters())
+    console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
 
 
 def quieten() -> None:

@@ -1,5 +1,6 @@
 """Frequency calibration: after it, each intensity is as frequent as it was observed."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,3 +99,62 @@ def test_the_state_loads_strictly():
 def test_a_wrong_number_of_lead_times_is_refused():
     with pytest.raises(ValueError, match="expected 3 lead times, got 2"):
         CalibrationFit(3, 8).update(*([torch.zeros(1, 2, 1, 1, 1)] * 2), torch.ones(1, 2, 1, 1, 1, dtype=torch.bool))
+
+
+def test_the_frequency_bias_is_one_at_the_thresholds_of_the_papers():
+    forecast, observed = rain(6, 0.0, 2) * 0.7, rain(2, 0.6, 3)
+    mapped = fitted(forecast, observed)(forecast)
+    for grey in (0.32825, 0.37342, 0.46243, 0.55111, 0.61820, 0.72453):
+        observed_events = (observed >= grey).sum().item()
+        assert (mapped >= grey).sum().item() / observed_events == pytest.approx(1, abs=0.03)
+        assert (forecast >= grey).sum().item() / observed_events < 0.8  # there was something to correct
+
+
+def test_sorted_values_map_onto_sorted_observations():
+    forecast, observed = rain(5, 0.0, 4), rain(2, 0.0, 5)
+    mapped = fitted(forecast, observed)(forecast)
+    for lead in (0, 1):
+        truth = np.sort(observed[:, lead].numpy().ravel())
+        # Quantile mapping: rank for rank. Half of the rain of power 5 lies in few classes, so only its upper part.
+        upper = slice(len(truth) // 2, len(truth) * 99 // 100)
+        assert np.abs(np.sort(mapped[:, lead].numpy().ravel()) - truth)[upper].max() < 0.01
+
+
+def test_an_order_of_forecasts_stays():
+    calibration = fitted(rain(5, 0.1, 0), rain(2, 0.6, 1))
+    grey = torch.linspace(0, 1, 2001).view(1, 1, 1, 1, -1).expand(1, 2, 1, 1, -1)
+    assert (calibration(grey).diff(dim=-1) >= 0).all()
+    assert calibration(grey).max() > 0.9
+
+
+def test_nothing_observed_dries_everything():
+    forecast = rain(3, 0.0, 0)
+    assert forecast.max() > 0.9
+    assert not fitted(forecast, torch.zeros_like(forecast))(forecast).any()
+
+
+def test_a_single_pixel_by_hand():
+    # Forecast classes 1..4 of 4 levels once each; observed 0 (twice), 0.5 and 1: the wetter half gets the rain.
+    forecast = torch.tensor([0.25, 0.5, 0.75, 1.0]).view(4, 1, 1, 1, 1)
+    observed = torch.tensor([0.0, 0.0, 0.5, 1.0]).view(4, 1, 1, 1, 1)
+    fit = CalibrationFit(1, 4)
+    fit.update(forecast, observed, torch.ones_like(forecast, dtype=torch.bool))
+    assert fit.forecast.tolist() == [[0, 1, 1, 1, 1]]
+    assert fit.observed.tolist() == [[2, 0, 1, 0, 1]]
+    calibration = fit.fit()
+    assert calibration(forecast).flatten().tolist() == [0.0, 0.0, 0.5, 1.0]
+
+
+def test_two_fits_merge_into_the_fit_of_all():
+    forecast, observed = rain(3, 0.0, 0), rain(2, 0.5, 1)
+    mask = torch.ones_like(forecast, dtype=torch.bool)
+    parts = [CalibrationFit(2, LEVELS), CalibrationFit(2, LEVELS)]
+    for part, rows in zip(parts, (slice(0, 1), slice(1, 4)), strict=True):
+        part.update(forecast[rows], observed[rows], mask[rows])
+    parts[0].merge_state(parts[1])
+    assert torch.equal(parts[0].fit().table, fitted(forecast, observed).table)
+
+
+def test_a_state_of_other_lead_times_does_not_load():
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        FrequencyCalibration(3, 4).load_state_dict(FrequencyCalibration(2, 4).state_dict(), strict=True)

@@ -103,3 +103,49 @@ def test_impossible_settings_are_refused():
         CrossEntropy("mean")
     with pytest.raises(ValueError, match="one entry more"):
         BalancedError(**(HKO7 | {"weights": [1, 2]}), scale=1.0, **SCALE)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_gradient_by_hand_points_from_forecast_to_truth(loss):
+    # P = 0.5 against truth 0.8: every loss falls when the logit grows, and the other way round for truth 0.2.
+    logits = torch.zeros(1, 1, 1, 1, 2, dtype=torch.float64, requires_grad=True)
+    target = tensor(0.8, 0.2)
+    (gradient,) = torch.autograd.grad(loss(logits, target, torch.ones_like(target, dtype=torch.bool)), logits)
+    assert gradient.sign().flatten().tolist() == [-1, 1]
+
+
+def test_the_gradient_of_the_cross_entropy_is_forecast_minus_truth():
+    logits, target = tensor(0.0, math.log(3), -2.0).requires_grad_(), tensor(1.0, 0.25, 0.6)
+    mask = torch.ones_like(target, dtype=torch.bool)
+    (gradient,) = torch.autograd.grad(CrossEntropy("sequence")(logits, target, mask), logits)
+    torch.testing.assert_close(gradient, tensor(0.5, 0.75, 1 / (1 + math.exp(2))) - target)
+
+
+def test_extreme_logits_cost_as_many_nats_as_they_are_wrong():
+    logits, target = tensor(1e4, -1e4, 1e4), tensor(0.0, 1.0, 1.0)
+    mask = torch.ones_like(target, dtype=torch.bool)
+    assert CrossEntropy("sequence")(logits, target, mask).item() == pytest.approx(2e4)
+
+
+def test_a_mean_over_cells_divides_by_the_valid_ones_only():
+    logits, target = tensor(0.0, 0.0, 0.0), tensor(1.0, 0.4, 0.9)
+    mask = torch.tensor([True, True, False]).view(1, 1, 1, 1, 3)
+    assert MeanSquaredError("cell")(logits, target, mask).item() == pytest.approx((0.25 + 0.01) / 2)
+    assert MeanSquaredError("sequence")(logits, target, mask).item() == pytest.approx(0.25 + 0.01)
+
+
+def test_balanced_weights_follow_the_truth_and_not_the_forecast():
+    loss = BalancedError(**HKO7, scale=1.0, **SCALE)
+    mask = torch.ones(1, 1, 1, 1, 1, dtype=torch.bool)
+    light, heavy = 0.1, 0.8  # weights 1 and 30
+    logit = [math.log(p / (1 - p)) for p in (light, heavy)]
+    missed, invented = (loss(tensor(x), tensor(y), mask).item() for x, y in ((logit[0], heavy), (logit[1], light)))
+    assert invented == pytest.approx(0.7**2 + 0.7, rel=1e-6)
+    assert missed == pytest.approx(30 * invented, rel=1e-6)
+
+
+def test_balanced_parts_have_their_own_factors():
+    target, mask = tensor(0.1), torch.ones(1, 1, 1, 1, 1, dtype=torch.bool)
+    factors = {"mse_factor": 3.0, "mae_factor": 7.0}
+    loss = BalancedError(**(HKO7 | factors), scale=1.0, **SCALE)
+    assert loss(tensor(0.0), target, mask).item() == pytest.approx(3 * 0.4**2 + 7 * 0.4, rel=1e-6)

@@ -138,7 +138,8 @@ def test_any_split_into_batches_and_ranks_gives_the_same(kind, make):
     parts = [make(), make()]
     for index in range(len(forecast)):
         parts[index % 2].update(*(x[index : index + 1] for x in (forecast, observed, mask)))
-    parts[0].merge_state(parts[1]) if len(forecast) > 1 else None
+    if len(forecast) > 1:
+        parts[0].merge_state(parts[1])
     for name, value in whole.compute().items():
         torch.testing.assert_close(parts[0].compute()[name], value, equal_nan=True, msg=name)
 
@@ -185,3 +186,49 @@ def test_nothing_valid_gives_nan():
 def test_thresholds_must_rise(thresholds):
     with pytest.raises(ValueError, match="rise"):
         Contingency(thresholds, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_equal_a_cell_by_cell_loop(kind):
+    forecast, observed, mask = fields(kind)
+    expected = np.zeros((4, len(THRESHOLDS), forecast.shape[1]), dtype=int)
+    for index in np.ndindex(*forecast.shape):
+        if not mask[index]:
+            continue
+        for k, threshold in enumerate(THRESHOLDS):
+            f, o = forecast[index].item() >= threshold, observed[index].item() >= threshold  # NaN >= x is False
+            expected[{(True, True): 0, (False, True): 1, (True, False): 2, (False, False): 3}[f, o], k, index[1]] += 1
+    assert contingency(forecast, observed, mask).counts.tolist() == expected.tolist()
+
+
+def test_a_missing_forecast_of_observed_rain_is_a_miss_and_an_error_of_the_whole_rain():
+    forecast = torch.tensor([torch.nan, 3.0]).view(1, 1, 1, 1, 2)
+    observed = torch.tensor([4.0, 3.0]).view(1, 1, 1, 1, 2)
+    mask = torch.ones_like(observed, dtype=torch.bool)
+    assert contingency(forecast, observed, mask).counts[:, 1, 0].tolist() == [1, 1, 0, 0]
+    errors = ContinuousErrors(1)
+    errors.update(forecast, observed, mask)
+    result = errors.compute()
+    assert [result[name].item() for name in ("n", "mae", "me", "rainfall_mse")] == [2, 2, -2, 8]
+
+
+def test_continuous_errors_of_a_single_pixel_by_hand():
+    metric = ContinuousErrors(1)
+    one = torch.ones(1, 1, 1, 1, 1)
+    metric.update(3 * one, 5 * one, one.bool())
+    result = metric.compute()
+    assert [result[name].item() for name in ("n", "mae", "rmse", "me", "rainfall_mse")] == [1, 2, 2, -2, 4]
+    assert result["correlation"].isnan()
+
+
+def test_what_lies_outside_the_mask_does_not_matter():
+    forecast, observed, mask = fields("masked")
+    for make in (lambda: Contingency(THRESHOLDS, 2), lambda: ContinuousErrors(2)):
+        results = []
+        for filler in (0.0, 50.0, torch.nan):
+            metric = make()
+            metric.update(torch.where(mask, forecast, filler), torch.where(mask, observed, filler), mask)
+            results.append(metric.compute() | {"missing": metric.missing_forecasts})
+        for other in results[1:]:
+            for name, value in results[0].items():
+                torch.testing.assert_close(other[name], value, rtol=0, atol=0, equal_nan=True, msg=name)

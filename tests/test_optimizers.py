@@ -89,3 +89,40 @@ def test_without_warm_up_it_starts_at_the_top():
 def test_impossible_schedules_are_refused(arguments):
     with pytest.raises(ValueError, match="schedule needs"):
         rates(*arguments)
+
+
+def test_it_is_torchs_with_the_epsilon_inside_the_root():
+    # With a negligible epsilon both formulas are one, so the difference above is the epsilon's place and no more.
+    ours, theirs = (torch.nn.Parameter(torch.tensor([2.0, -0.7], dtype=torch.float64)) for _ in range(2))
+    a = descend(PaperRMSProp([ours], lr=1e-3, decay=0.9, eps=1e-30), ours)
+    b = descend(torch.optim.RMSprop([theirs], lr=1e-3, alpha=0.9, eps=1e-30), theirs)
+    torch.testing.assert_close(a, b, rtol=1e-12, atol=0)
+
+
+def test_groups_have_their_own_rates():
+    slow, fast = (torch.nn.Parameter(torch.ones(1, dtype=torch.float64)) for _ in range(2))
+    groups = [{"params": [slow], "lr": 1e-3}, {"params": [fast]}]
+    optimizer = PaperRMSProp(groups, lr=1e-2, decay=0.9, eps=1e-6)
+    ((slow + fast) ** 2).sum().backward()
+    optimizer.step()
+    assert (1 - fast.item()) == pytest.approx(10 * (1 - slow.item()))
+    assert (1 - slow.item()) == pytest.approx(1e-3 * 4 / math.sqrt(0.1 * 16 + 1e-6))
+
+
+def test_a_closure_is_called_with_gradients_and_its_value_returned():
+    parameter = torch.nn.Parameter(torch.tensor([2.0]))
+    optimizer = PaperRMSProp([parameter], lr=1e-2, decay=0.9, eps=1e-6)
+
+    def closure():
+        value = (parameter**2).sum()
+        value.backward()
+        return value.item()
+
+    assert optimizer.step(closure) == 4.0
+    assert parameter.item() < 2
+
+
+def test_every_factor_of_the_schedule():
+    expected = [(k + 1) / 5 for k in range(5)]
+    expected += [0.2 + 0.8 * (1 + np.cos(np.pi * (k - 5) / 45)) / 2 for k in range(5, 50)] + [0.2, 0.2]
+    np.testing.assert_allclose(rates(50, 0.1, 0.2), expected, rtol=1e-12)

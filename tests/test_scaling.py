@@ -1,5 +1,6 @@
 """Rain rate and grey value, against the figures of the two papers."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,3 +45,31 @@ def test_the_constants_travel_in_the_state():
 def test_impossible_scales_are_refused(arguments):
     with pytest.raises(ValueError, match=r"must be|needs"):
         GreyScale(*arguments)
+
+
+def test_grey_by_the_formula():
+    rates = np.geomspace(0.02, 300, 50)
+    dbz = 10 * np.log10(118.239 * rates**1.5241)
+    np.testing.assert_allclose(PAPER.to_grey(torch.from_numpy(rates)).numpy(), (dbz + 10) / 70, rtol=1e-12)
+
+
+def test_rain_rate_by_the_formula():
+    grey = np.linspace(0.01, 1, 50)
+    rates = (10 ** ((70 * grey - 10) / 10) / 58.53) ** (1 / 1.56)
+    np.testing.assert_allclose(HKO7.to_rain_rate(torch.from_numpy(grey)).numpy(), rates, rtol=1e-12)
+
+
+def test_the_papers_grey_is_half_a_millimetre():
+    assert PAPER.to_rain_rate(torch.tensor([0.37342]))[0].item() == pytest.approx(0.5, abs=2e-5)
+
+
+@pytest.mark.parametrize("scale", [PAPER, HKO7])
+def test_grey_there_and_back(scale):
+    grey = torch.linspace(0, 1, 257, dtype=torch.float64)
+    torch.testing.assert_close(scale.to_grey(scale.to_rain_rate(grey)), grey, rtol=0, atol=1e-12)
+
+
+def test_the_type_of_the_numbers_is_kept():
+    for dtype in (torch.float32, torch.float64):
+        assert PAPER.to_grey(torch.ones(1, dtype=dtype)).dtype == dtype
+        assert PAPER.to_rain_rate(torch.ones(1, dtype=dtype)).dtype == dtype

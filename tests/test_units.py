@@ -71,3 +71,29 @@ def test_a_period_must_be_positive(period):
 def test_a_relation_must_be_monotone(a, b):
     with pytest.raises(ValueError, match="a > 0 and b > 0"):
         ZR(a, b)
+
+
+def test_reflectivity_by_the_formula_and_back():
+    rates = np.geomspace(0.01, 300, 40)
+    for a, b in ((118.239, 1.5241), (58.53, 1.56), (223, 1.53)):
+        np.testing.assert_allclose(ZR(a, b).reflectivity(rates), 10 * np.log10(a * rates**b), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(ZR(a, b).rain_rate(ZR(a, b).reflectivity(rates)), rates, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "units"),
+    [("rain_rate", "mm h-1"), ("rain_amount", "mm"), ("reflectivity", "dBZ")],
+)
+def test_a_canonical_unit_is_read_as_itself(quantity, units):
+    assert Quantity(quantity).units == units
+    assert parse_unit(units) == (Quantity(quantity), 1)
+
+
+@pytest.mark.parametrize("unit", ["kg m**-2 s**-1", "kg m^-2 s^-1", "kg·m-2·s-1", " kg  m-2 s-1 "])
+def test_spellings_of_a_unit_are_one_unit(unit):
+    assert parse_unit(unit) == (Quantity.RAIN_RATE, 3600)
+
+
+def test_an_hours_amount_is_its_rate():
+    rates = amount_to_rate(torch.tensor([2.5, 0.0]), 3600)
+    assert rates.tolist() == [2.5, 0.0]
