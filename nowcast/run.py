@@ -103,9 +103,14 @@ def quieten() -> None:
 
 def make_task(config: DictConfig, data: RadarDataModule) -> NowcastTask:
     """The Lightning module of a config."""
-    optimizer = build(config.optimizer)
+    net, optimizer = build(config.model), build(config.optimizer)
+    if getattr(net, "works_on", "grey") != "grey":
+        raise ValueError(
+            f"model {config.model._target_} is a baseline with nothing to train; score it with "
+            "`nowcast evaluate model=…`"
+        )
     return NowcastTask(
-        net=build(config.model),
+        net=net,
         scaling=build(config.scaling),
         loss=build(config.loss),
         optimizer=optimizer["optimizer"],

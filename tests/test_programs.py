@@ -115,6 +115,7 @@ def test_training_is_reproducible(trained, tmp_path):
         (["data.stride=0"], ["data.stride must be at least 1, got 0"]),
         (["optimizer.optimizer.lr=-1", "data.archives.folder={data}"], ["learning rate"]),
         (["data=radar"], ["archives"]),
+        (["baseline"], ["nothing to train", "nowcast evaluate"]),
     ],
 )
 def test_wrong_settings_are_one_clear_message(tmp_path, trained, overrides, words):
@@ -122,6 +123,9 @@ def test_wrong_settings_are_one_clear_message(tmp_path, trained, overrides, word
         pytest.skip("this machine has a GPU")
     overrides = [text.format(data=trained.parent / "data") for text in overrides]
     tiny = [] if "data=radar" in overrides else TINY
+    if overrides == ["baseline"]:
+        tiny = [text for text in TINY if not text.startswith("model")]
+        overrides = ["model=persistence", f"data.archives.folder={trained.parent / 'data'}"]
     code, message = run("train", *tiny, *overrides, f"output={tmp_path / 'run'}")
     assert code == 1
     for word in words:

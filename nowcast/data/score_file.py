@@ -1,5 +1,6 @@
 """Scores as a netCDF file."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ def write_score_file(
         },
         attrs={"Conventions": "CF-1.11", "title": "Forecast scores; counts pooled over all windows"},
     )
-    partial = path.with_name(path.name + ".partial")
-    dataset.to_netcdf(partial, engine="netcdf4")
-    partial.replace(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        dataset.to_netcdf(partial, engine="netcdf4")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
