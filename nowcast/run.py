@@ -21,6 +21,7 @@ from rich.console import Console
 from nowcast import __version__, checkpoint
 from nowcast.config import build, plain
 from nowcast.data.datamodule import RadarDataModule
+from nowcast.data.windows import SPLITS
 from nowcast.progress import track
 from nowcast.task import NowcastTask, score_name
 from nowcast.verification import fit_calibration, lead_minutes, picture, report, score_models
@@ -65,6 +66,7 @@ def run(config: DictConfig) -> None:
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     data: RadarDataModule = build(config.data)
     data.setup()
+    rehearse(config, data)
     task = make_task(config, data)
     announce(config, data, task, folder, console)
     trainer = make_trainer(config, folder)
@@ -76,6 +78,19 @@ def run(config: DictConfig) -> None:
         torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
     if trainer.is_global_zero:
         finish(config, data, Path(best_checkpoint(trainer)), folder, console)
+
+
+def rehearse(config: DictConfig, data: RadarDataModule) -> None:
+    """Find out now what would otherwise fail after training.
+
+    Raises:
+        ValueError: A split has no window, test archives have no common time step, or a baseline refuses the inputs.
+    """
+    for split in SPLITS:
+        data.dataset(split)
+    lead_minutes(data)
+    for node in config.baselines.values():
+        build(node)(torch.zeros(1, data.input_steps, 1, 16, 16), 1)
 
 
 @rank_zero_only

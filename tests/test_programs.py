@@ -116,6 +116,8 @@ def test_training_is_reproducible(trained, tmp_path):
         (["optimizer.optimizer.lr=-1", "data.archives.folder={data}"], ["learning rate"]),
         (["data=radar"], ["archives"]),
         (["baseline"], ["nothing to train", "nowcast evaluate"]),
+        (["data.input_steps=1", "data.archives.folder={data}"], ["at least 2 input frames"]),
+        (["data.archives.test_events=0", "data.archives.folder={data}"], ["no test window"]),
     ],
 )
 def test_wrong_settings_are_one_clear_message(tmp_path, trained, overrides, words):
