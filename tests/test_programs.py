@@ -454,6 +454,34 @@ def test_prepare_reads_a_folder_of_provider_files(tmp_path):
     assert (code, "no such file" in message) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda p: p.write_bytes(p.read_bytes()[:600]), ["b.nc", "not readable"]),
+        (lambda p: p.write_text("<html>404</html>"), ["b.nc", "not readable"]),
+        (lambda p: _again(p, np.zeros((1, 6, 5), dtype=np.float32)), ["b.nc", "(6, 5) differs from (4, 5)"]),
+        (lambda p: _again(p, np.zeros((1, 4, 5), dtype=np.float32), {"units": "K"}), ["b.nc", "could be rain"]),
+        (lambda p: _again(p, np.zeros((1, 4, 5), dtype=np.float32), {"units": "mm"}), ["b.nc", "period_seconds"]),
+    ],
+)
+def test_bad_files_end_prepare_with_their_name_and_exit_code_1(tmp_path, spoil, words):
+    (tmp_path / "in").mkdir()
+    for name, minutes in (("a.nc", 0), ("b.nc", 5)):
+        fakes.cf(tmp_path / "in" / name, np.ones((1, 4, 5), dtype=np.float32), times=(minutes,))
+    spoil(tmp_path / "in" / "b.nc")
+    output = tmp_path / "out.nc"
+    code, message = run("prepare", "source=netcdf", f"input={tmp_path / 'in'}", f"output={output}", "workers=0")
+    assert code == 1
+    for word in words:
+        assert word in message
+    assert list(tmp_path.glob("out.nc*")) == []
+
+
+def _again(path, values, attributes=None):
+    path.unlink()
+    fakes.cf(path, values, times=(5,), attributes=attributes or {})
+
+
 def test_an_unknown_source_lists_the_known_ones(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "nowcast.prepare", "source=nexrad", "input=a", "output=b"],
