@@ -178,6 +178,20 @@ def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
     assert composed(f"output={tmp_path}") != config
 
 
+def test_weights_and_biases_stays_offline_unless_told_otherwise(tmp_path, monkeypatch):
+    from nowcast.run import make_trainer, quieten
+
+    quieten()
+    for mode in (None, "online"):
+        monkeypatch.delenv("WANDB_MODE", raising=False)
+        if mode is not None:
+            monkeypatch.setenv("WANDB_MODE", mode)
+        trainer = make_trainer(composed("logger=wandb", f"output={tmp_path}"), tmp_path)
+        loggers = {type(logger).__name__: logger for logger in trainer.loggers}
+        assert set(loggers) == {"CSVLogger", "WandbLogger"}
+        assert loggers["WandbLogger"]._wandb_init["mode"] == (mode or "offline")
+
+
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse", "mae", "balanced"])
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop_paper"])
 def test_every_loss_and_optimiser_trains(loss, optimizer):
