@@ -1,6 +1,7 @@
 """A forecast from the newest radar frames and a checkpoint."""
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,9 @@ def open_input(inputs: str | Sequence[str], reader: Reader | None) -> Iterator[A
         yield Archive(Path(inputs).expanduser())
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "input.nc"
+        first = inputs if isinstance(inputs, str) else inputs[0]
+        name = re.sub(r"[^\w.-]+", "", Path(first).name) or "input"
+        path = Path(folder) / f"{name}.nc"
         prepare_archive(
             reader,
             inputs,

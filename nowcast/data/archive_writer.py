@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -168,7 +169,11 @@ def write_grid(dataset: netCDF4.Dataset, grid: Grid) -> None:
     if grid.crs:
         crs = pyproj.CRS.from_user_input(grid.crs)
         degrees = bool(crs.is_geographic)
-        mapping.setncatts({key: value for key, value in crs.to_cf().items() if value is not None})
+        with warnings.catch_warnings():
+            # Some projections have a parameter that CF has no name for; the attribute crs_wkt keeps it.
+            warnings.filterwarnings("ignore", message=".*lost in conversion to CF")
+            attributes = crs.to_cf()
+        mapping.setncatts({key: value for key, value in attributes.items() if value is not None})
     for name, values in (("y", grid.y), ("x", grid.x)):
         dataset.createDimension(name, len(values))
         variable = dataset.createVariable(name, "f8", (name,))
