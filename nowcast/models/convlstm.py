@@ -48,9 +48,9 @@ class ConvLSTMCell(nn.Module):
         super().__init__()
         self.hidden, self.output_peephole = hidden, output_peephole
         self.input_weight = (
-            nn.Parameter(_uniform(4 * hidden, inputs, input_kernel)) if inputs else None
+            nn.Parameter(uniform(4 * hidden, inputs, input_kernel)) if inputs else None
         )  # (4·C_h, C_in, K, K), gates i, f, c, o
-        self.state_weight = nn.Parameter(_uniform(4 * hidden, hidden, state_kernel))
+        self.state_weight = nn.Parameter(uniform(4 * hidden, hidden, state_kernel))
         self.bias = nn.Parameter(torch.zeros(4 * hidden))
         self.peephole = None
         if peephole != "none":
@@ -61,7 +61,7 @@ class ConvLSTMCell(nn.Module):
     def convolve_input(self, inputs: Tensor) -> Tensor:
         """W_x * X + b for the four gates: (N, C_in, H, W) → (N, 4·C_h, H, W)."""
         assert self.input_weight is not None  # only called for layers with an input
-        return F.conv2d(inputs, self.input_weight, self.bias, padding="same")
+        return _convolve(inputs, self.input_weight, self.bias)
 
     def forward(self, from_input: Tensor | None, state: State | None) -> State:
         """Advance by one step.
@@ -73,7 +73,7 @@ class ConvLSTMCell(nn.Module):
         gates = from_input
         if state is not None:
             bias = self.bias if from_input is None else None
-            from_state = F.conv2d(state[0], self.state_weight, bias, padding="same")
+            from_state = _convolve(state[0], self.state_weight, bias)
             gates = from_state if from_input is None else from_state + from_input
         assert gates is not None  # the bottom forecaster layer always has a state
         input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=1)
@@ -139,7 +139,7 @@ class ConvLSTM(nn.Module):
         self.encoder, self.forecaster = stack(pixels), stack(0)
         self.head = nn.Conv2d(sum(hidden), pixels, 1)
         with torch.no_grad():
-            self.head.weight.copy_(_uniform(pixels, sum(hidden), 1))
+            self.head.weight.copy_(uniform(pixels, sum(hidden), 1))
             self.head.bias.zero_()  # type: ignore[union-attr]
 
     def forward(self, inputs: Tensor, forecast_steps: int) -> Tensor:
@@ -155,48 +155,72 @@ class ConvLSTM(nn.Module):
         Raises:
             ValueError: Wrong number of axes or channels, no input frame, or forecast_steps < 1.
         """
-        if inputs.ndim != 5 or inputs.shape[2] != self.channels or inputs.shape[1] < 1:
-            raise ValueError(f"inputs must be (B, T, {self.channels}, H, W), got {tuple(inputs.shape)}")
-        if forecast_steps < 1:
-            raise ValueError(f"forecast_steps must be at least 1, got {forecast_steps}")
+        check_inputs(inputs, self.channels, forecast_steps)
         batch, steps, _, height, width = inputs.shape
         padded = F.pad(inputs, (0, -width % self.patch, 0, -height % self.patch))
         patches = F.pixel_unshuffle(padded, self.patch).transpose(0, 1)  # (T, B, C·p², H/p, W/p)
-        states = self._encode(patches.flatten(0, 1).contiguous(memory_format=torch.channels_last), steps)
+        states = encode(self.encoder, patches.flatten(0, 1).contiguous(memory_format=torch.channels_last), steps)
         hidden = [torch.cat([state[0] for state in states], dim=1)]
         for _ in range(forecast_steps - 1):
-            states = self._advance(states)
+            states = advance(self.forecaster, states)
             hidden.append(torch.cat([state[0] for state in states], dim=1))
         frames = F.pixel_shuffle(self.head(torch.cat(hidden)), self.patch)  # (T·B, C, H, W)
         frames = frames[..., :height, :width]
         return frames.reshape(forecast_steps, batch, *frames.shape[1:]).transpose(0, 1)  # (B, T, C, H, W)
 
-    def _encode(self, frames: Tensor, steps: int) -> list[State]:
-        """Last states of the encoder, from (T·B, C, H, W) frames in time order."""
-        states: list[State] = []
-        for layer, cell in enumerate(self.encoder):
-            # All time steps of a layer's input are known before it runs: one convolution for all of them.
-            from_input = cell.convolve_input(frames).chunk(steps)  # type: ignore[operator]
-            state, outputs = None, []
-            for step in range(steps):
-                state = cell(from_input[step], state)
-                outputs.append(state[0])
-            assert state is not None
-            states.append(state)
-            if layer + 1 < len(self.encoder):
-                frames = torch.cat(outputs)
-        return states
 
-    def _advance(self, states: list[State]) -> list[State]:
-        """One step of the forecaster, bottom layer first."""
-        result: list[State] = []
-        for cell, state in zip(self.forecaster, states, strict=True):
-            from_input = cell.convolve_input(result[-1][0]) if result else None  # type: ignore[operator]
-            result.append(cell(from_input, state))
-        return result
+def encode(layers: nn.ModuleList, frames: Tensor, steps: int) -> list[State]:
+    """Last states of stacked ConvLSTM layers that start from zero.
+
+    Args:
+        layers: ConvLSTMCells, bottom first.
+        frames: (T·B, C, H, W) in time order.
+        steps: T.
+    """
+    states: list[State] = []
+    for layer, cell in enumerate(layers):
+        # All time steps of a layer's input are known before it runs: one convolution for all of them.
+        from_input = cell.convolve_input(frames).chunk(steps)  # type: ignore[operator]
+        state, outputs = None, []
+        for step in range(steps):
+            state = cell(from_input[step], state)
+            outputs.append(state[0])
+        assert state is not None
+        states.append(state)
+        if layer + 1 < len(layers):
+            frames = torch.cat(outputs)
+    return states
 
 
-def _uniform(outputs: int, inputs: int, kernel: int) -> Tensor:
+def advance(layers: nn.ModuleList, states: list[State]) -> list[State]:
+    """One step of stacked layers without input, bottom layer first."""
+    result: list[State] = []
+    for cell, state in zip(layers, states, strict=True):
+        from_input = cell.convolve_input(result[-1][0]) if result else None  # type: ignore[operator]
+        result.append(cell(from_input, state))
+    return result
+
+
+def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Zero-padded convolution that keeps the grid."""
+    if inputs.shape[2:] == weight.shape[2:] == (1, 1):  # on a single cell it is a matrix product, and faster as one
+        return F.linear(inputs.flatten(1), weight.flatten(1), bias)[:, :, None, None]
+    return F.conv2d(inputs, weight, bias, padding="same")
+
+
+def check_inputs(inputs: Tensor, channels: int, forecast_steps: int) -> None:
+    """Refuse inputs that are not (B, T, channels, H, W) with T >= 1, and forecast_steps < 1.
+
+    Raises:
+        ValueError: Naming the shape or the number.
+    """
+    if inputs.ndim != 5 or inputs.shape[2] != channels or inputs.shape[1] < 1:
+        raise ValueError(f"inputs must be (B, T, {channels}, H, W), got {tuple(inputs.shape)}")
+    if forecast_steps < 1:
+        raise ValueError(f"forecast_steps must be at least 1, got {forecast_steps}")
+
+
+def uniform(outputs: int, inputs: int, kernel: int) -> Tensor:
     """U(±1/sqrt(inputs)): the authors count channels only, not the kernel's area."""
     bound = max(inputs, 1) ** -0.5
     return torch.empty(outputs, inputs, kernel, kernel).uniform_(-bound, bound)
