@@ -33,7 +33,11 @@ def main(config: DictConfig) -> None:
 
 def count_parameters(config: DictConfig) -> int:
     """Trained parameters of the configured network."""
-    return sum(parameter.numel() for parameter in build(config.model).parameters() if parameter.requires_grad)
+    import torch
+
+    with torch.device("meta"):  # sizes without memory
+        model = build(config.model)
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def describe(data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401 (imported late)
@@ -42,11 +46,26 @@ def describe(data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401 (import
     Raises:
         ValueError: A split that training needs has no window.
     """
+    from nowcast.data.windows import SPLITS
+
+    archives = data.describe()
+    if archives:
+        console.print(archive_table(archives))
+    samples = {}
+    for split in SPLITS:
+        if getattr(data, "split", None) == "all" and split != "test":
+            continue
+        samples[split] = len(data.dataset(split))
+        console.print(f"{split}: {samples[split]} samples", highlight=False)
+    return {"archives": archives, "samples": samples}
+
+
+def archive_table(archives: list[dict[str, Any]]) -> Any:  # noqa: ANN401 (imported late)
+    """One row per archive: times, field, windows per split."""
     from rich.table import Table
 
     from nowcast.data.windows import SPLITS
 
-    archives = data.describe()
     table = Table(title="archives (rain: cells with at least 0.1 mm/h)", title_justify="left")
     for column in ("archive", "time (UTC)", "field", "windows"):
         table.add_column(column)
@@ -60,14 +79,7 @@ def describe(data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401 (import
             "\n".join(f"{row['windows'][split]} {split}" for split in SPLITS),
             end_section=True,
         )
-    console.print(table)
-    samples = {}
-    for split in SPLITS:
-        if data.split == "all" and split != "test":
-            continue
-        samples[split] = len(data.dataset(split))
-        console.print(f"{split}: {samples[split]} windows x tiles", highlight=False)
-    return {"archives": archives, "samples": samples}
+    return table
 
 
 if __name__ == "__main__":

@@ -8,42 +8,51 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nowcast.atomic import written_whole
 from nowcast.calibration import FrequencyCalibration
 from nowcast.config import build, from_plain
-from nowcast.scaling import GreyScale
+from nowcast.scaling import Scaling
 
 
 class NetworkForecaster(nn.Module):
-    """A trained network as a function of rain rate.
+    """A trained network as a function of physical values: rain rate in mm h-1, or whatever its scaling speaks of.
 
     Args:
         net: Grey inputs and a number of steps → logits.
-        scaling: Rain rate ↔ grey.
+        scaling: Physical values ↔ grey.
         calibration: Mapping of forecast grey values, None = as the network says.
     """
 
-    def __init__(self, net: nn.Module, scaling: GreyScale, calibration: FrequencyCalibration | None) -> None:
+    def __init__(self, net: nn.Module, scaling: Scaling, calibration: FrequencyCalibration | None) -> None:
         """Keep the parts."""
         super().__init__()
         self.net, self.scaling, self.calibration = net, scaling, calibration
 
-    def grey(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
-        """Forecast grey values in [0, 1], not calibrated."""
-        logits = self.net(self.scaling.to_grey(rain_rate.nan_to_num(0.0)), forecast_steps)
-        return torch.sigmoid(logits.float())
+    def logits(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """What the network says, before the sigmoid."""
+        logits: Tensor = self.net(self.scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
+        return logits.float()
 
-    def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
-        """Forecast rain rate.
+    def grey(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """Forecast grey values in [0, 1], not calibrated."""
+        return torch.sigmoid(self.logits(values, forecast_steps))
+
+    def from_logits(self, logits: Tensor) -> Tensor:
+        """Physical values of logits."""
+        grey = torch.sigmoid(logits)
+        return self.scaling.from_grey(grey if self.calibration is None else self.calibration(grey))
+
+    def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """Forecast.
 
         Args:
-            rain_rate: (B, T_in, C, H, W) mm h-1, NaN = no data, which the network sees as no rain.
+            values: (B, T_in, C, H, W) mm h-1, NaN = no data, which the network sees as no rain.
             forecast_steps: Frames to predict.
 
         Returns:
             (B, forecast_steps, C, H, W) mm h-1 without NaN.
         """
-        grey = self.grey(rain_rate, forecast_steps)
-        return self.scaling.to_rain_rate(grey if self.calibration is None else self.calibration(grey))
+        return self.from_logits(self.logits(values, forecast_steps))
 
 
 @dataclass(frozen=True)
@@ -132,12 +141,7 @@ def add_calibration(path: Path, calibration: FrequencyCalibration, lead_times: i
 
 def save(content: dict[str, Any], path: Path) -> None:
     """Write a checkpoint to a temporary name, flush it, then give it its name."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as partial, partial.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())

@@ -26,8 +26,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 class Verification:
     """How forecasts are scored."""
 
-    thresholds: list[float] = MISSING  # mm h-1; an event is rate >= threshold
-    main_threshold: float = MISSING  # mm h-1; the score that chooses the best epoch
+    thresholds: list[float] = MISSING  # mm h-1; an event is rate >= threshold; empty = no rain, no pooled scores
+    main_threshold: float | None = MISSING  # mm h-1; the score that chooses the best epoch
 
 
 @dataclass
@@ -46,6 +46,7 @@ class TrainConfig:
     logger: Any = MISSING
     calibration: str = MISSING  # none | frequency
     verification: Verification = MISSING
+    metrics: Any = MISSING  # variant → further scores by lead time
     baselines: Any = MISSING  # name → model to score beside the network
     picture: bool = MISSING  # PNG and GIF of one forecast
     colour_blind_safe: bool = MISSING
@@ -61,6 +62,8 @@ class EvaluateConfig:
     baselines: Any = MISSING  # name → model to score beside a checkpoint
     checkpoint: str | None = None
     verification: Verification = MISSING
+    metrics: Any = MISSING  # variant → further scores by lead time
+    split: str = MISSING  # test | val
     device: str = MISSING
     output: str = MISSING
 

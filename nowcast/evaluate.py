@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from nowcast.config import build, from_plain, given_on_command_line, program
+from nowcast.config import build, from_plain, given_on_command_line, plain, program
 
 
 @program("evaluate")
@@ -17,34 +17,30 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
 
     from nowcast.progress import track
-    from nowcast.verification import choose_device, lead_minutes, report, score_models
+    from nowcast.run import make_counting
+    from nowcast.verification import choose_device, report, score_models
 
     folder = Path(config.output).expanduser()
     if (folder / "scores.csv").exists():
         raise FileExistsError(f"{folder} holds scores already; choose another output=")
     device = choose_device(config.device)
-    models, data_config = choose_models(config)
-    data = build(data_config)
-    scores = score_models(
-        models,
-        data.test_dataloader(),
-        list(config.verification.thresholds),
-        lead_minutes(data),
-        device,
-        track,
-    )
+    models, settings = choose_models(config)
+    data = build(settings.data)
+    counting = make_counting(settings, data)
+    scores = score_models(models, data.ordered_loader(config.split), counting, device, track)
     console = Console()
     for path in report(scores, folder, console):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 def choose_models(config: DictConfig) -> tuple[dict[str, Any], Any]:
-    """Named forecasters, and the config of the data to score them on."""
+    """Named forecasters, and the config that says on which data and how to score them."""
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
 
     from nowcast import checkpoint
+    from nowcast.run import make_baselines
 
     if config.checkpoint is None:
         model = build(config.model)
@@ -53,14 +49,23 @@ def choose_models(config: DictConfig) -> tuple[dict[str, Any], Any]:
                 f"model={HydraConfig.get().runtime.choices['model']} is a network: score a trained one with "
                 "checkpoint=<file>"
             )
-        return {HydraConfig.get().runtime.choices["model"]: model}, config.data
+        return {HydraConfig.get().runtime.choices["model"]: model}, config
     loaded = checkpoint.load(Path(config.checkpoint).expanduser())
     name = str(loaded.config["model"]["_target_"]).rsplit(".", 1)[1].lower()
     models: dict[str, Any] = {name: loaded.forecaster}
     if (calibrated := loaded.calibrated()) is not None:
         models[f"{name}_calibrated"] = calibrated
-    models |= {key: build(node) for key, node in config.baselines.items()}
-    return models, data_like_training(config.data, loaded.config["data"], loaded.data)
+    settings = like_training(config, loaded.config, loaded.data)
+    return models | make_baselines(settings), settings
+
+
+def like_training(config: DictConfig, trained: dict[str, Any], facts: dict[str, Any]) -> DictConfig:
+    """The evaluation's config with data, scores and baselines as in training, unless the user typed others."""
+    settings: DictConfig = from_plain({"data": plain(data_like_training(config.data, trained["data"], facts))})
+    for key in ("verification", "metrics", "baselines"):
+        typed = given_on_command_line(key) or given_on_command_line(f"model@{key}") or key not in trained
+        settings[key] = config[key] if typed else from_plain(trained[key])
+    return settings
 
 
 def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[str, Any]) -> DictConfig:
@@ -70,9 +75,10 @@ def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[
     names are scored whole unless data.split says otherwise.
     """
     merged: DictConfig = from_plain(trained)
-    if len(facts["timesteps_seconds"]) == 1:
+    if len(facts.get("timesteps_seconds", [])) == 1:
         merged.timestep_minutes = facts["timesteps_seconds"][0] / 60
-    merged.cell_km = facts["cell_km"]
+    if "cell_km" in facts:
+        merged.cell_km = facts["cell_km"]
     typed = {text.lstrip("+~").split("=")[0].removeprefix("data.") for text in given_on_command_line("data.")}
     for key in typed:
         OmegaConf.update(merged, key, OmegaConf.select(chosen, key), merge=False)

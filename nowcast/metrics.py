@@ -8,6 +8,7 @@ Verification Research, "Forecast verification: issues, methods and FAQ".
 """
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -209,3 +210,51 @@ class ContinuousErrors(Metric):
             "correlation": correlation,
             "n": n,
         }
+
+
+class LeadTimeScores(Metric):
+    """Scores that belong to single frames and are averaged over them, lead time by lead time.
+
+    Subclasses name their scores in `best` and give a value per sequence and lead time to `add`.
+
+    Args:
+        lead_times: T.
+    """
+
+    full_state_update = False
+    best: ClassVar[dict[str, str]]  # score → "highest" or "lowest"
+    summed: ClassVar[frozenset[str]] = frozenset()  # scores whose overall value is the sum over lead times
+    totals: Tensor
+    frames: Tensor
+
+    def __init__(self, lead_times: int) -> None:
+        """Start from nothing."""
+        super().__init__()
+        self.lead_times = lead_times
+        self.add_state("totals", torch.zeros(len(self.best), lead_times, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("frames", torch.zeros(lead_times, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor, logits: Tensor | None) -> None:
+        """Add a batch of forecasts."""
+        raise NotImplementedError
+
+    def add(self, values: dict[str, Tensor], counted: Tensor) -> None:
+        """Add scores (B, T) of each name in `best` where `counted` (B, T) is True.
+
+        Raises:
+            ValueError: Another number of lead times.
+        """
+        if counted.shape[1] != self.lead_times:
+            raise ValueError(f"expected {self.lead_times} lead times, got {counted.shape[1]}")
+        for index, name in enumerate(self.best):
+            self.totals[index] += torch.where(counted, values[name].double(), 0.0).sum(dim=0)
+        self.frames += counted.sum(dim=0)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Name → (T,) float64, NaN for lead times without a frame."""
+        return dict(zip(self.best, self.totals / self.frames, strict=True))
+
+    def overall(self) -> dict[str, float]:
+        """Name → one number: the mean over lead times, or their sum where `summed` says so."""
+        scores = self.compute()
+        return {name: float(v.sum() if name in self.summed else v.mean()) for name, v in scores.items()}

@@ -25,7 +25,8 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from PIL import Image
 
-from nowcast.tables import ModelScores, check_comparable, shown_lead_times, written_whole
+from nowcast.atomic import written_whole
+from nowcast.tables import ModelScores, check_comparable, shown_lead_times
 
 Field = NDArray[np.float32]
 RAIN_LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # mm h-1, lower edges of the colours

@@ -9,7 +9,7 @@ import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
@@ -20,11 +20,11 @@ from rich.console import Console
 
 from nowcast import __version__, checkpoint
 from nowcast.config import build, plain
-from nowcast.data.datamodule import RadarDataModule
+from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
 from nowcast.progress import track
 from nowcast.task import NowcastTask, score_name
-from nowcast.verification import fit_calibration, lead_minutes, picture, report, score_models
+from nowcast.verification import Counting, draw, fit_calibration, report, score_models
 
 log = logging.getLogger(__name__)
 CALIBRATION_LEVELS = 1024
@@ -41,15 +41,14 @@ def validate(config: DictConfig) -> None:
     if config.calibration not in ("none", "frequency"):
         raise ValueError(f"calibration must be none or frequency, got {config.calibration!r}")
     main, thresholds = config.verification.main_threshold, list(config.verification.thresholds)
-    if main not in thresholds:
+    if thresholds and main not in thresholds:
         raise ValueError(f"verification.main_threshold={main} is not among verification.thresholds={thresholds}")
-    monitor = f"val/{score_name('csi', main)}"
     for name, callback in config.callbacks.items():
         watched = (callback or {}).get("monitor")
-        if watched is not None and watched not in (monitor, "val/loss", *_logged(thresholds)):
+        if watched is not None and watched not in ("val/loss", *_logged(thresholds)):
             raise ValueError(
-                f"callbacks.{name}.monitor={watched} is not logged; choose val/loss or one of "
-                f"{', '.join(_logged(thresholds))}"
+                f"callbacks.{name}.monitor={watched} is not logged; choose one of "
+                f"{', '.join(['val/loss', *_logged(thresholds)])}"
             )
 
 
@@ -64,13 +63,13 @@ def run(config: DictConfig) -> None:
     console = Console()
     quieten()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    data: RadarDataModule = build(config.data)
+    data: DataModule = build(config.data)
     data.setup()
     rehearse(config, data)
     task = make_task(config, data)
     announce(config, data, task, folder, console)
     trainer = make_trainer(config, folder)
-    trainer.fit(task, datamodule=data)
+    trainer.fit(task, datamodule=cast(lightning.LightningDataModule, data))
     if trainer.interrupted:
         raise SystemExit(130)
     trainer.strategy.barrier()
@@ -80,7 +79,7 @@ def run(config: DictConfig) -> None:
         finish(config, data, Path(best_checkpoint(trainer)), folder, console)
 
 
-def rehearse(config: DictConfig, data: RadarDataModule) -> None:
+def rehearse(config: DictConfig, data: DataModule) -> None:
     """Find out now what would otherwise fail after training.
 
     Raises:
@@ -88,13 +87,30 @@ def rehearse(config: DictConfig, data: RadarDataModule) -> None:
     """
     for split in SPLITS:
         data.dataset(split)
-    lead_minutes(data)
-    for node in config.baselines.values():
-        build(node)(torch.zeros(1, data.input_steps, 1, 16, 16), 1)
+    counting = make_counting(config, data)
+    for make in counting.variants.values():
+        make(lead_times=data.forecast_steps)
+    for baseline in make_baselines(config).values():
+        baseline(torch.zeros(1, data.input_steps, 1, 16, 16), 1)
+
+
+def make_counting(config: DictConfig, data: DataModule) -> Counting:
+    """What `verification` and `metrics` say."""
+    return Counting(
+        list(config.verification.thresholds),
+        {name: build(node) for name, node in config.metrics.items()},
+        data.lead_times,
+        data.lead_unit,
+    )
+
+
+def make_baselines(config: DictConfig) -> dict[str, torch.nn.Module]:
+    """The models to score beside the network."""
+    return {key: build(node) for key, node in config.baselines.items() if node is not None}
 
 
 @rank_zero_only
-def announce(config: DictConfig, data: RadarDataModule, task: NowcastTask, folder: Path, console: Console) -> None:
+def announce(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console) -> None:
     """Begin the run directory and say where it is; once, however many processes train."""
     write_provenance(folder, config, data)
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
@@ -116,7 +132,7 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def make_task(config: DictConfig, data: RadarDataModule) -> NowcastTask:
+def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     """The Lightning module of a config."""
     net, optimizer = build(config.model), build(config.optimizer)
     if getattr(net, "works_on", "grey") != "grey":
@@ -158,7 +174,7 @@ def best_checkpoint(trainer: lightning.Trainer) -> str:
     return str(path)
 
 
-def finish(config: DictConfig, data: RadarDataModule, best: Path, folder: Path, console: Console) -> None:
+def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console) -> None:
     """Calibrate the best checkpoint and score it beside the baselines."""
     device = torch.device("cuda" if config.trainer.accelerator == "gpu" else "cpu")
     loaded = checkpoint.load(best)
@@ -172,23 +188,16 @@ def finish(config: DictConfig, data: RadarDataModule, best: Path, folder: Path, 
         calibrated = checkpoint.load(best).calibrated()
         assert calibrated is not None  # just added
         models[f"{name}_calibrated"] = calibrated
-    models |= {key: build(node) for key, node in config.baselines.items()}
-    scores = score_models(
-        models,
-        data.test_dataloader(),
-        list(config.verification.thresholds),
-        lead_minutes(data),
-        device,
-        track,
-    )
+    models |= make_baselines(config)
+    scores = score_models(models, data.test_dataloader(), make_counting(config, data), device, track)
     written = report(scores, folder / "evaluation", console)
     if config.picture:
-        written += picture(models, data, folder / "evaluation", device, config.colour_blind_safe)
+        written += draw(models, data, folder / "evaluation", device, config.colour_blind_safe)
     for path in (best, folder / "metrics.csv", folder / "config.yaml", *written):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def write_provenance(folder: Path, config: DictConfig, data: RadarDataModule) -> None:
+def write_provenance(folder: Path, config: DictConfig, data: DataModule) -> None:
     """Write config.yaml, split.json and provenance.json into a new run directory.
 
     Raises:

@@ -1,9 +1,21 @@
-"""Rain rate ↔ the grey values that networks see; the transform travels in every checkpoint."""
+"""Physical values ↔ the grey values in [0, 1] that networks see; the transform travels in every checkpoint."""
 
 import torch
 from torch import Tensor, nn
 
 from nowcast.units import ZR
+
+
+class Brightness(nn.Module):
+    """For pictures that are grey values already, such as Moving-MNIST."""
+
+    def to_grey(self, brightness: Tensor) -> Tensor:
+        """The same values, in [0, 1]."""
+        return brightness
+
+    def from_grey(self, grey: Tensor) -> Tensor:
+        """The same values."""
+        return grey
 
 
 class GreyScale(nn.Module):
@@ -34,12 +46,19 @@ class GreyScale(nn.Module):
         self.zr = ZR(zr_a, zr_b)
         self.min_dbz, self.max_dbz = min_dbz, max_dbz
 
+    def to_dbz(self, grey: Tensor) -> Tensor:
+        """Reflectivity in dBZ of a grey value; grey 0 is min_dbz."""
+        return grey * (self.max_dbz - self.min_dbz) + self.min_dbz
+
     def to_grey(self, rain_rate: Tensor) -> Tensor:
         """Grey in [0, 1] of a rain rate in mm h-1; 0 mm h-1 → 0, NaN stays NaN."""
         grey = (self.zr.reflectivity(rain_rate) - self.min_dbz) / (self.max_dbz - self.min_dbz)
         return grey.clamp(0.0, 1.0)
 
-    def to_rain_rate(self, grey: Tensor) -> Tensor:
+    def from_grey(self, grey: Tensor) -> Tensor:
         """Rain rate in mm h-1 of a grey value; grey 0 and below → 0 mm h-1 (no rain), NaN stays NaN."""
-        rate = self.zr.rain_rate(grey * (self.max_dbz - self.min_dbz) + self.min_dbz)
+        rate = self.zr.rain_rate(self.to_dbz(grey))
         return torch.where(grey <= 0, torch.zeros_like(rate), rate)
+
+
+Scaling = GreyScale | Brightness

@@ -2,9 +2,7 @@
 
 import csv
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from nowcast.atomic import written_whole
 from nowcast.data.frame import DataFormatError
 from nowcast.data.score_file import write_score_file
 from nowcast.metrics import COUNTS
@@ -145,18 +144,6 @@ def _winners(values: NDArray[np.float64], best: str) -> NDArray[np.bool_]:
 def _cell(value: float, bold: bool) -> Text:
     number = f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
     return Text(UNDEFINED if math.isnan(value) else number, style="bold" if bold else "")
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it becomes `path` only when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_scores_csv(path: Path, models: Sequence[ModelScores]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nowcast.data.dataset import Sample
 from nowcast.metrics import Contingency
-from nowcast.scaling import GreyScale
+from nowcast.scaling import Scaling
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 ScheduleFactory = Callable[..., torch.optim.lr_scheduler.LRScheduler]
@@ -22,15 +22,15 @@ def score_name(score: str, threshold: float) -> str:
 
 
 class NowcastTask(lightning.LightningModule):
-    """Trains a network on grey values and scores it on rain rates.
+    """Trains a network on grey values and scores it on physical ones.
 
     Args:
         net: Grey inputs (B, T_in, C, H, W) in [0, 1] and a number of steps → logits (B, T_out, C, H, W).
-        scaling: Rain rate ↔ grey.
+        scaling: Physical values ↔ grey.
         loss: (logits, grey targets, mask) → scalar.
         optimizer: Makes the optimiser from the parameters.
         schedule: Makes the learning-rate schedule from optimizer= and total_steps=; None = constant rate.
-        thresholds: Rain rates in mm h-1 whose CSI is logged in validation.
+        thresholds: Rain rates in mm h-1 whose CSI is logged in validation; empty where the data is no rain.
         forecast_steps: Frames to predict in validation.
         identity: Plain facts stored in every checkpoint under "nowcast" (config, data, version).
     """
@@ -38,7 +38,7 @@ class NowcastTask(lightning.LightningModule):
     def __init__(
         self,
         net: nn.Module,
-        scaling: GreyScale,
+        scaling: Scaling,
         loss: nn.Module,
         optimizer: OptimizerFactory,
         schedule: ScheduleFactory | None,
@@ -51,11 +51,11 @@ class NowcastTask(lightning.LightningModule):
         self.net, self.scaling, self.loss = net, scaling, loss
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
         self.thresholds, self.identity = thresholds, identity
-        self.contingency = Contingency(thresholds, forecast_steps)
+        self.contingency = Contingency(thresholds, forecast_steps) if thresholds else None
 
-    def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
-        """Logits of the grey forecast from rain rates in mm h-1; the network sees "no data" as grey 0."""
-        grey = self.scaling.to_grey(rain_rate.nan_to_num(0.0))
+    def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """Logits of the grey forecast from physical values; the network sees "no data" as grey 0."""
+        grey = self.scaling.to_grey(values.nan_to_num(0.0))
         logits: Tensor = self.net(grey, forecast_steps)  # (B, T_out, C, H, W)
         return logits
 
@@ -74,11 +74,13 @@ class NowcastTask(lightning.LightningModule):
         """Loss and contingency counts of a batch."""
         loss, logits = self._loss(batch)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]), sync_dist=True)
-        rain_rate = self.scaling.to_rain_rate(torch.sigmoid(logits))
-        self.contingency.update(rain_rate, batch["targets"], batch["mask"])
+        if self.contingency is not None:
+            self.contingency.update(self.scaling.from_grey(torch.sigmoid(logits)), batch["targets"], batch["mask"])
 
     def on_validation_epoch_end(self) -> None:
         """CSI and frequency bias over the whole validation set, averaged over lead times."""
+        if self.contingency is None:
+            return
         scores = self.contingency.compute()
         for index, threshold in enumerate(self.thresholds):
             for score in ("csi", "bias"):

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader
@@ -16,7 +18,9 @@ from nowcast.checkpoint import NetworkForecaster
 from nowcast.data.cells import cell_km
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import RadarDataset, Sample
-from nowcast.metrics import Contingency, ContinuousErrors
+from nowcast.data.interface import DataModule
+from nowcast.digits_plot import plot_brightness
+from nowcast.metrics import Contingency, ContinuousErrors, LeadTimeScores
 from nowcast.plotting import Case, animate_forecast, plot_forecast, plot_scores
 from nowcast.tables import (
     SCORES,
@@ -26,28 +30,35 @@ from nowcast.tables import (
     write_scores_csv,
     write_scores_netcdf,
 )
+from nowcast.variants import VariantScores, variant_table, write_variant_csv
 
 log = logging.getLogger(__name__)
 Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
-def lead_minutes(data: RadarDataModule) -> tuple[float, ...]:
-    """Lead times of the test windows in minutes.
+@dataclass(frozen=True)
+class Counting:
+    """What to score, and over which lead times.
 
-    Raises:
-        ValueError: Test archives differ in time step, so that a step has no lead time in common.
+    Args:
+        thresholds: Rain rates in mm h-1 for the pooled scores; empty where the data is no rain.
+        variants: Name → what makes a metric from lead_times=T.
+        lead_times: T lead times.
+        lead_unit: Theirs: "minutes" or "frames".
     """
-    data.setup()
-    steps = {step for step, starts in zip(data.steps, data.starts("test"), strict=True) if len(starts) > 0} or set(
-        data.steps
-    )
-    if len(steps) > 1:
-        raise ValueError(
-            f"test archives have time steps of {sorted(step / 60 for step in steps)} min; a score by lead time "
-            "needs one: evaluate them separately, or set data.timestep_minutes"
-        )
-    step = steps.pop()
-    return tuple(step / 60 * (k + 1) for k in range(data.forecast_steps))
+
+    thresholds: list[float]
+    variants: Mapping[str, Callable[..., LeadTimeScores]]
+    lead_times: tuple[float, ...]
+    lead_unit: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What came out: pooled scores by model, and every variant's scores by model."""
+
+    pooled: list[ModelScores]
+    variants: list[VariantScores]
 
 
 def choose_device(name: str) -> torch.device:
@@ -67,33 +78,62 @@ def choose_device(name: str) -> torch.device:
 def score_models(
     models: Mapping[str, nn.Module],
     loader: DataLoader[Sample],
-    thresholds: Sequence[float],
-    lead_times: Sequence[float],
+    counting: Counting,
     device: torch.device,
     track: Track,
-) -> list[ModelScores]:
+) -> Scores:
     """Run every model on every window once and sum the statistics; memory does not grow with the windows.
 
     Args:
-        models: Name → module from rain rate (B, T_in, 1, H, W) mm h-1 and steps to a forecast in mm h-1.
+        models: Name → module from physical values (B, T_in, 1, H, W) and steps to a forecast of the same kind.
         loader: The windows.
-        thresholds: mm h-1.
-        lead_times: Minutes.
+        counting: What to score.
         device: Where networks run.
         track: Progress bar.
     """
-    steps = len(lead_times)
-    counts = {name: Contingency(list(thresholds), steps).to(device) for name in models}
-    errors = {name: ContinuousErrors(steps).to(device) for name in models}
+    steps = len(counting.lead_times)
+    pooled = {name: _pooled(counting, device) for name in models}
+    variants = {
+        name: {variant: make(lead_times=steps).to(device) for variant, make in counting.variants.items()}
+        for name in models
+    }
     for model in models.values():
         model.to(device).eval()
     for batch in track(loader, "evaluating", len(loader)):
         inputs, targets, mask = (batch[key].to(device) for key in ("inputs", "targets", "mask"))
         for name, model in models.items():
-            forecast = model(inputs, steps)
-            counts[name].update(forecast, targets, mask)
-            errors[name].update(forecast, targets, mask)
-    return [_summary(name, counts[name], errors[name], thresholds, lead_times) for name in models]
+            logits = model.logits(inputs, steps) if isinstance(model, NetworkForecaster) else None
+            forecast = model(inputs, steps) if logits is None else model.from_logits(logits)  # type: ignore[operator]
+            for metric in pooled[name]:
+                metric.update(forecast, targets, mask)
+            for variant in variants[name].values():
+                variant.update(forecast, targets, mask, None if _calibrated(model) else logits)
+    return Scores(
+        [
+            _summary(name, *metrics, counting.thresholds, counting.lead_times)
+            for name, metrics in pooled.items()
+            if metrics
+        ],
+        [_variant(name, variant, metric, counting) for name in models for variant, metric in variants[name].items()],
+    )
+
+
+def _pooled(counting: Counting, device: torch.device) -> tuple[Contingency, ContinuousErrors] | tuple[()]:
+    if not counting.thresholds:
+        return ()
+    steps = len(counting.lead_times)
+    return Contingency(counting.thresholds, steps).to(device), ContinuousErrors(steps).to(device)
+
+
+def _calibrated(model: nn.Module) -> bool:
+    return isinstance(model, NetworkForecaster) and model.calibration is not None
+
+
+def _variant(name: str, variant: str, metric: LeadTimeScores, counting: Counting) -> VariantScores:
+    by_lead_time = {score: values.cpu().numpy().reshape(-1) for score, values in metric.compute().items()}
+    return VariantScores(
+        variant, name, tuple(counting.lead_times), counting.lead_unit, by_lead_time, metric.overall(), metric.best
+    )
 
 
 def _summary(
@@ -103,8 +143,10 @@ def _summary(
     thresholds: Sequence[float],
     lead_times: Sequence[float],
 ) -> ModelScores:
-    scores = {key: value.cpu().numpy() for key, value in contingency.compute().items()}
-    continuous = {key: value.cpu().numpy() for key, value in errors.compute().items()}
+    # torchmetrics hands out a single value without its axes.
+    shape = (len(thresholds), len(lead_times))
+    scores = {key: value.cpu().numpy().reshape(shape) for key, value in contingency.compute().items()}
+    continuous = {key: value.cpu().numpy().reshape(shape[1]) for key, value in errors.compute().items()}
     missing = contingency.missing_forecasts.cpu().numpy()
     if missing.any():
         log.warning(
@@ -142,41 +184,65 @@ def fit_calibration(
     return fit.fit().cpu()
 
 
-def report(scores: Sequence[ModelScores], folder: Path, console: Console) -> list[Path]:
-    """Print the tables and write scores.csv, errors.csv, scores.nc and the picture of CSI by lead time."""
+def report(scores: Scores, folder: Path, console: Console) -> list[Path]:
+    """Print the tables and write them.
+
+    Pooled scores go to scores.csv, errors.csv, scores.nc and csi.png, each variant to <variant>.csv.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    console.print(score_table(scores, "csi", "highest"))
-    console.print(score_table(scores, "bias", "nearest one"))
-    written = [folder / "scores.csv", folder / "errors.csv", folder / "scores.nc"]
-    write_scores_csv(written[0], scores)
-    write_continuous_csv(written[1], scores)
-    write_scores_netcdf(written[2], scores)
-    written.append(plot_scores(scores, "csi", folder / "csi.png"))
+    written = []
+    if scores.pooled:
+        console.print(score_table(scores.pooled, "csi", "highest"))
+        console.print(score_table(scores.pooled, "bias", "nearest one"))
+        written = [folder / "scores.csv", folder / "errors.csv", folder / "scores.nc"]
+        write_scores_csv(written[0], scores.pooled)
+        write_continuous_csv(written[1], scores.pooled)
+        write_scores_netcdf(written[2], scores.pooled)
+        written.append(plot_scores(scores.pooled, "csi", folder / "csi.png"))
+    for variant in dict.fromkeys(score.variant for score in scores.variants):
+        models = [score for score in scores.variants if score.variant == variant]
+        console.print(variant_table(models))
+        written.append(folder / f"{variant}.csv")
+        write_variant_csv(written[-1], models)
     return written
 
 
-@torch.inference_mode()
-def picture(
+def draw(
     models: Mapping[str, nn.Module],
-    data: RadarDataModule,
+    data: DataModule,
     folder: Path,
     device: torch.device,
     colour_blind_safe: bool,
 ) -> list[Path]:
-    """PNG and GIF of the rainiest test window: the observation and every model's forecast."""
+    """Pictures of one test window: the observation and every model's forecast."""
+    if isinstance(data, RadarDataModule):
+        case = _rainiest(models, data, device, colour_blind_safe)
+        return [plot_forecast(case, folder / "forecast.png"), animate_forecast(case, folder / "forecast.gif")]
+    sample = data.dataset("test")[0]
+    rows = {"input": sample["inputs"][:, 0].numpy(), "observed": sample["targets"][:, 0].numpy()}
+    rows |= _forecasts(models, sample, device)
+    return [plot_brightness(rows, "first test sequence", folder / "forecast.png")]
+
+
+@torch.inference_mode()
+def _forecasts(models: Mapping[str, nn.Module], sample: Sample, device: torch.device) -> dict[str, NDArray[Any]]:
+    inputs, steps = sample["inputs"][None].to(device), len(sample["targets"])
+    return {name: model(inputs, steps)[0, :, 0].cpu().numpy() for name, model in models.items()}
+
+
+def _rainiest(
+    models: Mapping[str, nn.Module], data: RadarDataModule, device: torch.device, colour_blind_safe: bool
+) -> Case:
+    """The rainiest test window."""
     dataset = data.dataset("test")
     index = int(np.argmax(dataset.rain_fraction))
     sample = dataset[index]
     step, cell = _geometry(data, dataset, index)
-    forecasts = {
-        name: model(sample["inputs"][None].to(device), data.forecast_steps)[0, :, 0].cpu().numpy()
-        for name, model in models.items()
-    }
     init_time = np.datetime64(int(sample["init_time"]), "s")
     archive = dataset.regions[int(sample["archive"])].archive
-    case = Case(
+    return Case(
         observed=sample["targets"][:, 0].numpy(),
-        forecasts=forecasts,
+        forecasts=_forecasts(models, sample, device),
         inputs=sample["inputs"][:, 0].numpy(),
         init_time=init_time,
         timestep_minutes=step,
@@ -184,7 +250,6 @@ def picture(
         title=f"{archive.name}, forecast from {init_time} UTC",
         colour_blind_safe=colour_blind_safe,
     )
-    return [plot_forecast(case, folder / "forecast.png"), animate_forecast(case, folder / "forecast.gif")]
 
 
 def _geometry(data: RadarDataModule, dataset: RadarDataset, index: int) -> tuple[float, float]:

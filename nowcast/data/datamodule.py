@@ -8,14 +8,13 @@ from typing import Any, Literal, Protocol
 
 import lightning
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from nowcast.data.archive import Archive
 from nowcast.data.cells import CELL_TOLERANCE, averaging_factor, cell_km
 from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample
-from nowcast.data.sampling import EpochSampler, SameGridBatches
+from nowcast.data.sampling import EpochSampler, SameGridBatches, make_loader, rank_of_process
 from nowcast.data.windows import (
     SPLITS,
     BlockSplit,
@@ -68,6 +67,8 @@ class RadarDataModule(lightning.LightningDataModule):
     Raises:
         ValueError: Settings contradict each other or the archives.
     """
+
+    lead_unit: Literal["minutes"] = "minutes"
 
     def __init__(
         self,
@@ -247,24 +248,32 @@ class RadarDataModule(lightning.LightningDataModule):
             )
         return "\n".join(lines)
 
-    # -- loaders -------------------------------------------------------------------------------------------
+    @property
+    def lead_times(self) -> tuple[float, ...]:
+        """Lead times of the test windows in minutes.
 
-    def _loader(self, dataset: RadarDataset, **order: Any) -> DataLoader[Sample]:  # noqa: ANN401
-        return DataLoader(
-            dataset,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            multiprocessing_context="forkserver" if self.workers else None,
-            pin_memory=torch.cuda.is_available(),
-            **order,
-        )
+        Raises:
+            ValueError: Test archives differ in time step, so that a step has no lead time in common.
+        """
+        self.setup()
+        used = {step for step, starts in zip(self.steps, self.starts("test"), strict=True) if len(starts) > 0}
+        steps = used or set(self.steps)
+        if len(steps) > 1:
+            raise ValueError(
+                f"test archives have time steps of {sorted(step / 60 for step in steps)} min; a score by lead time "
+                "needs one: evaluate them separately, or set data.timestep_minutes"
+            )
+        step = steps.pop()
+        return tuple(step / 60 * (k + 1) for k in range(self.forecast_steps))
+
+    # -- loaders -------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Shuffled, possibly weighted by rain."""
         dataset = self.dataset("train")
         weights = None if self.importance_floor is None else dataset.rain_fraction + self.importance_floor
-        sampler = EpochSampler(len(dataset), self.samples_per_epoch, weights, self.seed, *_rank())
-        return self._loader(dataset, sampler=sampler, batch_size=self.batch_size)
+        sampler = EpochSampler(len(dataset), self.samples_per_epoch, weights, self.seed, *rank_of_process())
+        return make_loader(dataset, self.workers, sampler=sampler, batch_size=self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Validation windows in order."""
@@ -277,7 +286,11 @@ class RadarDataModule(lightning.LightningDataModule):
     def ordered_loader(self, split: Split) -> DataLoader[Sample]:
         """All windows of a split, once, in order."""
         dataset = self.dataset(split)
-        return self._loader(dataset, batch_sampler=SameGridBatches(dataset.samples[:, 0], self.batch_size, *_rank()))
+        return make_loader(
+            dataset,
+            self.workers,
+            batch_sampler=SameGridBatches(dataset.samples[:, 0], self.batch_size, *rank_of_process()),
+        )
 
     # -- provenance ----------------------------------------------------------------------------------------
 
@@ -329,13 +342,6 @@ class RadarDataModule(lightning.LightningDataModule):
                 times = np.datetime_as_string(region.archive.times[starts], unit="s").tolist()
                 manifest.setdefault(region.archive.name, {})[split] = times
         path.write_text(json.dumps(manifest, indent=1) + "\n")
-
-
-def _rank() -> tuple[int, int]:
-    """Number of this process in distributed training, and how many there are."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
 
 
 def _sides(name: str, crop: int | Sequence[int] | None) -> tuple[int, int] | None:

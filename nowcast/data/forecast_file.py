@@ -1,6 +1,5 @@
 """Forecasts as CF-1.11 netCDF files."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from nowcast.atomic import written_whole
 from nowcast.data.archive import EPOCH
 from nowcast.data.archive_writer import write_grid
 from nowcast.data.frame import Grid
@@ -43,15 +43,9 @@ def write_forecast(path: Path, forecast: Forecast, attributes: Mapping[str, str]
     """
     if path.exists():
         raise FileExistsError(f"{path} exists; remove it or choose another output=")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
-            dataset.setncatts({"Conventions": "CF-1.11", **attributes})
-            _fill(dataset, forecast)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as dataset:
+        dataset.setncatts({"Conventions": "CF-1.11", **attributes})
+        _fill(dataset, forecast)
 
 
 def _fill(dataset: netCDF4.Dataset, forecast: Forecast) -> None:

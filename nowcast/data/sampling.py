@@ -1,11 +1,15 @@
-"""Orders in which a loader draws samples: reproducible for any number of workers."""
+"""Loaders, and the orders in which they draw samples: reproducible for any number of workers."""
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from nowcast.data.dataset import Sample
 
 
 class EpochSampler(Sampler[int]):
@@ -81,3 +85,22 @@ class SameGridBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """The batches."""
         yield from self.batches
+
+
+def make_loader(dataset: Dataset[Sample], workers: int, **order: Any) -> DataLoader[Sample]:  # noqa: ANN401
+    """A loader; workers are started afresh rather than forked, which netCDF handles and threads do not survive."""
+    return DataLoader(
+        dataset,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        multiprocessing_context="forkserver" if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        **order,
+    )
+
+
+def rank_of_process() -> tuple[int, int]:
+    """Number of this process in distributed training, and how many there are."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

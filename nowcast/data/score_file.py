@@ -1,12 +1,13 @@
 """Scores as a netCDF file."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray
 from numpy.typing import NDArray
+
+from nowcast.atomic import written_whole
 
 
 def write_score_file(
@@ -38,9 +39,5 @@ def write_score_file(
         },
         attrs={"Conventions": "CF-1.11", "title": "Forecast scores; counts pooled over all windows"},
     )
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with written_whole(path) as partial:
         dataset.to_netcdf(partial, engine="netcdf4")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""Files that hold MNIST or sequences made from it: idx, the Toronto .npy, the authors' .npz."""
+
+import gzip
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nowcast.data.frame import DataFormatError
+
+IMAGES = "train-images-idx3-ubyte"
+IMAGES_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+IMAGES_MD5 = "f68b3c2dcbeaaa9fbdd348bbdeb94873"
+IDX3_UBYTE = b"\x00\x00\x08\x03"
+MAX_BYTES = 1_000_000_000  # a damaged header must not fill the memory
+
+
+def training_images(folder: Path) -> NDArray[np.uint8]:
+    """The MNIST training images, downloaded into `folder` if they are not there.
+
+    Returns:
+        (N, 28, 28) uint8.
+
+    Raises:
+        OSError: Not there, and the download failed.
+        DataFormatError: Not an idx file of images.
+    """
+    for name in (f"{IMAGES}.gz", IMAGES):
+        if (folder / name).is_file():
+            return read_idx(folder / name)
+    return read_idx(_download(folder))
+
+
+def _download(folder: Path) -> Path:
+    import pooch
+
+    name = f"{IMAGES}.gz"
+    try:
+        return Path(pooch.retrieve(IMAGES_URL + name, f"md5:{IMAGES_MD5}", fname=name, path=folder, progressbar=False))
+    except Exception as error:  # requests, urllib3 and pooch have no exception in common
+        raise OSError(
+            f"no MNIST in {folder}, and downloading it failed ({str(error).splitlines()[0]}). Put {name} "
+            f"(md5 {IMAGES_MD5}) into that folder, or name another with data.mnist=<folder>"
+        ) from error
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Images of an idx file, plain or .gz.
+
+    Returns:
+        (N, 28, 28) uint8.
+
+    Raises:
+        DataFormatError: Not an idx file of 28×28 images, or damaged.
+    """
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            content: bytes = file.read(MAX_BYTES)
+    except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+        raise DataFormatError(path, f"cannot be read: {error}") from error
+    sizes = np.frombuffer(content[4:16], dtype=">u4").tolist() if len(content) >= 16 else []
+    if content[:4] != IDX3_UBYTE or sizes[1:] != [28, 28] or len(content) != 16 + 784 * sizes[0]:
+        raise DataFormatError(path, "not an idx file of 28x28 images (MNIST's train-images-idx3-ubyte)")
+    return np.frombuffer(content, dtype=np.uint8, offset=16).reshape(-1, 28, 28)
+
+
+def read_sequences(path: Path, frames: int) -> NDArray[Any]:
+    """Sequences of frames from a file.
+
+    Args:
+        path: `mnist_test_seq.npy` of Srivastava et al. (20, N, 64, 64), or the authors' `moving-mnist-*.npz` with
+            `input_raw_data` (N·20, 1, 64, 64) and `clips` (2, N, 2).
+        frames: Length that each sequence must have.
+
+    Returns:
+        (N, frames, H, W): uint8 0 to 255, or float32 0 to 1 where the file's values are no 255ths.
+
+    Raises:
+        FileNotFoundError: No such file.
+        DataFormatError: Another layout, length or range of values.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no sequences at {path}")
+    try:
+        content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
+        sequences = _from_npz(path, content) if path.suffix == ".npz" else content.swapaxes(0, 1)
+    except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataFormatError):
+            raise
+        raise DataFormatError(path, f"not sequences in .npy or .npz layout: {error}") from error
+    if sequences.ndim != 4 or sequences.shape[1] != frames:
+        raise DataFormatError(
+            path,
+            f"holds {sequences.shape} as (sequences, frames, height, width), but data.input_steps + "
+            f"data.forecast_steps is {frames}",
+        )
+    return _as_bytes(path, sequences)
+
+
+def _from_npz(path: Path, content: Any) -> NDArray[Any]:  # noqa: ANN401
+    frames, clips = content["input_raw_data"], content["clips"]
+    if frames.ndim != 4 or frames.shape[1] != 1 or clips.ndim != 3 or clips.shape[0] != 2 or clips.shape[2] != 2:
+        raise DataFormatError(
+            path, f"input_raw_data {frames.shape} and clips {clips.shape} are not the authors' layout"
+        )
+    lengths = clips[..., 1]
+    first, total = clips[0, :, 0], lengths.sum(axis=0)
+    joined = np.array_equal(clips[1, :, 0], first + lengths[0])
+    if not joined or len(set(total.tolist())) != 1 or first.min() < 0 or (first + total).max() > len(frames):
+        raise DataFormatError(path, "clips are not inputs followed by targets of one length inside the data")
+    index = first[:, None] + np.arange(total[0])
+    sequences: NDArray[Any] = frames[index, 0]
+    return sequences
+
+
+def _as_bytes(path: Path, sequences: NDArray[Any]) -> NDArray[Any]:
+    if sequences.dtype == np.uint8:
+        return sequences
+    low, high = float(sequences.min()), float(sequences.max())
+    if not (low >= 0 and high <= 1):
+        raise DataFormatError(path, f"values are {low:g} to {high:g}; expected uint8, or fractions from 0 to 1")
+    scaled = sequences.astype(np.float32) * 255
+    rounded = np.rint(scaled)
+    if np.abs(scaled - rounded).max() < 0.01:
+        return rounded.astype(np.uint8)
+    return sequences.astype(np.float32)

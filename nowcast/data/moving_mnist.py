@@ -1,0 +1,258 @@
+"""The Lightning data module of Moving-MNIST: generated once and kept on disk, fresh every epoch, or read from files."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from nowcast.atomic import written_whole
+from nowcast.data.dataset import Sample
+from nowcast.data.mnist_files import read_sequences, training_images
+from nowcast.data.moving_digits import MovingDigits, Pictures
+from nowcast.data.sampling import EpochSampler, SameGridBatches, make_loader, rank_of_process
+from nowcast.data.windows import SPLITS, Split
+
+GENERATOR_VERSION = 1  # raise when the same settings would give other bytes: old files are then not used
+
+
+class SequenceDataset(Dataset[Sample]):
+    """Stored sequences as samples of brightness in [0, 1]; everything is observed.
+
+    Args:
+        sequences: (N, T, H, W) uint8 0 to 255, or float32 0 to 1.
+        input_steps: Frames the model sees.
+    """
+
+    def __init__(self, sequences: NDArray[Any], input_steps: int) -> None:
+        """Keep the array, which may be a memory map."""
+        self.sequences, self.input_steps = sequences, input_steps
+
+    def __len__(self) -> int:
+        """Number of sequences."""
+        return len(self.sequences)
+
+    def __getitem__(self, index: int) -> Sample:
+        """One sequence; an index is epoch·len + position."""
+        return as_sample(np.asarray(self.sequences[index % len(self)]), self.input_steps)
+
+
+class OnlineDataset(Dataset[Sample]):
+    """Sequences drawn anew for every index, so that no epoch repeats another.
+
+    Args:
+        digits: The generator.
+        images: (N, 28, 28) uint8.
+        size: Sequences in an epoch.
+        frames: Length of a sequence.
+        input_steps: Frames the model sees.
+        seed: Sequence k of epoch e depends on the seed and e·size + k alone.
+    """
+
+    def __init__(
+        self, digits: MovingDigits, images: Pictures, size: int, frames: int, input_steps: int, seed: int
+    ) -> None:
+        """Keep the settings."""
+        self.digits, self.images, self.size = digits, images, size
+        self.frames, self.input_steps, self.seed = frames, input_steps, seed
+
+    def __len__(self) -> int:
+        """Sequences in an epoch."""
+        return self.size
+
+    def __getitem__(self, index: int) -> Sample:
+        """Draw one sequence."""
+        draw = np.random.default_rng((self.seed, len(SPLITS), index))
+        return as_sample(self.digits.generate(self.images, 1, self.frames, draw)[0], self.input_steps)
+
+
+def as_sample(frames: NDArray[Any], input_steps: int) -> Sample:
+    """A sample from (T, H, W) frames, uint8 0 to 255 or float 0 to 1."""
+    brightness = torch.from_numpy(frames.astype(np.float32)).unsqueeze(1)  # (T, 1, H, W)
+    if frames.dtype == np.uint8:
+        brightness = brightness / 255
+    targets = brightness[input_steps:]
+    return Sample(
+        inputs=brightness[:input_steps],
+        targets=targets,
+        mask=torch.ones_like(targets, dtype=torch.bool),
+        init_time=torch.tensor(0),
+        archive=torch.tensor(0),
+    )
+
+
+class MovingMnist(lightning.LightningDataModule):
+    """Training, validation and test sequences of moving digits.
+
+    Args:
+        mnist: Folder of MNIST's train-images-idx3-ubyte(.gz); downloaded into it when missing.
+        folder: Where generated sequences are kept.
+        digits: See MovingDigits.
+        digits_per_sequence: See MovingDigits.
+        test_digits: The same for the test sequences.
+        test_digits_per_sequence: The same for the test sequences.
+        speed: See MovingDigits.
+        train_sequences: Training sequences in an epoch.
+        val_sequences: Validation sequences.
+        test_sequences: Test sequences.
+        online: Draw training sequences anew in every epoch instead of repeating one set.
+        train_file: .npz or .npy with training sequences instead of generated ones.
+        val_file: The same for validation.
+        test_file: The same for the test.
+        input_steps: Frames the model sees.
+        forecast_steps: Frames it predicts.
+        batch_size: Sequences per batch.
+        workers: Loader processes.
+        seed: Seed of sequences and order.
+
+    Raises:
+        ValueError: Settings out of range or contradicting each other.
+    """
+
+    lead_unit: Literal["frames"] = "frames"
+
+    def __init__(
+        self,
+        mnist: str,
+        folder: str,
+        digits: Sequence[int],
+        digits_per_sequence: int,
+        test_digits: Sequence[int],
+        test_digits_per_sequence: int,
+        speed: Sequence[float],
+        train_sequences: int,
+        val_sequences: int,
+        test_sequences: int,
+        online: bool,
+        train_file: str | None,
+        val_file: str | None,
+        test_file: str | None,
+        input_steps: int,
+        forecast_steps: int,
+        batch_size: int,
+        workers: int,
+        seed: int,
+    ) -> None:
+        """Keep the settings; `setup` generates or reads."""
+        super().__init__()
+        for name, pair in (("digits", digits), ("test_digits", test_digits), ("speed", speed)):
+            if len(pair) != 2:
+                raise ValueError(f"data.{name} must be a pair, got {list(pair)}")
+        self.mnist, self.folder = Path(mnist).expanduser(), Path(folder).expanduser()
+        self.digits = MovingDigits((digits[0], digits[1]), digits_per_sequence, (speed[0], speed[1]))
+        self.test_digits = MovingDigits(
+            (test_digits[0], test_digits[1]), test_digits_per_sequence, (speed[0], speed[1])
+        )
+        self.sizes = {"train": train_sequences, "val": val_sequences, "test": test_sequences}
+        self.files = {"train": train_file, "val": val_file, "test": test_file}
+        self.online, self.input_steps, self.forecast_steps = online, input_steps, forecast_steps
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        smallest = min(*self.sizes.values(), input_steps, forecast_steps, batch_size)
+        if smallest < 1:
+            raise ValueError(f"numbers of sequences and steps and data.batch_size must be at least 1, got {smallest}")
+        if online and train_file is not None:
+            raise ValueError("data.online=true draws training sequences anew; it contradicts data.train_file")
+        self.sequences: dict[str, NDArray[Any]] = {}
+
+    @property
+    def frames(self) -> int:
+        """Frames of a sequence."""
+        return self.input_steps + self.forecast_steps
+
+    @property
+    def lead_times(self) -> tuple[float, ...]:
+        """Lead times in frames."""
+        return tuple(float(k + 1) for k in range(self.forecast_steps))
+
+    def prepare_data(self) -> None:
+        """Generate what is missing, once per machine."""
+        self.setup()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read or generate all splits; the stage does not matter."""
+        if self.sequences:
+            return
+        sequences: dict[str, NDArray[Any]] = {}
+        for number, split in enumerate(SPLITS):
+            file = self.files[split]
+            if file is not None:
+                sequences[split] = read_sequences(Path(file).expanduser(), self.frames)
+            elif not (self.online and split == "train"):
+                sequences[split] = self._generated(split, number)
+        self.sequences = sequences
+
+    def _generated(self, split: Split, number: int) -> Pictures:
+        size, digits = self.sizes[split], self.test_digits if split == "test" else self.digits
+        key = repr((GENERATOR_VERSION, digits, size, self.frames, self.seed, number))
+        path = self.folder / f"{split}_{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
+        if not path.exists():
+            draw = np.random.default_rng((self.seed, number))
+            made = digits.generate(training_images(self.mnist), size, self.frames, draw)
+            with written_whole(path) as partial, partial.open("wb") as file:
+                np.save(file, made)
+        stored: Pictures = np.load(path, mmap_mode="r")
+        return stored
+
+    def dataset(self, split: Split) -> Dataset[Sample]:
+        """Samples of a split."""
+        self.setup()
+        if split == "train" and self.online:
+            images = training_images(self.mnist)
+            return OnlineDataset(self.digits, images, self.sizes["train"], self.frames, self.input_steps, self.seed)
+        return SequenceDataset(self.sequences[split], self.input_steps)
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Shuffled anew every epoch; the last batch may be smaller."""
+        dataset = self.dataset("train")
+        sampler = EpochSampler(len(dataset), None, None, self.seed, *rank_of_process())  # type: ignore[arg-type]
+        return make_loader(dataset, self.workers, sampler=sampler, batch_size=self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Validation sequences in order."""
+        return self.ordered_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Test sequences in order."""
+        return self.ordered_loader("test")
+
+    def ordered_loader(self, split: Split) -> DataLoader[Sample]:
+        """All sequences of a split, once, in order."""
+        dataset = self.dataset(split)
+        same = np.zeros(len(dataset), dtype=np.int64)  # type: ignore[arg-type]
+        return make_loader(
+            dataset, self.workers, batch_sampler=SameGridBatches(same, self.batch_size, *rank_of_process())
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        """Plain facts that travel in checkpoints."""
+        self.setup()
+        return {
+            "sequences": {split: self._facts(split) for split in SPLITS},
+            "input_steps": self.input_steps,
+            "forecast_steps": self.forecast_steps,
+        }
+
+    def _facts(self, split: Split) -> dict[str, Any]:
+        if split not in self.sequences:
+            return {"made": "anew in every epoch", "count": self.sizes[split], "seed": self.seed}
+        # The first sequences stand for all: hashing a gigabyte at every start would not be worth the seconds.
+        some = np.ascontiguousarray(self.sequences[split][:64])
+        return {
+            "made": self.files[split] or "generated",
+            "count": len(self.sequences[split]),
+            "sha256_of_first_64": hashlib.sha256(some.tobytes()).hexdigest(),
+        }
+
+    def describe(self) -> list[dict[str, Any]]:
+        """No archives."""
+        return []
+
+    def write_split(self, path: Path) -> None:
+        """Write the facts of each split as JSON."""
+        path.write_text(json.dumps(self.provenance()["sequences"], indent=1) + "\n")

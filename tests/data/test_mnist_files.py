@@ -1,0 +1,130 @@
+"""Files of digits and of sequences."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nowcast.data import mnist_files
+from nowcast.data.frame import DataFormatError
+from nowcast.data.mnist_files import read_idx, read_sequences, training_images
+from tests.data.digits import write_images
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_images_are_read_plain_and_compressed(tmp_path, compress):
+    images = write_images(tmp_path, compress=compress)
+    np.testing.assert_array_equal(training_images(tmp_path), images)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x00\x00\x08\x03", b"\x00\x00\x08\x01" + bytes(12), b"\x00\x00\x08\x03" + b"\xff" * 12 + bytes(784)],
+)
+def test_other_files_are_no_images(tmp_path, content):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(DataFormatError, match="not an idx file"):
+        read_idx(path)
+
+
+def test_a_truncated_download_is_named(tmp_path):
+    write_images(tmp_path)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataFormatError, match=r"train-images-idx3-ubyte\.gz"):
+        read_idx(path)
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(DataFormatError, match="cannot be read"):
+        read_idx(path)
+    path.write_bytes(gzip.compress(b"\x00\x00\x08\x03"))
+    with pytest.raises(DataFormatError, match="not an idx file"):
+        read_idx(path)
+
+
+def test_missing_images_without_network_say_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist_files, "IMAGES_URL", "http://127.0.0.1:9/")
+    with pytest.raises(OSError, match=r"md5 f68b3c2dcbeaaa9fbdd348bbdeb94873.*data.mnist="):
+        training_images(tmp_path / "none")
+
+
+@pytest.mark.real_data
+def test_mnist_itself(real_data):
+    images = training_images(Path(real_data) / "mnist")
+    assert images.shape == (60000, 28, 28)
+    assert images[0].sum() == 27525  # the well-known first image, a five
+    import hashlib
+
+    content = (Path(real_data) / "mnist" / "train-images-idx3-ubyte.gz").read_bytes()
+    assert hashlib.md5(content).hexdigest() == mnist_files.IMAGES_MD5
+
+
+def sequences(count=3, frames=20, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, frames, 64, 64)).astype(np.uint8)
+
+
+def test_the_toronto_layout(tmp_path):
+    stored = sequences()
+    np.save(tmp_path / "mnist_test_seq.npy", stored.swapaxes(0, 1))
+    np.testing.assert_array_equal(read_sequences(tmp_path / "mnist_test_seq.npy", 20), stored)
+
+
+def write_npz(path, stored, **changes):
+    count, frames = stored.shape[:2]
+    start = np.arange(count) * frames
+    clips = np.stack([np.stack([start, np.full(count, 10)], 1), np.stack([start + 10, np.full(count, 10)], 1)])
+    content = {
+        "dims": np.array([[1, 64, 64]]),
+        "input_raw_data": (stored.reshape(-1, 1, 64, 64) / 255).astype(np.float32),
+        "clips": clips.astype(np.int32),
+    }
+    np.savez(path, **(content | changes))
+
+
+def test_the_authors_layout(tmp_path):
+    stored = sequences()
+    write_npz(tmp_path / "moving-mnist-test.npz", stored)
+    ours = read_sequences(tmp_path / "moving-mnist-test.npz", 20)
+    assert ours.dtype == np.uint8
+    np.testing.assert_array_equal(ours, stored)
+
+
+def test_values_between_the_255ths_are_kept(tmp_path):
+    values = np.random.default_rng(0).random((2, 20, 64, 64)).astype(np.float32)
+    np.save(tmp_path / "soft.npy", values.swapaxes(0, 1))
+    np.testing.assert_array_equal(read_sequences(tmp_path / "soft.npy", 20), values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clips": np.zeros((2, 3, 2), dtype=np.int32)}, "20"),
+        ({"clips": np.array([[[0, 10]], [[15, 10]]])}, "inputs followed by targets"),
+        ({"clips": np.array([[[50, 10]], [[60, 10]]])}, "inside the data"),
+        ({"clips": np.zeros((3, 2))}, "layout"),
+        ({"input_raw_data": np.full((60, 1, 64, 64), 200.0)}, "values are 200 to 200"),
+    ],
+)
+def test_other_contents_are_refused(tmp_path, changes, message):
+    write_npz(tmp_path / "a.npz", sequences(), **changes)
+    with pytest.raises(DataFormatError, match=message):
+        read_sequences(tmp_path / "a.npz", 20)
+
+
+def test_damaged_and_missing_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.npy"):
+        read_sequences(tmp_path / "none.npy", 20)
+    for name in ("a.npy", "a.npz"):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+        with pytest.raises(DataFormatError, match=name):
+            read_sequences(tmp_path / name, 20)
+    np.savez(tmp_path / "b.npz", other=np.zeros(3))
+    with pytest.raises(DataFormatError, match="input_raw_data"):
+        read_sequences(tmp_path / "b.npz", 20)
+
+
+def test_the_length_must_be_that_of_the_config(tmp_path):
+    np.save(tmp_path / "a.npy", sequences(frames=12).swapaxes(0, 1))
+    with pytest.raises(DataFormatError, match=r"\(3, 12, 64, 64\).*is 20"):
+        read_sequences(tmp_path / "a.npy", 20)
