@@ -29,7 +29,10 @@ def main(config: DictConfig) -> None:
     counting = make_counting(settings, data)
     scores = score_models(models, data.ordered_loader(config.split), counting, device, track)
     console = Console()
-    for path in report(scores, folder, console):
+    written = report(scores, folder, console)
+    if data.caveat:
+        console.print(data.caveat, style="yellow", highlight=False)
+    for path in written:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 

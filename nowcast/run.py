@@ -191,6 +191,8 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
     models |= make_baselines(config)
     scores = score_models(models, data.test_dataloader(), make_counting(config, data), device, track)
     written = report(scores, folder / "evaluation", console)
+    if data.caveat:
+        console.print(data.caveat, style="yellow", highlight=False)
     if config.picture:
         written += draw(models, data, folder / "evaluation", device, config.colour_blind_safe)
     for path in (best, folder / "metrics.csv", folder / "config.yaml", *written):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -15,22 +15,17 @@ from nowcast.data.archive import Archive
 from nowcast.data.cells import CELL_TOLERANCE, averaging_factor, cell_km
 from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample
 from nowcast.data.sampling import EpochSampler, SameGridBatches, make_loader, rank_of_process
+from nowcast.data.sources import ArchiveSource, archive_paths
 from nowcast.data.windows import (
     SPLITS,
     BlockSplit,
     Split,
     frames_per_step,
+    whole_archives,
     window_starts,
     windows_of_split,
+    windows_within,
 )
-
-
-class ArchiveSource(Protocol):
-    """Something that makes archives when they are first needed, such as synthetic echoes."""
-
-    def paths(self) -> list[Path]:
-        """The archives, made if they are not there yet."""
-        ...
 
 
 class RadarDataModule(lightning.LightningDataModule):
@@ -52,13 +47,15 @@ class RadarDataModule(lightning.LightningDataModule):
         min_valid_fraction: Training leaves out tiles with less data.
         importance_floor: Training draws windows with chance rain fraction + floor; None = all alike.
         samples_per_epoch: Training windows per epoch; None = each once.
-        split: blocks (random time blocks), archives (val_archives, test_archives by name), or all
+        split: How archives become training, validation and test (docs/decisions/0007): blocks (random time blocks),
+            archives (val_archives, test_archives by name), paper (random blocks drawn for each archive by itself;
+            windows never cross a block's border), by_day (whole archives at random, windows as with paper), or all
             (everything is test: for evaluation only).
         val_archives: Names or globs of validation archives; empty = validation blocks of the training ones.
         test_archives: Names or globs of test archives.
         block_minutes: See BlockSplit.
         val_fraction: See BlockSplit.
-        test_fraction: See BlockSplit (split=blocks).
+        test_fraction: See BlockSplit; not for split=archives.
         gap_minutes: See BlockSplit.
         batch_size: Windows per batch.
         workers: Loader processes; 0 = load in the main process. Results do not depend on it.
@@ -87,7 +84,7 @@ class RadarDataModule(lightning.LightningDataModule):
         min_valid_fraction: float,
         importance_floor: float | None,
         samples_per_epoch: int | None,
-        split: Literal["blocks", "archives", "all"],
+        split: Literal["blocks", "archives", "paper", "by_day", "all"],
         val_archives: Sequence[str],
         test_archives: Sequence[str],
         block_minutes: float,
@@ -110,7 +107,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.importance_floor, self.samples_per_epoch = importance_floor, samples_per_epoch
         self.split, self.val_archives, self.test_archives = split, list(val_archives), list(test_archives)
         self.blocks = BlockSplit(
-            block_minutes, val_fraction, test_fraction if split == "blocks" else 0.0, gap_minutes, seed
+            block_minutes, val_fraction, 0.0 if split in ("archives", "all") else test_fraction, gap_minutes, seed
         )
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.regions: list[Region] = []
@@ -120,8 +117,10 @@ class RadarDataModule(lightning.LightningDataModule):
         for name in ("input_steps", "forecast_steps", "stride", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
-        if self.split not in ("blocks", "archives", "all"):
-            raise ValueError(f"data.split must be blocks, archives or all, got {self.split!r}")
+        if self.split not in ("blocks", "archives", "paper", "by_day", "all"):
+            raise ValueError(f"data.split must be blocks, archives, paper, by_day or all, got {self.split!r}")
+        if self.split in ("paper", "by_day") and self.blocks.gap_minutes > 0:
+            raise ValueError(f"data.split={self.split} has no gaps: set data.gap_minutes=0")
         if self.augment not in ("none", "flips", "flips_rotations"):
             raise ValueError(f"data.augment must be none, flips or flips_rotations, got {self.augment!r}")
         if self.augment == "flips_rotations" and (self.crop is None or self.crop[0] != self.crop[1]):
@@ -131,34 +130,15 @@ class RadarDataModule(lightning.LightningDataModule):
 
     # -- archives ------------------------------------------------------------------------------------------
 
-    def _paths(self) -> list[Path]:
-        if not isinstance(self.archive_source, Sequence):
-            return self.archive_source.paths()
-        if not self.archive_source:
-            raise ValueError("data.archives is empty; name archives made by `nowcast prepare`")
-        paths: list[Path] = []
-        for text in self.archive_source:
-            path = Path(text).expanduser()
-            found = sorted(path.glob("*.nc")) if path.is_dir() else [path]
-            if any(mark in text for mark in "*?["):
-                found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor or "."))))
-            if not found:
-                raise FileNotFoundError(f"data.archives: no archive (*.nc) at {text}; see `nowcast prepare`")
-            paths.extend(found)
-        names = [path.stem for path in paths]
-        if len(set(names)) < len(names):
-            raise ValueError(f"data.archives: two archives have the same name: {sorted(names)}")
-        return paths
-
     def prepare_data(self) -> None:
         """Make archives that a source generates, once per machine."""
-        self._paths()
+        archive_paths(self.archive_source)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the archives and settle time step, cell size and windows; the stage does not matter."""
         if self.regions:
             return
-        archives = [Archive(path) for path in self._paths()]
+        archives = [Archive(path) for path in archive_paths(self.archive_source)]
         steps = [self._step(archive) for archive in archives]
         if len(set(steps)) > 1 and not self.allow_mixed_timesteps:
             found = ", ".join(
@@ -174,6 +154,8 @@ class RadarDataModule(lightning.LightningDataModule):
         ]
         _check_cells(regions)
         self.steps = steps
+        names = [archive.name for archive in archives]
+        self.split_of_archive = whole_archives(names, self.blocks) if self.split == "by_day" else {}
         self.split_of_frame = [self._assign(archive) for archive in archives]
         self.regions = regions
 
@@ -193,6 +175,10 @@ class RadarDataModule(lightning.LightningDataModule):
     def _assign(self, archive: Archive) -> NDArray[np.int8]:
         if self.split == "all":
             return np.full(len(archive.times), SPLITS.index("test"), dtype=np.int8)
+        if self.split == "by_day":
+            return np.full(len(archive.times), self.split_of_archive[archive.name], dtype=np.int8)
+        if self.split == "paper":
+            return self.blocks.of_archive(archive.name).assign(archive.times)
         if self.split == "archives":
             for split, patterns in (("test", self.test_archives), ("val", self.val_archives)):
                 if any(fnmatch(archive.name, pattern) for pattern in patterns):
@@ -206,8 +192,12 @@ class RadarDataModule(lightning.LightningDataModule):
         length = self.input_steps + self.forecast_steps
         result = []
         for region, step, frames in zip(self.regions, self.steps, self.split_of_frame, strict=True):
-            every = [window_starts(region.archive.times, length, step, region.every, self.stride)]
-            result.append(windows_of_split(every[0], length, region.every, frames, SPLITS.index(split)))
+            times = region.archive.times
+            every = window_starts(times, length, step, region.every, self.stride)
+            starts = windows_of_split(every, length, region.every, frames, SPLITS.index(split))
+            if self.split in ("paper", "by_day"):
+                starts = windows_within(starts, length, region.every, self.blocks.block_of_frame(times))
+            result.append(starts)
         return result
 
     def dataset(self, split: Split) -> RadarDataset:
@@ -266,6 +256,13 @@ class RadarDataModule(lightning.LightningDataModule):
         step = steps.pop()
         return tuple(step / 60 * (k + 1) for k in range(self.forecast_steps))
 
+    @property
+    def caveat(self) -> str:
+        """What a reader of the scores must know of the split."""
+        if self.split != "paper":
+            return ""
+        return "split=paper: test and training windows share days, as in the paper; split=by_day keeps them apart"
+
     # -- loaders -------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> DataLoader[Sample]:
@@ -300,6 +297,7 @@ class RadarDataModule(lightning.LightningDataModule):
         cells = [cell_km(region.archive.grid)[0] * region.factor[0] for region in self.regions]
         return {
             "archives": {region.archive.name: region.archive.fingerprint for region in self.regions},
+            "split": self.split,
             "timesteps_seconds": sorted(set(self.steps)),
             "cell_km": round(float(np.mean(cells)), 4),
             "input_steps": self.input_steps,

@@ -25,6 +25,11 @@ class DataModule(Protocol):
         """Lead times of the forecast frames in `lead_unit`s."""
         ...
 
+    @property
+    def caveat(self) -> str:
+        """What a reader of the scores must know of the split; empty = nothing."""
+        ...
+
     def setup(self, stage: str | None = None) -> None:
         """Open or make the data; may be called more than once."""
         ...

@@ -116,6 +116,7 @@ class MovingMnist(lightning.LightningDataModule):
     """
 
     lead_unit: Literal["frames"] = "frames"
+    caveat = ""
 
     def __init__(
         self,

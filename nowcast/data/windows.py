@@ -1,7 +1,8 @@
 """Which frames make a window, which windows make a split, which tiles cover a grid: index arithmetic only."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -88,16 +89,28 @@ class BlockSplit:
     def assign(self, times: NDArray[np.datetime64]) -> NDArray[np.int8]:
         """Split of every frame: 0 train, 1 val, 2 test, -1 none (in a gap between splits)."""
         seconds = times.astype("datetime64[s]").astype(np.int64)
-        blocks, block_of_frame = np.unique(
-            (seconds - seconds[0]) // round(self.block_minutes * 60), return_inverse=True
-        )
-        order = np.random.default_rng(self.seed).permutation(len(blocks))
-        counts = [_share(len(blocks), share) for share in (self.val_fraction, self.test_fraction)]
-        split_of_block = np.zeros(len(blocks), dtype=np.int8)
-        split_of_block[order[: counts[0]]] = 1
-        split_of_block[order[counts[0] : sum(counts)]] = 2
-        split = split_of_block[block_of_frame]
-        return self._open_gaps(seconds, split)
+        blocks, block_of_frame = np.unique(self.block_of_frame(times), return_inverse=True)
+        return self._open_gaps(seconds, self.draw(len(blocks))[block_of_frame])
+
+    def block_of_frame(self, times: NDArray[np.datetime64]) -> NDArray[np.int64]:
+        """Number of the block that each frame lies in, counted from the first frame."""
+        seconds = times.astype("datetime64[s]").astype(np.int64)
+        number: NDArray[np.int64] = (seconds - seconds[0]) // round(self.block_minutes * 60)
+        return number
+
+    def draw(self, count: int) -> NDArray[np.int8]:
+        """Split of each of `count` things, drawn at random: 0 train, 1 val, 2 test."""
+        order = np.random.default_rng(self.seed).permutation(count)
+        val, test = (_share(count, share) for share in (self.val_fraction, self.test_fraction))
+        split = np.zeros(count, dtype=np.int8)
+        split[order[:val]] = 1
+        split[order[val : val + test]] = 2
+        return split
+
+    def of_archive(self, name: str) -> "BlockSplit":
+        """The same shares with a draw of the archive's own."""
+        digest = hashlib.sha256(f"{self.seed} {name}".encode()).digest()
+        return replace(self, seed=int.from_bytes(digest[:6], "big"))
 
     def _open_gaps(self, seconds: NDArray[np.int64], split: NDArray[np.int8]) -> NDArray[np.int8]:
         gap = self.gap_minutes * 60
@@ -122,6 +135,19 @@ def windows_of_split(
     foreign = np.concatenate([[0], np.cumsum(split_of_frame != split)])
     inside: NDArray[np.int64] = starts[foreign[starts + reach] == foreign[starts]]
     return inside
+
+
+def windows_within(
+    starts: NDArray[np.int64], length: int, every: int, block_of_frame: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Starts of the windows that begin and end in the same block."""
+    inside: NDArray[np.int64] = starts[block_of_frame[starts] == block_of_frame[starts + (length - 1) * every]]
+    return inside
+
+
+def whole_archives(names: Sequence[str], shares: BlockSplit) -> dict[str, int]:
+    """Split of each archive, drawn at random: 0 train, 1 val, 2 test."""
+    return dict(zip(sorted(names), shares.draw(len(names)).tolist(), strict=True))
 
 
 def tile_corners(size: int, tile: int) -> list[int]:

@@ -1,0 +1,42 @@
+"""Where a data module's archives come from: named files, or something that makes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+
+class ArchiveSource(Protocol):
+    """Something that makes archives when they are first needed, such as synthetic echoes."""
+
+    def paths(self) -> list[Path]:
+        """The archives, made if they are not there yet."""
+        ...
+
+
+def archive_paths(archives: Sequence[str] | ArchiveSource) -> list[Path]:
+    """The archive files that a setting names.
+
+    Args:
+        archives: Files, folders or globs, or a source that makes archives.
+
+    Raises:
+        FileNotFoundError: A folder or glob holds no archive.
+        ValueError: No archive is named, or two have the same name.
+    """
+    if not isinstance(archives, Sequence):
+        return archives.paths()
+    if not archives:
+        raise ValueError("data.archives is empty; name archives made by `nowcast prepare`")
+    paths: list[Path] = []
+    for text in archives:
+        path = Path(text).expanduser()
+        found = sorted(path.glob("*.nc")) if path.is_dir() else [path]
+        if any(mark in text for mark in "*?["):
+            found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor or "."))))
+        if not found:
+            raise FileNotFoundError(f"data.archives: no archive (*.nc) at {text}; see `nowcast prepare`")
+        paths.extend(found)
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise ValueError(f"data.archives: two archives have the same name: {sorted(names)}")
+    return paths
