@@ -50,6 +50,7 @@ class TrainConfig:
     baselines: Any = MISSING  # name → model to score beside the network
     picture: bool = MISSING  # PNG and GIF of one forecast
     colour_blind_safe: bool = MISSING
+    resume: bool = MISSING  # go on with the interrupted run in output
     output: str | None = MISSING  # run directory; in `nowcast check` a JSON file or null
 
 
@@ -97,11 +98,22 @@ class PrepareConfig:
     workers: int = MISSING
 
 
+@dataclass
+class PaperReportConfig:
+    """`python -m nowcast.paper_report`."""
+
+    printed: Any = MISSING  # the paper's numbers, and which run is which row
+    runs: str = MISSING
+    output: str = MISSING
+    quick: bool = MISSING  # the runs are reduced: say so
+
+
 SCHEMATA = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "prepare": PrepareConfig,
+    "paper_report": PaperReportConfig,
 }
 for _name, _schema in SCHEMATA.items():
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)

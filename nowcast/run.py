@@ -23,6 +23,7 @@ from nowcast.config import build, plain
 from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
 from nowcast.progress import track
+from nowcast.resume import checkpoint_to_resume, join_metrics, keep_metrics, note_resumption
 from nowcast.task import NowcastTask, score_name
 from nowcast.verification import Counting, draw, fit_calibration, report, score_models
 
@@ -67,15 +68,21 @@ def run(config: DictConfig) -> None:
     data.setup()
     rehearse(config, data)
     task = make_task(config, data)
-    announce(config, data, task, folder, console)
+    resumed = checkpoint_to_resume(folder, plain(config), data.provenance()) if config.resume else None
+    announce(config, data, task, folder, console, resumed)
     trainer = make_trainer(config, folder)
-    trainer.fit(task, datamodule=cast(lightning.LightningDataModule, data))
-    if trainer.interrupted:
-        raise SystemExit(130)
+    try:
+        trainer.fit(task, datamodule=cast(lightning.LightningDataModule, data), ckpt_path=resumed, weights_only=True)
+    except SystemExit as end:  # Lightning's answer to Ctrl-C
+        if trainer.interrupted:
+            console.print(f"interrupted; go on with the same command, output={folder} and resume=true", soft_wrap=True)
+            raise SystemExit(130) from end
+        raise
     trainer.strategy.barrier()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
     if trainer.is_global_zero:
+        join_metrics(folder)
         finish(config, data, Path(best_checkpoint(trainer)), folder, console)
 
 
@@ -110,9 +117,16 @@ def make_baselines(config: DictConfig) -> dict[str, torch.nn.Module]:
 
 
 @rank_zero_only
-def announce(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console) -> None:
-    """Begin the run directory and say where it is; once, however many processes train."""
-    write_provenance(folder, config, data)
+def announce(
+    config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console, resumed: Path | None
+) -> None:
+    """Begin the run directory, or take it up again, and say where it is; once, however many processes train."""
+    if resumed is None:
+        write_provenance(folder, config, data)
+    else:
+        keep_metrics(folder, resumed)
+        note_resumption(folder, resumed)
+        console.print(f"going on from {resumed}", highlight=False, soft_wrap=True)
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
     console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
 
@@ -206,7 +220,9 @@ def write_provenance(folder: Path, config: DictConfig, data: DataModule) -> None
         FileExistsError: The directory holds a run already.
     """
     if (folder / "config.yaml").exists():
-        raise FileExistsError(f"{folder} holds a run already; runs are never overwritten, choose output=")
+        raise FileExistsError(
+            f"{folder} holds a run already; runs are never overwritten. Choose another output=, or resume=true to go on"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True))
     data.write_split(folder / "split.json")
