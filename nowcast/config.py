@@ -50,7 +50,8 @@ class TrainConfig:
     baselines: Any = MISSING  # name → model to score beside the network
     picture: bool = MISSING  # PNG and GIF of one forecast
     colour_blind_safe: bool = MISSING
-    resume: bool = MISSING  # go on with the interrupted run in output
+    resume: str = MISSING  # never | auto (go on with the run in output) | a checkpoint
+    allow_data_change: bool = MISSING  # resume on other data
     output: str | None = MISSING  # run directory; in `nowcast check` a JSON file or null
 
 
@@ -108,12 +109,24 @@ class PaperReportConfig:
     quick: bool = MISSING  # the runs are reduced: say so
 
 
+@dataclass
+class TuneBaselineConfig(TrainConfig):
+    """`python -m nowcast.tune_baseline`."""
+
+    baseline: str = MISSING  # key under baselines
+    same_settings: list[str] = MISSING  # other baselines that get what is best for it
+    grid: Any = MISSING  # setting → values to try
+    variant: str = MISSING  # key under metrics
+    score: str = MISSING
+
+
 SCHEMATA = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "prepare": PrepareConfig,
     "paper_report": PaperReportConfig,
+    "tune_baseline": TuneBaselineConfig,
 }
 for _name, _schema in SCHEMATA.items():
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)

@@ -30,10 +30,22 @@ def main(config: DictConfig) -> None:
     scores = score_models(models, data.ordered_loader(config.split), counting, device, track)
     console = Console()
     written = report(scores, folder, console)
+    written.append(write_settings(folder, config, settings))
     if data.caveat:
         console.print(data.caveat, style="yellow", highlight=False)
     for path in written:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def write_settings(folder: Any, config: DictConfig, settings: Any) -> Any:  # noqa: ANN401 (paths, imported late)
+    """Write beside the scores what was scored on which data and how."""
+    from nowcast.atomic import written_whole
+
+    chosen = {"checkpoint": config.checkpoint, "model": config.model, "split": config.split}
+    chosen |= {key: settings[key] for key in ("data", "verification", "metrics", "baselines")}
+    with written_whole(folder / "settings.yaml") as partial:
+        partial.write_text(OmegaConf.to_yaml(OmegaConf.create(chosen), resolve=True))
+    return folder / "settings.yaml"
 
 
 def choose_models(config: DictConfig) -> tuple[dict[str, Any], Any]:

@@ -127,9 +127,17 @@ class Case:
         return f"{minutes:+g} min{separator}{text} UTC"
 
 
-def plot_forecast(case: Case, path: Path) -> Path:
-    """Write a PNG with rows of maps: the inputs, the observation, each forecast; columns are lead times."""
+def plot_forecast(case: Case, path: Path, every: int | None = None) -> Path:
+    """Write a PNG with rows of maps: the inputs, the observation, each forecast; columns are lead times.
+
+    Args:
+        case: What to draw.
+        path: File to write.
+        every: Draw every so many steps; None = at most six lead times, evenly spread.
+    """
     shown = shown_lead_times([case.timestep_minutes * (k + 1) for k in range(case.steps)])
+    if every is not None:
+        shown = list(range(every - 1, case.steps, every)) or [case.steps - 1]
     past = 0 if case.inputs is None else min(len(case.inputs), len(shown))
     panels = {name: [frames[k] for k in shown] for name, frames in case.rows().items()}
     times = {next(iter(panels)): [case.time_label(k + 1) for k in shown]}  # above the first row of forecasts

@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,67 +13,131 @@ import yaml
 
 from nowcast import checkpoint
 from nowcast.atomic import written_whole
+from nowcast.differences import differences, flat
 
-# What may differ from the run's first config: what has no part in the weights.
-MAY_DIFFER = ("resume", "output", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress")
+# What may differ from the run that is taken up: what has no part in the weights.
+MAY_DIFFER = ("resume", "allow_data_change", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress")
+# What may differ as well where a checkpoint is the start of another run.
+NEW_RUN_MAY_DIFFER = (
+    "name", "output", "logger", "callbacks", "calibration", "verification", "metrics", "baselines", "picture",
+    "colour_blind_safe", "trainer",
+)  # fmt: skip
+HOW = "resume must be never, auto or the path of a checkpoint"
 
 
-def checkpoint_to_resume(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Path:
-    """The checkpoint to go on from.
+@dataclass(frozen=True)
+class Start:
+    """How a run begins.
+
+    Args:
+        checkpoint: What training goes on from; None = from initial weights.
+        known: The run directory is that of an earlier start of the same run.
+        finished: That run trained and scored to its end: nothing is left to do.
+    """
+
+    checkpoint: Path | None
+    known: bool
+    finished: bool = False
+
+
+def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], first_process: bool) -> Start:
+    """What `resume` means for a run directory.
 
     Args:
         folder: The run directory.
-        config: The config to go on with, plain values. More or fewer epochs are allowed where no learning-rate
-            schedule depends on their number.
-        data: Facts of the data to go on with.
+        config: The config to train with, plain values. `resume` in it is "never" (a new run), "auto" (go on with the
+            run in the folder if there is one, and only if its config is the same) or the path of a checkpoint (a new
+            run that begins with its weights, optimiser and epoch).
+        data: Facts of the data to train on.
+        first_process: Of those that train together; the others may find what it has just begun.
 
     Raises:
-        FileNotFoundError: No run there, or none that finished an epoch.
-        ValueError: The run was begun with another config or other data; the message says what differs.
+        FileNotFoundError: No such checkpoint.
+        FileExistsError: The folder holds a run, and a new one was asked for.
+        ValueError: What is taken up was begun with another config or other data; the message shows both values.
     """
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        raise FileNotFoundError(
-            f"resume=true, but there is no {last}: no run was begun there, or it stopped in its first epoch. "
-            "Start it anew in another output="
+    known = (folder / "config.yaml").exists()
+    if config["resume"] == "auto":
+        return _same_run(folder, config, data) if known else Start(None, known=False)
+    if known and first_process:
+        raise FileExistsError(
+            f"{folder} holds a run already; runs are never overwritten. Choose another output=, or resume=auto to go on"
         )
-    before, now = _flat(yaml.safe_load((folder / "config.yaml").read_text())), _flat(config)
-    may_differ = MAY_DIFFER if config["optimizer"]["schedule"] else (*MAY_DIFFER, "trainer.max_epochs")
-    changed = [
-        f"{key}: {before.get(key, 'absent')!r} → {now.get(key, 'absent')!r}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(may_differ)
-    ]
+    if config["resume"] == "never":
+        return Start(None, known=False)
+    chosen = Path(config["resume"]).expanduser()
+    if not chosen.is_file():
+        raise FileNotFoundError(f"resume={config['resume']}: no such file; {HOW}")
+    content = checkpoint.read(chosen)
+    identity, epochs, planned = content["nowcast"], content["epoch"] + 1, config["trainer"]["max_epochs"]
+    if 0 <= planned <= epochs:
+        raise ValueError(f"{chosen} has trained {epochs} epochs; with trainer.max_epochs={planned} none is left")
+    _refuse_another(chosen, identity["config"], config, (*MAY_DIFFER, *NEW_RUN_MAY_DIFFER))
+    _refuse_other_data(chosen, identity["data"], data, config["allow_data_change"])
+    return Start(chosen, known=False)
+
+
+def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Start:
+    _refuse_another(folder, yaml.safe_load((folder / "config.yaml").read_text()), config, MAY_DIFFER)
+    facts = json.loads((folder / "provenance.json").read_text())
+    _refuse_other_data(folder, facts["data"], data, config["allow_data_change"])
+    last = folder / "checkpoints" / "last.ckpt"
+    # Without a checkpoint it stopped in its first epoch and has nothing to lose.
+    return Start(last if last.is_file() else None, known=True, finished="finished" in facts)
+
+
+def _refuse_another(begun: Path, before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str, ...]) -> None:
+    if now["optimizer"]["schedule"] and "trainer" in may_differ:  # the schedule spans all epochs
+        may_differ = (*(key for key in may_differ if key != "trainer"), "trainer.devices", "trainer.accelerator")
+    if now["allow_data_change"]:
+        may_differ = (*may_differ, "data")
+    changed = differences(before, now, [key for key in (*flat(before), *flat(now)) if _below(key, may_differ)])
     if changed:
         raise ValueError(
-            f"{folder} was begun with another config, and going on would mix the two: {'; '.join(changed[:8])}. "
-            "Give the settings it was begun with (config.yaml there), or start anew in another output="
+            f"{begun} was begun with another config, and going on would mix the two: {'; '.join(changed[:8])}. "
+            "Give the settings it was begun with, or start anew with resume=never in another output="
         )
-    if checkpoint.read(last)["nowcast"]["data"] != data:
-        raise ValueError(f"{folder} was begun with other data than the config finds now (provenance.json there)")
-    return last
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401
-    if not isinstance(values, dict):
-        return {prefix.rstrip("."): values}
-    return {key: leaf for name, value in values.items() for key, leaf in _flat(value, f"{prefix}{name}.").items()}
+def _refuse_other_data(begun: Path, before: dict[str, Any], now: dict[str, Any], allowed: bool) -> None:
+    changed = differences(json.loads(json.dumps(before)), json.loads(json.dumps(now)))
+    if changed and not allowed:
+        raise ValueError(
+            f"{begun} was begun with other data than the config finds now: {'; '.join(changed[:8])}. "
+            "allow_data_change=true goes on deliberately"
+        )
 
 
-def note_resumption(folder: Path, resumed: Path) -> None:
-    """Add to provenance.json that and when the run was taken up again."""
+def _below(key: str, prefixes: tuple[str, ...]) -> bool:
+    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def note_resumption(folder: Path, resumed: Path | None) -> None:
+    """Add to provenance.json that and when the run was taken up again, and from which checkpoint (None = anew)."""
+    entry = {"when": _now(), "from": None if resumed is None else resumed.name}
+    _amend(folder, lambda facts: facts.setdefault("resumed", []).append(entry))
+
+
+def note_end(folder: Path) -> None:
+    """Add to provenance.json that and when the run finished."""
+    _amend(folder, lambda facts: facts.update(finished=_now()))
+
+
+def _amend(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     path = folder / "provenance.json"
     facts = json.loads(path.read_text())
-    facts.setdefault("resumed", []).append(
-        {"when": datetime.now(UTC).isoformat(timespec="seconds"), "from": resumed.name}
-    )
+    change(facts)
     with written_whole(path) as partial:
         partial.write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def keep_metrics(folder: Path, resumed: Path) -> None:
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def keep_metrics(folder: Path, resumed: Path | None) -> None:
     """Put metrics.csv aside up to the checkpoint, as the logger would delete it; `join_metrics` brings it back."""
-    path, steps = folder / "metrics.csv", checkpoint.read(resumed)["global_step"]
+    path, steps = folder / "metrics.csv", 0 if resumed is None else checkpoint.read(resumed)["global_step"]
     if path.exists():
         _write(folder / f"metrics_before_{len(_pieces(folder)) + 1}.csv", _rows(path), before=steps)
         path.unlink()

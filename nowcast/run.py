@@ -19,11 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from nowcast import __version__, checkpoint
+from nowcast.atomic import written_whole
 from nowcast.config import build, plain
 from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
 from nowcast.progress import track
-from nowcast.resume import checkpoint_to_resume, join_metrics, keep_metrics, note_resumption
+from nowcast.resume import Start, join_metrics, keep_metrics, note_end, note_resumption, settle_start
 from nowcast.task import NowcastTask, score_name
 from nowcast.verification import Counting, draw, fit_calibration, report, score_models
 
@@ -68,14 +69,22 @@ def run(config: DictConfig) -> None:
     data.setup()
     rehearse(config, data)
     task = make_task(config, data)
-    resumed = checkpoint_to_resume(folder, plain(config), data.provenance()) if config.resume else None
-    announce(config, data, task, folder, console, resumed)
+    start = settle_start(folder, plain(config), data.provenance(), first_process=is_first_process())
+    if start.finished:
+        console.print(f"{folder} is finished already: nothing to do", highlight=False, soft_wrap=True)
+        return
+    announce(config, data, task, folder, console, start)
     trainer = make_trainer(config, folder)
     try:
-        trainer.fit(task, datamodule=cast(lightning.LightningDataModule, data), ckpt_path=resumed, weights_only=True)
+        trainer.fit(
+            task,
+            datamodule=cast(lightning.LightningDataModule, data),
+            ckpt_path=start.checkpoint,
+            weights_only=True,
+        )
     except SystemExit as end:  # Lightning's answer to Ctrl-C
         if trainer.interrupted:
-            console.print(f"interrupted; go on with the same command, output={folder} and resume=true", soft_wrap=True)
+            console.print(f"interrupted; go on with the same command, output={folder} and resume=auto", soft_wrap=True)
             raise SystemExit(130) from end
         raise
     trainer.strategy.barrier()
@@ -84,6 +93,7 @@ def run(config: DictConfig) -> None:
     if trainer.is_global_zero:
         join_metrics(folder)
         finish(config, data, Path(best_checkpoint(trainer)), folder, console)
+        note_end(folder)
 
 
 def rehearse(config: DictConfig, data: DataModule) -> None:
@@ -99,6 +109,11 @@ def rehearse(config: DictConfig, data: DataModule) -> None:
         make(lead_times=data.forecast_steps)
     for baseline in make_baselines(config).values():
         baseline(torch.zeros(1, data.input_steps, 1, 16, 16), 1)
+
+
+def is_first_process() -> bool:
+    """Of those that train together."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def make_counting(config: DictConfig, data: DataModule) -> Counting:
@@ -118,15 +133,16 @@ def make_baselines(config: DictConfig) -> dict[str, torch.nn.Module]:
 
 @rank_zero_only
 def announce(
-    config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console, resumed: Path | None
+    config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console, start: Start
 ) -> None:
     """Begin the run directory, or take it up again, and say where it is; once, however many processes train."""
-    if resumed is None:
-        write_provenance(folder, config, data)
+    if start.known:
+        keep_metrics(folder, start.checkpoint)
+        note_resumption(folder, start.checkpoint)
     else:
-        keep_metrics(folder, resumed)
-        note_resumption(folder, resumed)
-        console.print(f"going on from {resumed}", highlight=False, soft_wrap=True)
+        write_provenance(folder, config, data)
+    if start.checkpoint is not None:
+        console.print(f"going on from {start.checkpoint}", highlight=False, soft_wrap=True)
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
     console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
 
@@ -142,6 +158,7 @@ def quieten() -> None:
         ".*Experiment logs directory.*exists and is not empty.*",  # it holds config.yaml, and no metrics yet
         ".*isinstance\\(treespec, LeafSpec\\).*",
         ".*Checkpoint directory.*exists and is not empty.*",
+        ".*The dirpath has changed.*",  # a new run that begins with the checkpoint of another
     ):
         warnings.filterwarnings("ignore", message=message)
 
@@ -214,17 +231,8 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
 
 
 def write_provenance(folder: Path, config: DictConfig, data: DataModule) -> None:
-    """Write config.yaml, split.json and provenance.json into a new run directory.
-
-    Raises:
-        FileExistsError: The directory holds a run already.
-    """
-    if (folder / "config.yaml").exists():
-        raise FileExistsError(
-            f"{folder} holds a run already; runs are never overwritten. Choose another output=, or resume=true to go on"
-        )
+    """Write config.yaml, split.json and provenance.json into a new run directory."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True))
     data.write_split(folder / "split.json")
     facts = {
         "nowcast": __version__,
@@ -241,6 +249,8 @@ def write_provenance(folder: Path, config: DictConfig, data: DataModule) -> None
         "data": data.provenance(),
     }
     (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")
+    with written_whole(folder / "config.yaml") as partial:  # last: where it is, a run was begun
+        partial.write_text(OmegaConf.to_yaml(config, resolve=True))
 
 
 def _git_commit() -> str | None:

@@ -216,7 +216,8 @@ def draw(
 ) -> list[Path]:
     """Pictures of one test window: the observation and every model's forecast."""
     if isinstance(data, RadarDataModule):
-        case = _rainiest(models, data, device, colour_blind_safe)
+        index = rainiest(data.dataset("test"), 1)[0]
+        case = make_case(models, data, index, device, colour_blind_safe)
         return [plot_forecast(case, folder / "forecast.png"), animate_forecast(case, folder / "forecast.gif")]
     sample = data.dataset("test")[0]
     rows = {"input": sample["inputs"][:, 0].numpy(), "observed": sample["targets"][:, 0].numpy()}
@@ -230,12 +231,19 @@ def _forecasts(models: Mapping[str, nn.Module], sample: Sample, device: torch.de
     return {name: model(inputs, steps)[0, :, 0].cpu().numpy() for name, model in models.items()}
 
 
-def _rainiest(
-    models: Mapping[str, nn.Module], data: RadarDataModule, device: torch.device, colour_blind_safe: bool
+def rainiest(dataset: RadarDataset, count: int) -> list[int]:
+    """Indices of the windows with the largest share of rainy cells, at most one of each archive."""
+    chosen: dict[int, int] = {}
+    for index in np.argsort(-dataset.rain_fraction, kind="stable").tolist():
+        chosen.setdefault(int(dataset.samples[index, 0]), index)
+    return list(chosen.values())[:count]
+
+
+def make_case(
+    models: Mapping[str, nn.Module], data: RadarDataModule, index: int, device: torch.device, colour_blind_safe: bool
 ) -> Case:
-    """The rainiest test window."""
+    """A test window with every model's forecast."""
     dataset = data.dataset("test")
-    index = int(np.argmax(dataset.rain_fraction))
     sample = dataset[index]
     step, cell = _geometry(data, dataset, index)
     init_time = np.datetime64(int(sample["init_time"]), "s")

@@ -57,7 +57,7 @@ def test_a_resumed_run_ends_with_the_same_weights(folder, kind):
     whole_name, half_name = (f"{length}_{kind.split('=')[1]}" for length in ("whole", "part"))
     assert train(folder, whole_name, *settings) == (0, "")
     interrupted(folder, half_name, *settings)
-    assert train(folder, half_name, *settings, "resume=true") == (0, "")
+    assert train(folder, half_name, *settings, "resume=auto") == (0, "")
     whole, again = (checkpoint.read(folder / name / "checkpoints" / "last.ckpt") for name in (whole_name, half_name))
     assert whole["epoch"] == again["epoch"] == 3
     for key, value in whole["state_dict"].items():
@@ -70,21 +70,65 @@ def test_a_resumed_run_ends_with_the_same_weights(folder, kind):
     assert best[0] == best[1]
 
 
-def test_a_shorter_run_is_made_longer(half):
+def test_a_shorter_run_is_made_longer_as_a_new_run(half):
     assert train(half, "short", "trainer.max_epochs=2") == (0, "")
-    assert train(half, "short", "trainer.max_epochs=4", "resume=true") == (0, "")
-    whole, again = (checkpoint.read(half / name / "checkpoints" / "last.ckpt") for name in ("whole", "short"))
+    begin = f"resume={half / 'short' / 'checkpoints' / 'last.ckpt'}"
+    assert train(half, "longer", "trainer.max_epochs=4", begin) == (0, "")
+    whole, again = (checkpoint.read(half / name / "checkpoints" / "last.ckpt") for name in ("whole", "longer"))
     for key, value in whole["state_dict"].items():
         torch.testing.assert_close(again["state_dict"][key], value, rtol=0, atol=0, msg=key)
+    assert checkpoint.read(half / "short" / "checkpoints" / "last.ckpt")["epoch"] == 1
+
+
+def test_a_finished_run_is_left_alone(half, capsys):
+    before = {path: path.stat().st_mtime_ns for path in (half / "whole").rglob("*") if path.is_file()}
+    assert train(half, "whole", "trainer.max_epochs=4", "resume=auto") == (0, "")
+    assert "finished already" in capsys.readouterr().out
+    after = {path: path.stat().st_mtime_ns for path in (half / "whole").rglob("*") if path.is_file()}
+    log = half / "whole" / "train.log"
+    assert {path: time for path, time in after.items() if path != log} == {
+        path: time for path, time in before.items() if path != log
+    }
+
+
+def test_a_run_that_stopped_in_its_first_epoch_begins_again(half):
+    def stop(task, batch, batch_index):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NowcastTask, "on_train_batch_start", stop)
+        handler = signal.getsignal(signal.SIGINT)
+        assert train(half, "early", "trainer.max_epochs=4", "resume=auto")[0] == 130
+        signal.signal(signal.SIGINT, handler)
+    assert train(half, "early", "trainer.max_epochs=4", "resume=auto") == (0, "")
+    whole, again = (checkpoint.read(half / name / "checkpoints" / "last.ckpt") for name in ("whole", "early"))
+    for key, value in whole["state_dict"].items():
+        torch.testing.assert_close(again["state_dict"][key], value, rtol=0, atol=0, msg=key)
+    assert json.loads((half / "early" / "provenance.json").read_text())["resumed"][0]["from"] is None
+
+
+def test_scoring_that_was_interrupted_is_done_again(half):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nowcast.run.finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(half, "unscored", "trainer.max_epochs=2")
+    best = (half / "unscored" / "checkpoints" / "best.ckpt").stat().st_mtime_ns
+    assert train(half, "unscored", "trainer.max_epochs=2", "resume=auto") == (0, "")
+    assert (half / "unscored" / "evaluation" / "scores.csv").exists()
+    assert (half / "unscored" / "checkpoints" / "best.ckpt").stat().st_mtime_ns == best
+    assert "finished" in json.loads((half / "unscored" / "provenance.json").read_text())
 
 
 def test_an_interrupted_run_says_how_to_go_on(half, capsys):
     interrupted(half, "said", "trainer.max_epochs=4")
-    assert f"output={half / 'said'} and resume=true" in capsys.readouterr().out.replace("\n", "")
+    assert f"output={half / 'said'} and resume=auto" in capsys.readouterr().out.replace("\n", "")
 
 
 def test_another_config_is_refused_and_named(half):
-    code, message = train(half, "whole", "trainer.max_epochs=4", "resume=true", "model.patch=2")
+    code, message = train(half, "whole", "trainer.max_epochs=4", "resume=auto", "model.patch=2")
     assert code == 1
     assert "model.patch: 4 → 2" in message
     assert "another output=" in message
@@ -93,26 +137,71 @@ def test_another_config_is_refused_and_named(half):
 def test_a_schedule_that_depends_on_the_epochs_fixes_their_number(half):
     adamw = ["optimizer=adamw", "trainer.max_epochs=1"]
     assert train(half, "adamw", *adamw) == (0, "")
-    code, message = train(half, "adamw", "optimizer=adamw", "trainer.max_epochs=2", "resume=true")
+    begin = f"resume={half / 'adamw' / 'checkpoints' / 'last.ckpt'}"
+    code, message = train(half, "adamw_longer", "optimizer=adamw", "trainer.max_epochs=2", begin)
     assert code == 1
     assert "trainer.max_epochs: 1 → 2" in message
 
 
-def test_other_data_is_refused(half):
-    changed = f"data.archives.folder={half / 'other'}"
-    code, message = train(half, "whole", "trainer.max_epochs=4", "resume=true", changed)
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [("model.patch=2", "model.patch: 4 → 2"), ("scaling.max_dbz=50", "scaling.max_dbz: 60.0 → 50"),
+     ("data.batch_size=2", "data.batch_size: 4 → 2"), ("seed=7", "seed: 0 → 7")],
+)  # fmt: skip
+def test_a_checkpoint_of_something_else_is_refused(half, change, shown):
+    begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
+    code, message = train(half, "another", "trainer.max_epochs=5", begin, change)
     assert code == 1
-    assert "data.archives.folder" in message
+    assert shown in message
+    assert not (half / "another" / "config.yaml").exists()
 
 
-def test_nothing_to_resume_is_said(half):
-    code, message = train(half, "never", "resume=true")
+def test_other_data_is_refused_unless_allowed(half):
+    begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
+    other = ["trainer.max_epochs=5", begin, "data.archives.seed=5"]
+    code, message = train(half, "other_data", *other)
     assert code == 1
-    assert "no run was begun there" in message
+    assert "data.archives.seed: 0 → 5" in message
+    assert train(half, "other_data", *other, "allow_data_change=true") == (0, "")
+    assert checkpoint.read(half / "other_data" / "checkpoints" / "last.ckpt")["epoch"] == 4
+
+
+def test_archives_that_changed_under_the_same_name_are_refused(half):
+    assert train(half, "same_name", "trainer.max_epochs=1") == (0, "")
+    path = half / "same_name" / "provenance.json"
+    facts = json.loads(path.read_text())
+    del facts["finished"]
+    name, print_ = next(iter(facts["data"]["archives"].items()))
+    facts["data"]["archives"][name] = "0123"
+    path.write_text(json.dumps(facts))
+    code, message = train(half, "same_name", "trainer.max_epochs=1", "resume=auto")
+    assert code == 1
+    assert f"archives.{name}: '0123' → '{print_}'" in message
+    assert "allow_data_change=true" in message
+
+
+@pytest.mark.parametrize("value", ["last", "nowhere/last.ckpt"])
+def test_a_checkpoint_that_is_not_there_is_refused(half, value):
+    code, message = train(half, "never", f"resume={value}")
+    assert code == 1
+    assert f"resume={value}: no such file" in message
+    assert "never, auto or the path" in message
     assert not (half / "never" / "config.yaml").exists()
+
+
+def test_a_checkpoint_with_nothing_left_to_train_is_refused(half):
+    begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
+    code, message = train(half, "nothing_left", "trainer.max_epochs=4", begin)
+    assert code == 1
+    assert "has trained 4 epochs; with trainer.max_epochs=4 none is left" in message
+
+
+def test_auto_without_a_run_begins_one(half):
+    assert train(half, "fresh", "trainer.max_epochs=1", "resume=auto") == (0, "")
+    assert "resumed" not in json.loads((half / "fresh" / "provenance.json").read_text())
 
 
 def test_a_run_is_not_overwritten_and_the_message_offers_to_go_on(half):
     code, message = train(half, "whole", "trainer.max_epochs=4")
     assert code == 1
-    assert "resume=true" in message
+    assert "resume=auto" in message

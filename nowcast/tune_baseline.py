@@ -1,0 +1,83 @@
+"""`python -m nowcast.tune_baseline experiment=paper_radar`: settings of a baseline that score best on validation."""
+
+from itertools import product
+from typing import Any
+
+from omegaconf import DictConfig
+
+from nowcast.config import build, plain, program
+
+OVERRIDES = "overrides.txt"
+
+
+@program("tune_baseline")
+def main(config: DictConfig) -> None:
+    """Score every combination of config.grid on the validation windows; write the best one as overrides."""
+    from pathlib import Path
+
+    import torch
+    from rich.console import Console
+
+    from nowcast.progress import track
+    from nowcast.run import make_counting
+    from nowcast.verification import choose_device, report, score_models
+
+    folder = Path(config.output).expanduser()
+    if (folder / OVERRIDES).exists():
+        raise FileExistsError(f"{folder} holds a tuned baseline already; choose another output=")
+    candidates = make_candidates(config)
+    data = build(config.data)
+    counting = make_counting(config, data)
+    if config.variant not in counting.variants:
+        raise ValueError(f"variant={config.variant} is not among metrics: {', '.join(counting.variants) or 'none'}")
+    models: dict[str, torch.nn.Module] = {
+        name: build(config.baselines[config.baseline], **settings) for name, settings in candidates.items()
+    }
+    scores = score_models(models, data.val_dataloader(), counting, choose_device("cpu"), track)
+    written = report(scores, folder, Console(quiet=True))
+    rows = [entry for entry in scores.variants if entry.variant == config.variant]
+    if config.score not in rows[0].overall:
+        raise ValueError(f"score={config.score} is not among {config.variant}'s: {', '.join(rows[0].overall)}")
+    values = {entry.model: entry.overall[config.score] for entry in rows}
+    best = (max if rows[0].best[config.score] == "highest" else min)(values, key=lambda name: values[name])
+    console = Console()
+    for name, value in values.items():
+        console.print(f"{name}: {config.score} {value:.4f}{' best' if name == best else ''}", highlight=False)
+    if edges := at_an_edge(plain(config.grid), candidates[best]):
+        console.print(f"the best value is the first or last one tried of {', '.join(edges)}: widen grid.…")
+    overrides = [
+        f"baselines.{baseline}.{key}={value}"
+        for baseline in (config.baseline, *config.same_settings)
+        for key, value in candidates[best].items()
+    ]
+    (folder / OVERRIDES).write_text("\n".join(overrides) + "\n")
+    for path in (*written, folder / OVERRIDES):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def make_candidates(config: DictConfig) -> dict[str, dict[str, Any]]:
+    """Name → settings, for every combination of the grid.
+
+    Raises:
+        ValueError: The baseline is none of the config's, or has no such setting.
+    """
+    for baseline in (config.baseline, *config.same_settings):
+        settings = config.baselines.get(baseline)
+        if settings is None:
+            known = [name for name, node in config.baselines.items() if node is not None]
+            raise ValueError(f"{baseline} is not among the experiment's baselines: {', '.join(known)}")
+        if unknown := [key for key in config.grid if key not in settings]:
+            allowed = ", ".join(key for key in settings if key != "_target_")
+            raise ValueError(f"grid.{unknown[0]}: {baseline} has no such setting; it has {allowed}")
+    grid = plain(config.grid)
+    combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    return {" ".join(f"{key}={value}" for key, value in settings.items()): settings for settings in combinations}
+
+
+def at_an_edge(grid: dict[str, list[Any]], best: dict[str, Any]) -> list[str]:
+    """Keys whose best value is the first or last of several tried."""
+    return [key for key, values in grid.items() if len(values) > 1 and best[key] in (values[0], values[-1])]
+
+
+if __name__ == "__main__":
+    main()
