@@ -1,10 +1,16 @@
 """The paper's experiments as configs: counts of every row, settings, and tiny runs from end to end."""
 
 import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from PIL import Image
 
 from nowcast.check import count_parameters
 from nowcast.config import CONFIGS, build, plain
@@ -52,6 +58,39 @@ def test_rows_of_table_1(experiment, count):
     assert (monitor.monitor, monitor.mode, monitor.save_top_k) == ("val/loss", "min", 1)
     if "convlstm" in experiment:
         assert config.model.patch == 4
+
+
+@pytest.mark.parametrize(
+    ("experiment", "count"),
+    [("paper_radar", 896_260), ("paper_radar_fc_lstm", 196_066_000), ("paper_radar_open", 896_260),
+     ("paper_radar_synthetic", 896_260)],
+)  # fmt: skip
+def test_rows_of_table_2(experiment, count):
+    config = composed("train", f"experiment={experiment}", "output=x", "data.archives.source.archives=[x.nc]"
+                      if experiment.endswith("open") else "seed=1000")  # fmt: skip
+    assert count_parameters(config) == count
+    data = plain(config.data)
+    assert (data["input_steps"], data["forecast_steps"], data["batch_size"], data["stride"]) == (5, 15, 8, 1)
+    pipeline = data["archives"]
+    assert (pipeline["crop"], pipeline["disk_radius"], pipeline["size"]) == (330, 10.0, 100)
+    assert (data["split"], data["block_minutes"]) == ("paper", 40 * 6)
+    assert (data["val_fraction"], data["test_fraction"]) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
+    assert {"rover1", "rover2", "rover3"} <= {name for name, node in config.baselines.items() if node}
+    assert plain(config.metrics)["paper"]["threshold"] == 0.5
+    assert build(config.loss).reduction == "sequence"
+    assert plain(config.optimizer)["optimizer"]["_target_"].endswith("PaperRMSProp")
+
+
+@pytest.mark.parametrize("experiment", ["mnist_fc_lstm", "paper_radar_fc_lstm", "paper_radar"])
+def test_check_reports_the_count_even_without_data(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr("nowcast.data.mnist_files.IMAGES_URL", "http://127.0.0.1:9/")
+    places = [f"data.mnist={tmp_path}", f"data.folder={tmp_path}"] if "mnist" in experiment else [
+        f"data.archives.source.folder={tmp_path}"]  # fmt: skip
+    code, message = run("check", f"experiment={experiment}", *places, f"output={tmp_path / 'check.json'}")
+    count = {"mnist_fc_lstm": 142_667_776, "paper_radar_fc_lstm": 196_066_000, "paper_radar": 896_260}[experiment]
+    assert json.loads((tmp_path / "check.json").read_text())["parameters"] == count
+    assert code == 1
+    assert "no MNIST in" in message or "expected radarPNG" in message
 
 
 def test_what_the_special_rows_change():
@@ -142,3 +181,127 @@ def test_missing_mnist_ends_with_one_message(tmp_path, monkeypatch):
     assert code == 1
     assert "no MNIST in" in message
     assert "data.mnist=<folder>" in message
+
+
+# One synthetic day of 240 small frames, every ninth window.
+SMALL_DAY = [
+    "data.archives.source.archives.train_events=1",
+    "data.archives.source.archives.rain.shape=[32,32]",
+    "data.archives.crop=32",
+    "data.archives.disk_radius=2",
+    "data.archives.size=16",
+    "data.stride=9",
+    "data.workers=0",
+    "trainer.max_epochs=1",
+    "trainer.enable_progress_bar=false",
+    "callbacks.progress=null",
+]
+
+
+def small_day(folder):
+    return [
+        *SMALL_DAY,
+        f"data.archives.folder={folder / 'paper'}",
+        f"data.archives.source.archives.folder={folder / 'echoes'}",
+    ]
+
+
+def test_radar_runs_become_a_report(tmp_path, capsys):
+    train = ["experiment=paper_radar_synthetic", "model.hidden=[4,4]", *small_day(tmp_path)]
+    assert run("train", *train, f"output={tmp_path / 'paper_radar'}") == (0, "")
+    assert "test and training windows share days" in capsys.readouterr().out.replace("\n", " ")
+    assert run("paper_report", "printed=radar", f"runs={tmp_path}", "quick=true") == (0, "")
+    folder = tmp_path / "report_radar"
+    text = (folder / "report.md").read_text()
+    overall = {
+        row["model"]: row
+        for row in rows(tmp_path / "paper_radar" / "evaluation" / "paper.csv")
+        if row["lead_time_minutes"] == "overall"
+    }
+    assert set(overall) == {"convlstm", "persistence", "extrapolation", "rover1", "rover2", "rover3"}
+    ours = float(overall["rover2"]["csi"])
+    line = next(line for line in text.splitlines() if line.startswith("| ROVER2 |"))
+    assert f"| {ours:.3f} | 0.522 | {ours - 0.522:+.3f} |" in line
+    assert "runs behind this page are reduced" in text
+    assert "test and training windows share days" in text
+    assert "`model.hidden: [64, 64] → [4, 4]`" in text
+    assert "- FC-LSTM-2000-2000 (folder `paper_radar_fc_lstm`): not begun" in text
+    assert "SyntheticArchives" in text
+    for name in ("lead_times.png", "epochs.png", "forecast_1.png"):
+        with Image.open(folder / name) as picture:
+            assert picture.convert("L").getextrema() != (255, 255)
+    assert (folder / "report.html").read_text().count("data:image/png;base64,") == 3
+
+
+def test_digits_become_a_report(digits):
+    settings, folder = digits
+    runs = folder / "reported"
+    row = "mnist_convlstm_3layers"
+    train = [f"experiment={row}", "model.hidden=[2,2,2]", *settings, *SMALL]
+    assert run("train", *train, f"output={runs / row}") == (0, "")
+    unseen = ["data=moving_mnist", "data.test_digits=[500,1000]", "data.test_digits_per_sequence=3"]
+    checkpoint = f"checkpoint={runs / row / 'checkpoints' / 'best.ckpt'}"
+    other = runs / "mnist_three_digits" / "evaluation"
+    assert run("evaluate", checkpoint, *unseen, f"output={other}") == (0, "")
+    assert run("paper_report", "printed=mnist", f"runs={runs}") == (0, "")
+    text = (runs / "report_mnist" / "report.md").read_text()
+    for path, name in ((runs / row / "evaluation", "5x5-64"), (other, "5x5-64, three unseen digits")):
+        ours = next(r for r in rows(path / "frames.csv") if r["model"] == "convlstm")["cross_entropy"]
+        assert f"-{name} | {float(ours):.2f} | " in text
+    departures = text[text.index("`mnist_three_digits` (the paper's") :]
+    assert "model.hidden: [128, 64, 64] → [2, 2, 2]" in departures
+    assert "test_digits" not in departures  # they are those of the paper's out-of-domain row
+
+
+def test_a_report_without_runs_says_what_makes_them(tmp_path):
+    code, message = run("paper_report", "printed=mnist", f"runs={tmp_path}")
+    assert code == 1
+    assert "mnist_fc_lstm" in message
+    assert "scripts/reproduce_paper.sh" in message
+    assert not list(tmp_path.iterdir())
+
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "reproduce_paper.sh"
+
+
+def reproduce(*arguments):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", str(SCRIPT), *arguments], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_one_command_reproduces_the_radar_experiment_and_goes_on_where_it_stopped(tmp_path):
+    command = ["radar", "--quick", "--output", str(tmp_path / "out"), "--", *small_day(tmp_path)]
+    first = reproduce(*command)
+    assert first.returncode == 0, first.stderr
+    report = tmp_path / "out" / "report_radar" / "report.md"
+    text = report.read_text()
+    assert "Not there yet" not in text
+    (tmp_path / "out" / "paper_radar_fc_lstm").rename(tmp_path / "elsewhere")
+    assert reproduce(*command).returncode == 0
+    again = report.read_text()
+    assert [line for line in text.splitlines() if line.startswith("| ")][:8] == [
+        line for line in again.splitlines() if line.startswith("| ")
+    ][:8]
+    assert reproduce(*command).stdout.count("finished already") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--data", "x"], "--data belongs to one experiment"), (["radar", "--data", "/nowhere"], "no such folder"),
+     (["rain"], "unknown argument rain"), (["mnist", "--data"], "--data needs a folder")],
+)  # fmt: skip
+def test_the_script_refuses_what_it_does_not_understand(arguments, said):
+    ended = reproduce(*arguments)
+    assert ended.returncode != 0
+    assert said in ended.stderr
+
+
+def test_a_folder_without_radar_is_explained(tmp_path):
+    ended = reproduce("radar", "--data", str(tmp_path), "--output", str(tmp_path / "out"))
+    assert ended.returncode == 1
+    assert "expected radarPNG/2011/05/03/RAD110503000000.png" in ended.stderr
+    assert "Hong Kong Observatory" in ended.stderr
