@@ -20,6 +20,7 @@ from rich.console import Console
 
 from nowcast import __version__, checkpoint
 from nowcast.atomic import written_whole
+from nowcast.callbacks import AtomicCheckpointIO
 from nowcast.config import build, plain
 from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
@@ -82,18 +83,25 @@ def run(config: DictConfig) -> None:
             ckpt_path=start.checkpoint,
             weights_only=True,
         )
-    except SystemExit as end:  # Lightning's answer to Ctrl-C
-        if trainer.interrupted:
-            console.print(f"interrupted; go on with the same command, output={folder} and resume=auto", soft_wrap=True)
-            raise SystemExit(130) from end
+        trainer.strategy.barrier()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
+        if trainer.is_global_zero:
+            join_metrics(folder)
+            finish(config, data, Path(best_checkpoint(trainer)), folder, console)
+            note_end(folder)
+    except KeyboardInterrupt as end:  # while scoring
+        raise SystemExit(_say_how_to_go_on(130, folder, console)) from end
+    except SystemExit as end:
+        if end.code in (130, 143):  # LastCheckpoint, told by a signal
+            _say_how_to_go_on(end.code, folder, console)
         raise
-    trainer.strategy.barrier()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
-    if trainer.is_global_zero:
-        join_metrics(folder)
-        finish(config, data, Path(best_checkpoint(trainer)), folder, console)
-        note_end(folder)
+
+
+def _say_how_to_go_on(code: int, folder: Path, console: Console) -> int:
+    if is_first_process():
+        console.print(f"interrupted; go on with the same command, output={folder} and resume=auto", soft_wrap=True)
+    return code
 
 
 def rehearse(config: DictConfig, data: DataModule) -> None:
@@ -188,7 +196,9 @@ def make_trainer(config: DictConfig, folder: Path) -> lightning.Trainer:
     callbacks = [build(node) for node in config.callbacks.values() if node is not None]
     loggers: list[Any] = [CSVLogger(folder, name="", version="")]
     loggers += [build(node) for node in (config.logger or {}).values() if node is not None]
-    trainer: lightning.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=folder)
+    trainer: lightning.Trainer = build(
+        config.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()], default_root_dir=folder
+    )
     return trainer
 
 
