@@ -16,6 +16,7 @@ from PIL import Image
 from nowcast.check import count_parameters
 from nowcast.config import CONFIGS, build, plain
 from tests.data.digits import write_images
+from tests.data.hko_tree import write_day
 from tests.programs import run
 
 TABLE_1 = {
@@ -374,3 +375,53 @@ def test_a_folder_without_radar_is_explained(tmp_path):
     assert ended.returncode == 1
     assert "expected radarPNG/2011/05/03/RAD110503000000.png" in ended.stderr
     assert "Hong Kong Observatory" in ended.stderr
+
+
+# -- the radar experiment ----------------------------------------------------------------------------------
+
+
+RADAR = [
+    "data.archives.source.day_count=1",
+    "data.archives.crop=32",
+    "data.archives.disk_radius=2",
+    "data.archives.size=16",
+    "data.workers=0",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=2",
+    "trainer.enable_progress_bar=false",
+    "callbacks.progress=null",
+    "picture=false",
+]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "size"),
+    [
+        ("paper_radar", ["model.hidden=[2,2]"]),
+        ("paper_radar_fc_lstm", ["model.hidden=[4,4]", "model.frame_shape=[16,16]"]),
+    ],
+)
+def test_the_radar_experiment_on_a_small_tree(tmp_path, capsys, experiment, size):
+    write_day(tmp_path / "HKO-7", "2011-05-03", 0.9, side=40, distinct=12)
+    places = [f"data.archives.source.folder={tmp_path / 'HKO-7'}", f"data.archives.folder={tmp_path / 'made'}"]
+    output = tmp_path / "run"
+    assert run("train", f"experiment={experiment}", *RADAR, *size, *places, f"output={output}") == (0, "")
+    network = "fclstm" if "fc" in experiment else "convlstm"
+    models = {network, "persistence", "extrapolation", "rover1", "rover2", "rover3"}
+    paper = rows(output / "evaluation" / "paper.csv")
+    assert {row["model"] for row in paper} == models
+    leads = [row["lead_time_minutes"] for row in paper if row["model"] == "rover2"]
+    assert leads == ["overall", *(str(6.0 * (k + 1)) for k in range(15))]
+    pooled = {row["model"] for row in rows(output / "evaluation" / "scores.csv")}
+    assert pooled == models  # both countings stand side by side
+    assert "share days" in capsys.readouterr().out
+    windows = json.loads((output / "split.json").read_text())["hko_20110503"]
+    assert {split: len(windows[split]) for split in ("train", "val", "test")} == {"train": 84, "val": 21, "test": 21}
+
+
+def test_a_missing_tree_ends_with_one_message(tmp_path):
+    places = [f"data.archives.source.folder={tmp_path / 'none'}", f"data.archives.folder={tmp_path}"]
+    code, message = run("train", "experiment=paper_radar", *places, f"output={tmp_path / 'run'}")
+    assert code == 1
+    for words in ("radarPNG", "RAD110503000000.png", "on request", "data.archives.source.folder"):
+        assert words in message

@@ -174,6 +174,25 @@ def test_clutter_becomes_no_data_in_every_frame(tmp_path):
     assert "1 of 1600 cells removed as clutter (kmeans)" in Archive(path).attributes["history"]
 
 
+def test_clutter_is_judged_by_the_mean_of_every_month(tmp_path, monkeypatch):
+    for date, rain in (("2011-05-03", 0.2), ("2011-05-09", 0.6), ("2011-06-03", 0.4), ("2012-06-03", 0.4)):
+        write_day(tmp_path, date, rain, distinct=3)
+    asked = []
+
+    def nothing(means, clusters, largest_share):
+        asked.append(means)
+        return np.zeros(means.shape[1:], dtype=bool)
+
+    monkeypatch.setattr("nowcast.data.paper_archives.clutter_mask", nothing)
+    source = tree(tmp_path, day_count=4)
+    archives(source, tmp_path / "made", clutter="kmeans").paths()
+    step = PaperFilter(12, 1.0, 6)
+    by_day = [np.mean([step(field) for field in day.frames()], axis=0) for day in source.days()]
+    assert len(asked) == 1
+    expected = np.stack([(by_day[0] + by_day[1]) / 2, by_day[2], by_day[3]])
+    np.testing.assert_allclose(asked[0], expected, atol=1e-5)
+
+
 # -- splits ------------------------------------------------------------------------------------------------
 
 
