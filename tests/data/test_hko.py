@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import xarray as xr
+from PIL import Image
 
 from nowcast.data.archive import Archive
 from nowcast.data.datamodule import RadarDataModule
@@ -63,6 +65,17 @@ def test_a_day_has_240_frames_of_six_minutes(days):
     assert len(frames) == 240
     assert frames[0].dtype == np.float32
     assert 0.55 < max(float(field.max()) for field in frames) <= 0.6
+
+
+def test_a_white_pixel_is_grey_one(tmp_path):
+    for path in write_day(tmp_path, "2011-05-03", side=4).iterdir():
+        Image.fromarray(np.array([[0, 51], [102, 255]], dtype=np.uint8)).save(path)
+    grey = next(tree(tmp_path, day_count=1).days()[0].frames())
+    np.testing.assert_allclose(grey, [[0, 0.2], [0.4, 1]], rtol=1e-6)
+    # dBZ = 70·P - 10, as the archive keeps it
+    (path,) = archives(tree(tmp_path, day_count=1), tmp_path / "made", crop=2, disk_radius=0.0, size=2).paths()
+    with xr.open_dataset(path, decode_timedelta=False) as content:
+        np.testing.assert_allclose(content["reflectivity"][0], [[-10, 4], [18, 60]], atol=1e-3)
 
 
 def test_listed_days(days):
@@ -159,8 +172,6 @@ def test_an_interrupted_preparation_goes_on(days, tmp_path, monkeypatch):
 
 
 def test_clutter_becomes_no_data_in_every_frame(tmp_path):
-    from PIL import Image
-
     for date in ("2011-05-03", "2011-06-03"):
         for path in write_day(tmp_path, date, 0.2, side=40, distinct=240).iterdir():
             grey = np.asarray(Image.open(path)).copy()
