@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 
 from nowcast.check import count_parameters
 from nowcast.config import CONFIGS, build, plain
+from nowcast.data.hko import HkoTree
+from nowcast.data.paper_filter import PaperFilter
 from tests.data.digits import write_images
+from tests.data.hko_tree import write_day
 from tests.programs import run
 
 TABLE_1 = {
@@ -29,6 +33,32 @@ TABLE_1 = {
 }
 
 
+TABLE_2 = {
+    "paper_radar": 896_260,
+    "paper_radar_open": 896_260,
+    "paper_radar_synthetic": 896_260,
+    "paper_radar_fc_lstm": 196_066_000,
+}
+PRINTED = {
+    "mnist": {
+        "mnist_fc_lstm": 4832.49,
+        "mnist_convlstm_1x256": 3887.94,
+        "mnist_convlstm_2x128": 3733.56,
+        "mnist_convlstm_3layers": 3670.85,
+        "mnist_convlstm_9x9_2layers": 4782.84,
+        "mnist_convlstm_9x9_3layers": 4231.50,
+        "mnist_three_digits": 6379.42,
+    },
+    "radar": {  # rainfall-MSE, CSI, FAR, POD, correlation
+        "convlstm": (1.420, 0.577, 0.195, 0.660, 0.908),
+        "rover1": (1.712, 0.516, 0.308, 0.636, 0.843),
+        "rover2": (1.684, 0.522, 0.301, 0.642, 0.850),
+        "rover3": (1.685, 0.522, 0.301, 0.642, 0.849),
+        "fclstm": (1.865, 0.286, 0.335, 0.351, 0.774),
+    },
+}
+
+
 def composed(program, *overrides):
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose(program, list(overrides))
@@ -39,6 +69,30 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.parametrize("experiment", [*TABLE_1, *TABLE_2])
+def test_every_row_is_trained_as_in_the_paper(experiment):
+    config = composed("train", f"experiment={experiment}", "output=x")
+    trainer = config.trainer
+    assert (trainer.max_epochs, trainer.max_steps, trainer.max_time) == (200, -1, None)
+    assert (trainer.gradient_clip_val, trainer.accumulate_grad_batches, trainer.precision) == (None, 1, "32-true")
+    optimizer = plain(config.optimizer)
+    assert optimizer["schedule"] is None
+    settings = {key: value for key, value in optimizer["optimizer"].items() if not key.startswith("_")}
+    assert settings == {"lr": 1e-3, "decay": 0.9, "eps": 1e-6}
+    assert optimizer["optimizer"]["_target_"].endswith("PaperRMSProp")
+    assert config.loss._target_.endswith("CrossEntropy")
+    assert build(config.loss).reduction == "sequence"
+    # "Early stopping" of the authors is the best epoch of all 200.
+    monitor = config.callbacks.checkpoint
+    assert (monitor.monitor, monitor.mode, monitor.save_top_k) == ("val/loss", "min", 1)
+    assert (config.callbacks.early_stopping, config.callbacks.ema) == (None, None)
+    assert (config.seed, config.data.seed, config.calibration) == (1000, 1000, "none")
+    if config.model._target_.endswith("ConvLSTM"):
+        assert (config.model.peephole, config.model.output_peephole) == ("channel", "current")
+    else:
+        assert config.model.peephole == "diagonal"
+
+
 @pytest.mark.parametrize(("experiment", "count"), TABLE_1.items())
 def test_rows_of_table_1(experiment, count):
     config = composed("train", f"experiment={experiment}", "output=x")
@@ -47,38 +101,57 @@ def test_rows_of_table_1(experiment, count):
     assert (data["train_sequences"], data["val_sequences"], data["test_sequences"]) == (10000, 2000, 3000)
     assert (data["input_steps"], data["forecast_steps"], data["batch_size"]) == (10, 10, 16)
     assert data["digits_per_sequence"] == 2
-    assert (config.trainer.max_epochs, config.trainer.gradient_clip_val) == (200, None)
-    optimizer = plain(config.optimizer)
-    assert optimizer["schedule"] is None
-    settings = {key: value for key, value in optimizer["optimizer"].items() if not key.startswith("_")}
-    assert settings == {"lr": 1e-3, "decay": 0.9, "eps": 1e-6}
-    assert optimizer["optimizer"]["_target_"].endswith("PaperRMSProp")
-    assert build(config.loss).reduction == "sequence"
-    monitor = config.callbacks.checkpoint
-    assert (monitor.monitor, monitor.mode, monitor.save_top_k) == ("val/loss", "min", 1)
-    if "convlstm" in experiment:
+    assert config.scaling._target_.endswith("Brightness")
+    assert list(config.metrics) == ["frames"]
+    if config.model._target_.endswith("ConvLSTM"):
         assert config.model.patch == 4
 
 
-@pytest.mark.parametrize(
-    ("experiment", "count"),
-    [("paper_radar", 896_260), ("paper_radar_fc_lstm", 196_066_000), ("paper_radar_open", 896_260),
-     ("paper_radar_synthetic", 896_260)],
-)  # fmt: skip
+@pytest.mark.parametrize(("experiment", "count"), TABLE_2.items())
 def test_rows_of_table_2(experiment, count):
-    config = composed("train", f"experiment={experiment}", "output=x", "data.archives.source.archives=[x.nc]"
-                      if experiment.endswith("open") else "seed=1000")  # fmt: skip
+    config = composed("train", f"experiment={experiment}", "output=x")
     assert count_parameters(config) == count
     data = plain(config.data)
-    assert (data["input_steps"], data["forecast_steps"], data["batch_size"], data["stride"]) == (5, 15, 8, 1)
-    pipeline = data["archives"]
-    assert (pipeline["crop"], pipeline["disk_radius"], pipeline["size"]) == (330, 10.0, 100)
-    assert (data["split"], data["block_minutes"]) == ("paper", 40 * 6)
-    assert (data["val_fraction"], data["test_fraction"]) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
-    assert {"rover1", "rover2", "rover3"} <= {name for name, node in config.baselines.items() if node}
-    assert plain(config.metrics)["paper"]["threshold"] == 0.5
-    assert build(config.loss).reduction == "sequence"
-    assert plain(config.optimizer)["optimizer"]["_target_"].endswith("PaperRMSProp")
+    expected = {
+        "input_steps": 5, "forecast_steps": 15, "stride": 1, "crop": None, "eval_crop": None, "random_crops": False,
+        "augment": "none", "min_rain_fraction": 0, "min_valid_fraction": 0, "importance_floor": None,
+        "samples_per_epoch": None, "cell_km": None, "split": "paper", "block_minutes": 40 * 6, "gap_minutes": 0,
+        "val_fraction": 1 / 6, "test_fraction": 1 / 6, "batch_size": 8,
+    }  # fmt: skip
+    assert {key: data[key] for key in expected} == expected
+    scale = {"zr_a": 118.239, "zr_b": 1.5241, "min_dbz": -10.0, "max_dbz": 60.0}
+    pipeline = {"crop": 330, "disk_radius": 10, "size": 100} | scale
+    assert {key: data["archives"][key] for key in pipeline} == pipeline
+    assert {key: config.scaling[key] for key in scale} == scale
+    paper = {key: value for key, value in plain(config.metrics.paper).items() if not key.startswith("_")}
+    assert paper == {"threshold": 0.5, "epsilon": 1e-9} | scale
+    assert {"persistence", "rover1", "rover2", "rover3"} <= {k for k, v in config.baselines.items() if v is not None}
+    if config.model._target_.endswith("ConvLSTM"):
+        kernels = (list(config.model.input_kernels), list(config.model.state_kernels))
+        assert (config.model.patch, list(config.model.hidden), kernels) == (2, [64, 64], ([3, 3], [3, 3]))
+    else:
+        assert (list(config.model.frame_shape), list(config.model.hidden)) == ([100, 100], [2000, 2000])
+
+
+def test_the_days_of_table_2():
+    for experiment in ("paper_radar", "paper_radar_fc_lstm"):
+        archives = plain(composed("train", f"experiment={experiment}", "output=x").data)["archives"]
+        source = archives["source"]
+        assert (source["years"], source["day_count"], source["day_list"]) == ([2011, 2013], 97, None)
+        assert (source["masks"], archives["clutter"]) == ("ignore", "kmeans")
+
+
+def test_the_printed_scores():
+    tables = {name: OmegaConf.load(CONFIGS / "printed" / f"{name}.yaml") for name in PRINTED}
+    mnist = {row.folder: row.printed.cross_entropy for row in tables["mnist"].rows}
+    assert mnist == PRINTED["mnist"]
+    names = ("rainfall_mse", "csi", "far", "pod", "correlation")
+    assert [score.score for score in tables["radar"].scores] == list(names)
+    radar = {row.model: tuple(row.printed[n] for n in names) for row in tables["radar"].rows if "printed" in row}
+    assert radar == PRINTED["radar"]
+    counts = {row.folder: row.parameters for table in tables.values() for row in table.rows if "parameters" in row}
+    assert counts == {name: count for name, count in (TABLE_1 | TABLE_2).items() if name in counts}
+    assert set(counts) == {*PRINTED["mnist"], "paper_radar", "paper_radar_fc_lstm"}
 
 
 @pytest.mark.parametrize("experiment", ["mnist_fc_lstm", "paper_radar_fc_lstm", "paper_radar"])
@@ -87,8 +160,7 @@ def test_check_reports_the_count_even_without_data(experiment, tmp_path, monkeyp
     places = [f"data.mnist={tmp_path}", f"data.folder={tmp_path}"] if "mnist" in experiment else [
         f"data.archives.source.folder={tmp_path}"]  # fmt: skip
     code, message = run("check", f"experiment={experiment}", *places, f"output={tmp_path / 'check.json'}")
-    count = {"mnist_fc_lstm": 142_667_776, "paper_radar_fc_lstm": 196_066_000, "paper_radar": 896_260}[experiment]
-    assert json.loads((tmp_path / "check.json").read_text())["parameters"] == count
+    assert json.loads((tmp_path / "check.json").read_text())["parameters"] == (TABLE_1 | TABLE_2)[experiment]
     assert code == 1
     assert "no MNIST in" in message or "expected radarPNG" in message
 
@@ -305,3 +377,84 @@ def test_a_folder_without_radar_is_explained(tmp_path):
     assert ended.returncode == 1
     assert "expected radarPNG/2011/05/03/RAD110503000000.png" in ended.stderr
     assert "Hong Kong Observatory" in ended.stderr
+
+
+# -- the radar experiment ----------------------------------------------------------------------------------
+
+
+RADAR = [
+    "data.archives.source.day_count=1",
+    "data.archives.crop=32",
+    "data.archives.disk_radius=2",
+    "data.archives.size=16",
+    "data.workers=0",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=2",
+    "trainer.enable_progress_bar=false",
+    "callbacks.progress=null",
+    "picture=false",
+]
+
+
+def persistence_by_hand(tree, starts):
+    """Scores of table 2 for the last seen frame, from the pictures: each of 15 lead times, then their mean."""
+    source = HkoTree(str(tree), (2011, 2013), 1, None, "ignore")
+    grey = np.stack([PaperFilter(32, 2, 16)(frame) for frame in source.days()[0].frames()]).astype(float)
+    rate = 10 ** ((70 * grey - 10 - 10 * np.log10(118.239)) / 15.241)
+    values = np.empty((len(starts), 15, 5))
+    for window, start in enumerate(starts):
+        p, r = grey[start + 4], rate[start + 4]
+        for lead, now in enumerate(range(start + 5, start + 20)):
+            hits = ((r > 0.5) & (rate[now] > 0.5)).sum()
+            misses = ((r <= 0.5) & (rate[now] > 0.5)).sum()
+            false_alarms = ((r > 0.5) & (rate[now] <= 0.5)).sum()
+            values[window, lead] = (
+                ((r - rate[now]) ** 2).mean(),
+                (hits + 1e-9) / (hits + misses + false_alarms + 1e-9),
+                false_alarms / (hits + false_alarms + 1e-9),
+                (hits + 1e-9) / (hits + misses + 1e-9),
+                (p * grey[now]).sum() / (np.sqrt((p**2).sum() * (grey[now] ** 2).sum()) + 1e-9),
+            )
+    by_lead_time = values.mean(axis=0)
+    return np.vstack([by_lead_time.mean(axis=0), by_lead_time])
+
+
+@pytest.mark.parametrize(
+    ("experiment", "size"),
+    [
+        ("paper_radar", ["model.hidden=[2,2]"]),
+        pytest.param(
+            "paper_radar_fc_lstm", ["model.hidden=[4,4]", "model.frame_shape=[16,16]"], marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_the_radar_experiment_on_a_small_tree(tmp_path, capsys, experiment, size):
+    write_day(tmp_path / "HKO-7", "2011-05-03", 0.9, side=40, distinct=12)
+    places = [f"data.archives.source.folder={tmp_path / 'HKO-7'}", f"data.archives.folder={tmp_path / 'made'}"]
+    output = tmp_path / "run"
+    assert run("train", f"experiment={experiment}", *RADAR, *size, *places, f"output={output}") == (0, "")
+    network = "fclstm" if "fc" in experiment else "convlstm"
+    models = {network, "persistence", "extrapolation", "rover1", "rover2", "rover3"}
+    paper = rows(output / "evaluation" / "paper.csv")
+    assert {row["model"] for row in paper} == models
+    leads = [row["lead_time_minutes"] for row in paper if row["model"] == "rover2"]
+    assert leads == ["overall", *(str(6.0 * (k + 1)) for k in range(15))]
+    pooled = {row["model"] for row in rows(output / "evaluation" / "scores.csv")}
+    assert pooled == models  # both countings stand side by side
+    assert "share days" in capsys.readouterr().out
+    windows = json.loads((output / "split.json").read_text())["hko_20110503"]
+    assert {split: len(windows[split]) for split in ("train", "val", "test")} == {"train": 84, "val": 21, "test": 21}
+    minutes = np.array(windows["test"], dtype="datetime64[m]") - np.datetime64("2011-05-03T00:00", "m")
+    expected = persistence_by_hand(tmp_path / "HKO-7", minutes.astype(int) // 6)
+    names = ("rainfall_mse", "csi", "far", "pod", "correlation")
+    ours = [[float(row[name]) for name in names] for row in paper if row["model"] == "persistence"]
+    np.testing.assert_allclose(ours, expected, rtol=2e-3)
+    assert np.ptp(expected[:, 1]) > 0.01  # scores that differ by lead time
+
+
+def test_a_missing_tree_ends_with_one_message(tmp_path):
+    places = [f"data.archives.source.folder={tmp_path / 'none'}", f"data.archives.folder={tmp_path}"]
+    code, message = run("train", "experiment=paper_radar", *places, f"output={tmp_path / 'run'}")
+    assert code == 1
+    for words in ("radarPNG", "RAD110503000000.png", "on request", "data.archives.source.folder"):
+        assert words in message
