@@ -74,8 +74,8 @@ def run(config: DictConfig) -> None:
     if start.finished:
         console.print(f"{folder} is finished already: nothing to do", highlight=False, soft_wrap=True)
         return
-    announce(config, data, task, folder, console, start)
     trainer = make_trainer(config, folder)
+    announce(config, data, task, folder, console, start)
     try:
         trainer.fit(
             task,
