@@ -21,7 +21,7 @@ from rich.console import Console
 from nowcast import __version__, checkpoint
 from nowcast.atomic import written_whole
 from nowcast.callbacks import AtomicCheckpointIO
-from nowcast.config import build, plain
+from nowcast.config import build, given_on_command_line, plain
 from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
 from nowcast.progress import track
@@ -41,6 +41,11 @@ def validate(config: DictConfig) -> None:
     """
     if config.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu, but torch sees no CUDA device; use trainer=cpu")
+    if launched_from_outside() and not given_on_command_line("output="):
+        raise ValueError(
+            "several processes were started (torchrun or SLURM), and each would choose a run directory of its own; "
+            "give output=<one directory>"
+        )
     if config.calibration not in ("none", "frequency"):
         raise ValueError(f"calibration must be none or frequency, got {config.calibration!r}")
     main, thresholds = config.verification.main_threshold, list(config.verification.thresholds)
@@ -53,6 +58,18 @@ def validate(config: DictConfig) -> None:
                 f"callbacks.{name}.monitor={watched} is not logged; choose one of "
                 f"{', '.join(['val/loss', *_logged(thresholds)])}"
             )
+
+
+def launched_from_outside() -> bool:
+    """Whether something else than the trainer started several processes that train together."""
+    together = max(int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    by_trainer = "NODE_RANK" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ  # it sets it for its own
+    return together > 1 and not by_trainer and not is_interactive_slurm()
+
+
+def is_interactive_slurm() -> bool:
+    """Inside an allocation, but not started by srun."""
+    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
 
 
 def _logged(thresholds: list[float]) -> list[str]:
@@ -157,6 +174,8 @@ def announce(
 
 def quieten() -> None:
     """Let Lightning's messages appear once, and only those that a user can act on."""
+    if not is_first_process():
+        logging.getLogger().setLevel(logging.ERROR)  # one log for all
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).handlers.clear()  # its lines reach the root logger anyway
         logging.getLogger(name).setLevel(logging.WARNING)
