@@ -17,7 +17,7 @@ from nowcast.models.cell_steps import Gates, steps_for
 
 # Steps are convolved together while their gates fit. On CPUs larger pieces fall out of the caches, and their memory
 # is mapped anew each time; on GPUs they save launches.
-PIECE_BYTES = {"cpu": 32 * 2**20}
+PIECE_BYTES = {"cpu": 16 * 2**20}
 PIECE_BYTES_ELSEWHERE = 512 * 2**20
 
 
