@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from nowcast.models.cell_steps import Gates
 log = logging.getLogger(__name__)
 SOURCE = Path(__file__).with_name("cell_kernel.c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
+VALUES_PER_THREAD = 16384
 WIDE = "-mprefer-vector-width=512"  # compilers of other processors refuse it
 
 
@@ -36,15 +38,16 @@ class NativeSteps:
     def __init__(self, library: ctypes.CDLL) -> None:
         """Take the two functions of a compiled kernel."""
         pointer, number, integer = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
-        sizes = [number] * 3 + [integer] * 2
+        sizes: list[Any] = [number] * 3 + [integer] * 2
+        row: list[Any] = [pointer, number]
         self._forward, self._backward = library.forward_step, library.backward_step
-        self._forward.argtypes = [*sizes, *[pointer, number] * 4, *[pointer] * 3]
-        self._backward.argtypes = [*sizes, *[pointer, number] * 3, pointer, *[pointer, number] * 4, *[pointer] * 4]
+        self._forward.argtypes = [*sizes, *row * 4, *[pointer] * 3]
+        self._backward.argtypes = [*sizes, *row * 3, pointer, *row * 4, *[pointer] * 4]
         self._forward.restype = self._backward.restype = None
 
     def make_sums(self, like: Tensor) -> Tensor:
         """See Steps; a slot for each thread."""
-        return like.new_zeros(torch.get_num_threads(), 7, like.shape[1], dtype=torch.float64)
+        return like.new_zeros(_threads(like), 7, like.shape[1], dtype=torch.float64)
 
     def forward(
         self,
@@ -59,7 +62,7 @@ class NativeSteps:
         """See Steps."""
         rows = _Rows(new_cell, hidden.dtype)
         self._forward(
-            *rows.sizes(torch.get_num_threads(), current),
+            *rows.sizes(_threads(new_cell), current),
             *rows.of(gates.from_input, 4),
             *rows.of(gates.from_state, 4),
             *rows.of(cell, 1, torch.float32),
@@ -133,6 +136,11 @@ class _Rows:
         rows = weights.float().contiguous(memory_format=torch.channels_last)  # (3, places, C)
         self.kept.append(rows)
         return rows.data_ptr(), rows.shape[2] * rows.shape[3]
+
+
+def _threads(cell: Tensor) -> int:
+    """Small steps are over before other threads have woken up."""
+    return max(1, min(torch.get_num_threads(), cell.numel() // VALUES_PER_THREAD))
 
 
 def _channels_last(tensor: Tensor) -> bool:

@@ -139,9 +139,9 @@ class EagerSteps:
         """See Steps."""
         cell = torch.zeros_like(new_cell) if cell is None else cell
         seen = new_cell if current else cell
-        w_i, w_f, w_o = (None, None, None) if peephole is None else peephole
+        w_i, w_f, w_o = new_cell.new_zeros(3) if peephole is None else peephole
         i, f, z, o = _sum(gates, new_cell.dtype).chunk(4, dim=1)
-        if w_i is not None:
+        if peephole is not None:
             i, f, o = i + w_i * cell, f + w_f * cell, o + w_o * seen
         i, f, z, o, t = i.sigmoid(), f.sigmoid(), z.tanh(), o.sigmoid(), new_cell.tanh()
         d_h = torch.zeros_like(new_cell)
@@ -152,11 +152,11 @@ class EagerSteps:
         d_n = d_h * o * (1 - t * t)
         if d_cell is not None:
             d_n += d_cell
-        if w_o is not None and current:
+        if peephole is not None and current:
             d_n += w_o * d_o
         d_i, d_f, d_z = d_n * z * (i * (1 - i)), d_n * cell * (f * (1 - f)), d_n * i * (1 - z * z)
         result = d_n * f
-        if w_i is not None:
+        if peephole is not None:
             result += w_i * d_i + w_f * d_f
             if not current:
                 result += w_o * d_o

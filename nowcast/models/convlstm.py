@@ -198,11 +198,12 @@ class ConvLSTM(nn.Module):
 
     def _frames_of(self, hidden: list[Tensor]) -> Tensor:
         """The 1×1 convolution over the hidden states of all layers, (N, C_h, H, W) each → (N, C·p², H, W)."""
-        weights = self.head.weight.split([state.shape[1] for state in hidden], dim=1)
-        biases = [self.head.bias, *[None] * (len(hidden) - 1)]
+        weights = torch.split(self.head.weight, [state.shape[1] for state in hidden], dim=1)
         # Layer by layer: their concatenation would be another copy of all states.
-        parts = [F.conv2d(state, *of_layer) for state, *of_layer in zip(hidden, weights, biases, strict=True)]
-        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+        frames = F.conv2d(hidden[0], weights[0], self.head.bias)
+        for state, weight in zip(hidden[1:], weights[1:], strict=True):
+            frames = frames + F.conv2d(state, weight)
+        return frames
 
 
 def run_stack(

@@ -7,6 +7,7 @@ are cheap to compute again from the sum of the convolutions.
 With recompute=True even the convolutions are done again in the backward pass, and only H and C are kept.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -65,7 +66,8 @@ def run_layer(
     hidden, cell = (None, None) if state is None else (_laid_out(state[0], dtype), _laid_out(state[1], wide))
     inputs = None if inputs is None else _laid_out(inputs, dtype)
     options = Options(steps, current, recompute, torch.is_grad_enabled())
-    outputs, last_hidden, last_cell = _Layer.apply(inputs, hidden, cell, *weights, options)
+    results = _Layer.apply(inputs, hidden, cell, *weights, options)  # type: ignore[no-untyped-call]
+    outputs, last_hidden, last_cell = results
     return outputs, (last_hidden, last_cell)
 
 
@@ -76,7 +78,7 @@ class _Layer(torch.autograd.Function):
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401 (autograd's interface)
         """Outputs (T·B, C, H, W), last hidden state, last cell."""
         *tensors, options = arguments
-        sequence = _Sequence(*tensors, options=options, outputs=None, cells=[])
+        sequence = _Sequence(tensors, options, None, [])
         ctx.kept = sequence.forward()
         ctx.options = options
         ctx.set_materialize_grads(False)
@@ -84,40 +86,33 @@ class _Layer(torch.autograd.Function):
         return sequence.outputs, sequence.outputs[-sequence.batch :].clone(), sequence.cells[-1]
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *d_results: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         """Gradients of inputs, hidden, cell, and the four weights."""
         saved = ctx.saved_tensors
-        sequence = _Sequence(*saved[:7], options=ctx.options, outputs=saved[7], cells=list(saved[8:]))
+        sequence = _Sequence(saved[:7], ctx.options, saved[7], list(saved[8:]))
         kept, ctx.kept = ctx.kept, []
-        return (*sequence.backward(kept, *d_results, needs=ctx.needs_input_grad), None)
+        d_outputs, d_hidden, d_cell = d_results
+        return (*sequence.backward(kept, d_outputs, d_hidden, d_cell, ctx.needs_input_grad[0]), None)
 
 
 class _Sequence:
     """One layer, its inputs and what it has computed so far."""
 
-    def __init__(
-        self,
-        inputs: Tensor | None,
-        hidden: Tensor | None,
-        cell: Tensor | None,
-        input_weight: Tensor | None,
-        state_weight: Tensor,
-        bias: Tensor,
-        peephole: Tensor | None,
-        options: Options,
-        outputs: Tensor | None,
-        cells: list[Tensor],
-    ) -> None:
-        given = inputs if hidden is None else hidden
-        assert given is not None  # a layer has an input or a state
-        self.inputs, self.hidden, self.cell, self.options, self.cells = inputs, hidden, cell, options, cells
+    def __init__(self, tensors: Sequence[Any], options: Options, outputs: Tensor | None, cells: list[Tensor]) -> None:
+        inputs, hidden, cell, *weights = tensors
+        self.weights = Weights(*weights)
+        self.inputs: Tensor | None = inputs
+        self.hidden: Tensor | None = hidden
+        self.cell: Tensor | None = cell
+        self.options, self.cells = options, cells
+        given: Tensor = inputs if hidden is None else hidden  # a layer has an input or a state
         self.batch = given.shape[0] // (1 if hidden is not None else options.steps)
-        self.grid, self.channels, self.dtype = given.shape[2:], state_weight.shape[1], given.dtype
+        self.grid, self.channels, self.dtype = given.shape[2:], self.weights.state.shape[1], given.dtype
         self.wide = torch.promote_types(self.dtype, torch.float32)
-        self.weights = Weights(input_weight, state_weight, bias, peephole)
-        self.input_weight = None if input_weight is None else _laid_out(input_weight, self.dtype)
-        self.state_weight, self.bias = _laid_out(state_weight, self.dtype), bias.to(self.dtype)
+        of_input, of_state, bias, peephole = self.weights
+        self.input_weight = None if of_input is None else _laid_out(of_input, self.dtype)
+        self.state_weight, self.bias = _laid_out(of_state, self.dtype), bias.to(self.dtype)
         self.peephole = None if peephole is None else peephole.to(self.wide)
         self.steps = steps_for(given)
         self.outputs = self._empty(options.steps, 1, given) if outputs is None else outputs
@@ -156,10 +151,12 @@ class _Sequence:
         before = self._hidden_before(step)
         if before is None:
             return None
-        return _laid_out(convolve(before, self.state_weight, None if self.inputs is not None else self.bias), self.dtype)
+        return _laid_out(
+            convolve(before, self.state_weight, None if self.inputs is not None else self.bias), self.dtype
+        )
 
     def forward(self) -> list[Tensor]:
-        """Compute outputs and cells; returns the summed convolutions of each piece, where a backward pass wants them."""
+        """Compute outputs and cells; returns, piece by piece, the summed convolutions that a backward pass wants."""
         keep, kept = self.options.train and not self.options.recompute, []
         for start, stop in self._pieces():
             piece = self._from_input(start, stop)
@@ -189,7 +186,7 @@ class _Sequence:
         d_outputs: Tensor | None,
         d_later: Tensor | None,
         d_cell: Tensor | None,
-        needs: tuple[bool, ...],
+        to_inputs: bool,
     ) -> tuple[Tensor | None, ...]:
         """Gradients of inputs, hidden, cell, input weight, state weight, bias, peephole."""
         d_outputs, d_later = (None if d is None else _laid_out(d, self.dtype) for d in (d_outputs, d_later))
@@ -208,7 +205,7 @@ class _Sequence:
                 before = self._hidden_before(step)
                 d_later = None if before is None else input_gradient(chunk, self.state_weight, before)
             self._add_weight_gradients(start, stop, d_gates, total)
-            if needs[0] and self.inputs is not None and self.input_weight is not None:
+            if to_inputs and self.inputs is not None and self.input_weight is not None:
                 d_inputs.insert(0, input_gradient(d_gates, self.input_weight, self._at(self.inputs, start, stop)))
         d_start = (d_later, d_cell) if self.cell is not None else (None, None)
         return (torch.cat(d_inputs) if d_inputs else None, *d_start, *total.of_weights())
@@ -239,7 +236,9 @@ class _Sequence:
         first = max(start, 1)
         if first < stop:
             before = self._at(self.outputs, first - 1, stop - 1)
-            total.add("state", weight_gradient(before, self._at(d_gates, first - start, stop - start), self.state_weight))
+            total.add(
+                "state", weight_gradient(before, self._at(d_gates, first - start, stop - start), self.state_weight)
+            )
 
 
 class _Gradients:
