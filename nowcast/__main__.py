@@ -14,12 +14,13 @@ COMMANDS = {
     "predict": "forecast from the newest frames of an archive or of provider files",
     "prepare": "turn a weather service's files into one archive",
     "check": "look at data and model before training",
+    "benchmark": "measure speed and memory beside the textbook ConvLSTM",
 }
 
 
 def usage() -> str:
     """The help text."""
-    lines = [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+    lines = [f"  {name:<11}{text}" for name, text in COMMANDS.items()]
     return "\n".join(
         [
             f"nowcast {__version__}: predict the next hours of rain from radar echoes",

@@ -1,7 +1,6 @@
 """The convolutions that a ConvLSTM cannot do without, and how fast the machine does them and nothing else."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -65,11 +64,14 @@ class Ceiling:
         convolutions: Which.
         dtype: Precision.
         device: Where.
+        clock: Seconds.
     """
 
-    def __init__(self, convolutions: list[Convolution], dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, convolutions: list[Convolution], dtype: torch.dtype, device: torch.device, clock: Callable[[], float]
+    ) -> None:
         """Make operands of each shape."""
-        self.convolutions, self.device = convolutions, device
+        self.convolutions, self.device, self.clock = convolutions, device, clock
         self.operands = [self._operands(convolution, dtype) for convolution in convolutions]
 
     def _operands(self, of: Convolution, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,13 +94,13 @@ class Ceiling:
 
     def _seconds_of(self, kind: int) -> float:
         synchronise(self.device)
-        start = time.perf_counter()
+        start = self.clock()
         with torch.no_grad():
             for convolution, operands in zip(self.convolutions, self.operands, strict=True):
                 for _ in range(convolution.times[kind]):
                     _convolve(kind, *operands)
         synchronise(self.device)
-        return time.perf_counter() - start
+        return self.clock() - start
 
 
 def _convolve(kind: int, inputs: Tensor, weight: Tensor, d_outputs: Tensor) -> None:

@@ -88,7 +88,7 @@ void forward_step(
     const real *from_state, long state_stride, const float *cell, long cell_stride, const float *peephole, long places,
     real *gates, float *new_cell, real *hidden)
 {
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads) if (threads > 1)
     {
         long first, last;
         share_of(pixels, &first, &last);
@@ -147,7 +147,7 @@ void backward_step(
     long d_later_stride, const float *d_new_cell, long d_new_cell_stride, real *dgates, float *dcell, float *partial,
     double *totals)
 {
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads) if (threads > 1)
     {
         long first, last;
         share_of(pixels, &first, &last);
