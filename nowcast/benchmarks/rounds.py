@@ -48,7 +48,8 @@ class Contender:
 
     def train(self, inputs: Tensor, targets: Tensor) -> None:
         """Forward, cross-entropy, backward; the optimiser's step is the same for all and is left out."""
-        F.binary_cross_entropy_with_logits(self.forward(inputs, targets.shape[1]), targets).backward()
+        loss = F.binary_cross_entropy_with_logits(self.forward(inputs, targets.shape[1]), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
         self.net.zero_grad(set_to_none=True)
 
     def infer(self, inputs: Tensor, targets: Tensor) -> None:

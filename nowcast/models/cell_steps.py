@@ -7,6 +7,7 @@ All arrays are (B, C, H, W) or (B, 4·C, H, W) with gates i, f, c, o, channels-l
 gradients are float32 (float64 with float64 gates), the rest is in the precision of the convolutions.
 """
 
+import importlib.util
 from typing import NamedTuple, Protocol
 
 import torch
@@ -88,6 +89,12 @@ def steps_for(like: Tensor) -> Steps:
         native = native_steps(like.dtype)
         if native is not None:
             return native
+    if like.device.type == "cuda" and like.dtype != torch.float64 and importlib.util.find_spec("triton"):
+        from nowcast.models.cell_triton import triton_steps
+
+        fused = triton_steps(like.device)
+        if fused is not None:
+            return fused
     return EagerSteps()
 
 
