@@ -20,6 +20,7 @@ from nowcast.models.convlstm_core import Weights, convolve, run_layer
 State = tuple[Tensor, Tensor]  # hidden H and cell C, each (B, C_h, H, W)
 Peephole = Literal["channel", "location", "none"]
 OutputPeephole = Literal["current", "previous"]
+STEPS_WITHOUT_GRADIENT = 2
 
 
 class ConvLSTMCell(nn.Module):
@@ -184,17 +185,25 @@ class ConvLSTM(nn.Module):
             ValueError: Wrong number of axes or channels, no input frame, or forecast_steps < 1.
         """
         check_inputs(inputs, self.channels, forecast_steps)
-        batch, steps, _, height, width = inputs.shape
+        batch, _, _, height, width = inputs.shape
         padded = F.pad(inputs, (0, -width % self.patch, 0, -height % self.patch))
         patches = F.pixel_unshuffle(padded, self.patch).transpose(0, 1)  # (T, B, C·p², H/p, W/p)
-        _, states = run_stack(self.encoder, patches.flatten(0, 1), None, steps, self.recompute)
+        states = self._encode(patches)
         logits = [self._frames_of([hidden for hidden, _ in states])]
-        if forecast_steps > 1:
-            hidden, _ = run_stack(self.forecaster, None, states, forecast_steps - 1, self.recompute)
+        for count in _pieces(forecast_steps - 1):
+            hidden, states = run_stack(self.forecaster, None, states, count, self.recompute)
             logits.append(self._frames_of(hidden))
         frames = F.pixel_shuffle(torch.cat(logits), self.patch)  # (T·B, C, H, W)
         frames = frames[..., :height, :width]
         return frames.reshape(forecast_steps, batch, *frames.shape[1:]).transpose(0, 1)  # (B, T, C, H, W)
+
+    def _encode(self, patches: Tensor) -> list[State]:
+        """States of all layers after the input frames (T, B, C·p², H/p, W/p)."""
+        states: list[State] | None = None
+        for piece in torch.split(patches, _pieces(len(patches))):
+            _, states = run_stack(self.encoder, piece.flatten(0, 1), states, len(piece), self.recompute)
+        assert states is not None  # check_inputs: T >= 1
+        return states
 
     def _frames_of(self, hidden: list[Tensor]) -> Tensor:
         """The 1×1 convolution over the hidden states of all layers, (N, C_h, H, W) each → (N, C·p², H, W)."""
@@ -230,6 +239,12 @@ def run_stack(
         outputs.append(hidden)
         after.append(state)
     return outputs, after
+
+
+def _pieces(steps: int) -> list[int]:
+    """Steps that all layers do before the next ones: all in training, which keeps all, else a few to save memory."""
+    size = max(1, steps if torch.is_grad_enabled() else STEPS_WITHOUT_GRADIENT)
+    return [min(size, steps - start) for start in range(0, steps, size)]
 
 
 def check_inputs(inputs: Tensor, channels: int, forecast_steps: int) -> None:
