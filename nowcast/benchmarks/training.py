@@ -39,9 +39,13 @@ class TrainingStep:
 
     def run(self, batch: dict[str, Tensor]) -> None:
         """Train on a batch."""
+        weights = next(iter(self.task.parameters())).dtype  # half in precisions such as bf16-true
+        batch = {name: value.to(weights) if value.is_floating_point() else value for name, value in batch.items()}
         batch = self.fabric.to_device(batch)
         self.optimizer.zero_grad()
-        self.fabric.backward(self.task.training_step(batch, 0))
+        with self.fabric.autocast():
+            loss = self.task.training_step(batch, 0)
+        self.fabric.backward(loss)
         if self.clip is not None:
             self.fabric.clip_gradients(self.task, self.optimizer, max_norm=self.clip)
         self.optimizer.step()
