@@ -107,6 +107,7 @@ def run(config: DictConfig) -> None:
             join_metrics(folder)
             finish(config, data, Path(best_checkpoint(trainer)), folder, console)
             note_end(folder)
+            log.info("finished")
     except KeyboardInterrupt as end:  # while scoring
         raise SystemExit(_say_how_to_go_on(130, folder, console)) from end
     except SystemExit as end:
@@ -166,7 +167,9 @@ def announce(
         note_resumption(folder, start.checkpoint)
     else:
         write_provenance(folder, config, data)
+    log.info("nowcast %s: %s", __version__, " ".join(sys.argv))
     if start.checkpoint is not None:
+        log.info("going on from %s", start.checkpoint)
         console.print(f"going on from {start.checkpoint}", highlight=False, soft_wrap=True)
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
     console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
