@@ -16,7 +16,7 @@ from rich.text import Text
 from nowcast.atomic import written_whole
 from nowcast.data.frame import DataFormatError
 from nowcast.data.score_file import write_score_file
-from nowcast.metrics import COUNTS
+from nowcast.scores.categorical import COUNTS
 
 SCORES = ("csi", "pod", "far", "bias", "hss", "ets")
 SCORE_COLUMNS = ("model", "threshold", "lead_time_minutes", *COUNTS, *SCORES)
