@@ -79,6 +79,7 @@ def test_percentiles_equal_numpys(share):
     assert np.isnan(percentile(drawn, share)[1, 1])
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     covered = 0
     for seed in range(200):
