@@ -90,57 +90,82 @@ class Bootstrap:
         counts = draw.multinomial(blocks, np.full(blocks, 1 / blocks), size=self.resamples)
         return torch.from_numpy(counts.astype(np.float64))
 
-    def estimates(self, sums: Mapping[str, Tensor], families: Mapping[str, Family]) -> dict[str, Estimate]:
-        """Every score with its interval.
+    def draw(self, sums: Mapping[str, Tensor], families: Mapping[str, Family]) -> "Drawn":
+        """Every score of all blocks together and of every draw of blocks.
 
         Args:
             sums: "family/statistic" → (blocks, T, …) float64.
             families: The families of those names.
-
-        Returns:
-            "family/score" → estimate.
         """
-        estimates = {}
+        blocks = len(next(iter(sums.values())))
+        weights = self.weights(blocks) if blocks >= self.min_blocks else None
+        value: dict[str, Values] = {}
+        drawn: dict[str, Values] = {}
         for name, family in families.items():
-            value, drawn = self._drawn(of_family(sums, name), family)
-            for score, number in value.items():
-                low, high = self._interval(drawn[score]) if drawn else (np.full_like(number, np.nan),) * 2
-                estimates[f"{name}/{score}"] = Estimate(number, low, high)
+            parts = of_family(sums, name)
+            whole = family.scores({key: part.sum(0) for key, part in parts.items()})
+            value |= {f"{name}/{score}": number.numpy() for score, number in whole.items()}
+            if weights is not None:
+                every = family.scores({key: torch.tensordot(weights, part, dims=1) for key, part in parts.items()})
+                drawn |= {f"{name}/{score}": numbers.numpy() for score, numbers in every.items()}
+        best = {f"{name}/{score}": best for name, family in families.items() for score, best in family.best.items()}
+        return Drawn(value, drawn, best)
+
+    def estimates(self, scores: "Drawn") -> dict[str, Estimate]:
+        """Every score with its interval: "family/score" → estimate."""
+        estimates = {}
+        for name, number in scores.value.items():
+            low, high = self._interval(scores.drawn[name]) if scores.drawn else (np.full_like(number, np.nan),) * 2
+            estimates[name] = Estimate(number, low, high)
         return estimates
 
-    def differences(
-        self, one: Mapping[str, Tensor], other: Mapping[str, Tensor], families: Mapping[str, Family]
-    ) -> dict[str, Difference]:
-        """What the first model gains over the second, for every score that can be good; arguments as `estimates`."""
+    def differences(self, one: "Drawn", other: "Drawn") -> dict[str, Difference]:
+        """What the first model gains over the second, for every score that can be good."""
         differences = {}
-        for name, family in families.items():
-            a, drawn_a = self._drawn(of_family(one, name), family)
-            b, drawn_b = self._drawn(of_family(other, name), family)
-            for score, best in family.best.items():
-                if best == "none":
-                    continue
-                gain = goodness(a[score], best) - goodness(b[score], best)
-                low = high = np.full_like(gain, np.nan)
-                verdict = np.where(np.isnan(gain), UNDEFINED, FEW)
-                if drawn_a:
-                    low, high = self._interval(goodness(drawn_a[score], best) - goodness(drawn_b[score], best))
-                    verdict = _verdict(low, high)
-                differences[f"{name}/{score}"] = Difference(a[score] - b[score], gain, low, high, verdict)
+        for name, best in one.best.items():
+            if best == "none":
+                continue
+            a, b = one.value[name], other.value[name]
+            gain = goodness(a, best) - goodness(b, best)
+            low = high = np.full_like(gain, np.nan)
+            verdict = np.where(np.isnan(gain), UNDEFINED, FEW)
+            if one.drawn:
+                low, high = self._interval(goodness(one.drawn[name], best) - goodness(other.drawn[name], best))
+                verdict = _verdict(low, high)
+            differences[name] = Difference(a - b, gain, low, high, verdict)
         return differences
-
-    def _drawn(self, sums: Mapping[str, Tensor], family: Family) -> tuple[dict[str, Values], dict[str, Values]]:
-        """Scores (T, …) of all blocks, and (resamples, T, …) of the draws; none when there are too few blocks."""
-        value = family.scores({key: part.sum(0) for key, part in sums.items()})
-        blocks = len(next(iter(sums.values())))
-        drawn: dict[str, Tensor] = {}
-        if blocks >= self.min_blocks:
-            weights = self.weights(blocks)
-            drawn = family.scores({key: torch.tensordot(weights, part, dims=1) for key, part in sums.items()})
-        return {key: part.numpy() for key, part in value.items()}, {key: part.numpy() for key, part in drawn.items()}
 
     def _interval(self, drawn: Values) -> tuple[Values, Values]:
         tail = (1 - self.level) / 2
         return percentile(drawn, tail), percentile(drawn, 1 - tail)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Scores of one model, of all blocks and of every draw.
+
+    Attributes:
+        value: "family/score" → (T, …).
+        drawn: The same → (resamples, T, …); empty when there are too few blocks.
+        best: The same → which values are good.
+    """
+
+    value: dict[str, Values]
+    drawn: dict[str, Values]
+    best: dict[str, Best]
+
+    def over_lead_times(self) -> "Drawn":
+        """The mean over the lead times where a score is defined: T = 1."""
+        value = {name: _mean(number, 0) for name, number in self.value.items()}
+        return Drawn(value, {name: _mean(numbers, 1) for name, numbers in self.drawn.items()}, self.best)
+
+
+def _mean(values: Values, axis: int) -> Values:
+    """Mean of the defined values over an axis that stays; NaN where none is."""
+    defined = (~np.isnan(values)).sum(axis=axis, keepdims=True)
+    total = np.nansum(values, axis=axis, keepdims=True)
+    mean: Values = np.divide(total, defined, where=defined > 0, out=np.full(total.shape, np.nan))
+    return mean
 
 
 def percentile(drawn: Values, share: float) -> Values:

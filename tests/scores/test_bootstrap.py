@@ -14,6 +14,14 @@ BOOTSTRAP = Bootstrap(resamples=2000, level=0.9, min_blocks=10, seed=3)
 CATEGORICAL = {"categorical": Categorical([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])}
 
 
+def estimates(bootstrap, sums, families):
+    return bootstrap.estimates(bootstrap.draw(sums, families))
+
+
+def differences(bootstrap, one, other, families):
+    return bootstrap.differences(*(bootstrap.draw(sums, families) for sums in (one, other)))
+
+
 def mean_error(values):
     """Sums of blocks of one cell each whose mean error is the mean of the values."""
     f = torch.tensor(values, dtype=torch.float64)
@@ -33,7 +41,7 @@ def table(blocks, seed=0, skill=0.7, lead_times=15, thresholds=6):
 
 def test_an_interval_of_a_mean_equals_scipys():
     values = np.random.default_rng(1).gamma(2.0, size=40)
-    ours = BOOTSTRAP.estimates(mean_error(values), {"continuous": Continuous()})["continuous/me"]
+    ours = estimates(BOOTSTRAP, mean_error(values), {"continuous": Continuous()})["continuous/me"]
     theirs = stats.bootstrap(
         (values,), np.mean, n_resamples=50_000, confidence_level=0.9, method="percentile", rng=np.random.default_rng(2)
     ).confidence_interval
@@ -60,7 +68,7 @@ def test_scores_of_draws_equal_scores_of_blocks_laid_together():
     for weights in few.weights(12).long():
         chosen = torch.repeat_interleave(torch.arange(12), weights)
         drawn.append(scores_of({name: value[chosen].sum(0) for name, value in sums.items()}, CATEGORICAL))
-    ours = few.estimates(sums, CATEGORICAL)
+    ours = estimates(few, sums, CATEGORICAL)
     for score in ("csi", "bias", "sedi"):
         values = np.stack([one[f"categorical/{score}"].numpy() for one in drawn])
         np.testing.assert_allclose(ours[f"categorical/{score}"].low, np.quantile(values, 0.25, axis=0), rtol=1e-12)
@@ -84,7 +92,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     covered = 0
     for seed in range(200):
         values = np.random.default_rng(seed).normal(5.0, size=40)
-        ends = Bootstrap(400, 0.9, 10, seed).estimates(mean_error(values), {"continuous": Continuous()})
+        ends = estimates(Bootstrap(400, 0.9, 10, seed), mean_error(values), {"continuous": Continuous()})
         covered += bool(ends["continuous/me"].low[0] <= 5.0 <= ends["continuous/me"].high[0])
     assert 0.82 <= covered / 200 <= 0.94  # 0.9, a little less with 40 blocks; ±0.042 is two standard errors
 
@@ -103,14 +111,14 @@ def test_curves_are_not_good():
 
 def test_a_better_model_is_called_better_and_itself_is_not():
     good, bad = table(40, skill=0.8), table(40, skill=0.6)
-    ours = BOOTSTRAP.differences(good, bad, CATEGORICAL)
+    ours = differences(BOOTSTRAP, good, bad, CATEGORICAL)
     assert (ours["categorical/csi"].verdict == "better").all()
     assert (ours["categorical/far"].verdict == "better").all()  # lower
     assert (ours["categorical/bias"].verdict == "worse").all()  # 0.8 + 0.4 = 1.2 against 1.0
     np.testing.assert_allclose(ours["categorical/csi"].value, ours["categorical/csi"].gain)
     np.testing.assert_allclose(ours["categorical/far"].value, -ours["categorical/far"].gain)
-    assert (BOOTSTRAP.differences(bad, good, CATEGORICAL)["categorical/csi"].verdict == "worse").all()
-    same = BOOTSTRAP.differences(good, good, CATEGORICAL)["categorical/csi"]
+    assert (differences(BOOTSTRAP, bad, good, CATEGORICAL)["categorical/csi"].verdict == "worse").all()
+    same = differences(BOOTSTRAP, good, good, CATEGORICAL)["categorical/csi"]
     assert (same.verdict == "not distinguishable").all()
     assert (same.low == 0).all()
 
@@ -121,29 +129,42 @@ def test_pairing_sees_what_separate_intervals_hide():
     level = draw.gamma(1.0, 10.0, 30)
     one, other = mean_error(level), mean_error(level + 0.5 + 0.1 * draw.normal(size=30))
     families = {"continuous": Continuous()}
-    a, b = (BOOTSTRAP.estimates(sums, families)["continuous/mae"] for sums in (one, other))
+    a, b = (estimates(BOOTSTRAP, sums, families)["continuous/mae"] for sums in (one, other))
     assert a.high[0] > b.low[0]
-    assert BOOTSTRAP.differences(one, other, families)["continuous/mae"].verdict[0] == "better"
+    assert differences(BOOTSTRAP, one, other, families)["continuous/mae"].verdict[0] == "better"
 
 
 def test_few_blocks_have_no_interval_and_no_verdict():
-    estimate = BOOTSTRAP.estimates(table(9), CATEGORICAL)["categorical/csi"]
+    estimate = estimates(BOOTSTRAP, table(9), CATEGORICAL)["categorical/csi"]
     assert np.isfinite(estimate.value).all()
     assert np.isnan(estimate.low).all()
     assert np.isnan(estimate.high).all()
-    difference = BOOTSTRAP.differences(table(9), table(9, skill=0.1), CATEGORICAL)["categorical/csi"]
+    difference = differences(BOOTSTRAP, table(9), table(9, skill=0.1), CATEGORICAL)["categorical/csi"]
     assert (difference.verdict == "too few blocks").all()
-    assert np.isfinite(BOOTSTRAP.estimates(table(10), CATEGORICAL)["categorical/csi"].low).all()
+    assert np.isfinite(estimates(BOOTSTRAP, table(10), CATEGORICAL)["categorical/csi"].low).all()
 
 
 def test_undefined_scores_have_no_verdict():
     dry = {"categorical/counts": torch.zeros(20, 2, 1, 4, dtype=torch.float64)}
     families = {"categorical": Categorical([1.0])}
-    assert np.isnan(BOOTSTRAP.estimates(dry, families)["categorical/csi"].low).all()
-    assert (BOOTSTRAP.differences(dry, dry, families)["categorical/csi"].verdict == "undefined").all()
+    assert np.isnan(estimates(BOOTSTRAP, dry, families)["categorical/csi"].low).all()
+    assert (differences(BOOTSTRAP, dry, dry, families)["categorical/csi"].verdict == "undefined").all()
 
 
 @pytest.mark.parametrize("settings", [(0, 0.9, 10, 0), (10, 1.0, 10, 0), (10, 0.9, 1, 0)])
 def test_wrong_settings_are_refused(settings):
     with pytest.raises(ValueError, match="uncertainty needs"):
         Bootstrap(*settings)
+
+
+def test_the_mean_over_lead_times_is_resampled_as_one_score():
+    sums = table(12, lead_times=3)
+    drawn = BOOTSTRAP.draw(sums, CATEGORICAL)
+    mean = drawn.over_lead_times()
+    np.testing.assert_allclose(mean.value["categorical/csi"][0], drawn.value["categorical/csi"].mean(axis=0))
+    ends = BOOTSTRAP.estimates(mean)["categorical/csi"]
+    expected = np.quantile(drawn.drawn["categorical/csi"].mean(axis=1), [0.05, 0.95], axis=0)
+    np.testing.assert_allclose([ends.low[0], ends.high[0]], expected)
+    drawn.value["categorical/csi"][1] = np.nan
+    kept = drawn.value["categorical/csi"][[0, 2]].mean(axis=0)
+    np.testing.assert_allclose(drawn.over_lead_times().value["categorical/csi"][0], kept)
