@@ -153,7 +153,8 @@ def file_forecasts(config: DictConfig, data: Any) -> dict[str, Any]:  # noqa: AN
 
     if config.forecasts and not isinstance(data, RadarDataModule):
         raise ValueError("forecasts= are of radar; choose data=radar")
-    files = {name: [given] if isinstance(given, str) else list(given) for name, given in config.forecasts.items()}
+    given = config.forecasts or {}
+    files = {name: [one] if isinstance(one, str) else list(one) for name, one in given.items()}
     return {str(name): FileForecasts(patterns, data) for name, patterns in files.items()}
 
 

@@ -186,7 +186,7 @@ def _curve(place: _Place, line: Line, colours: Sequence[str]) -> Iterator[str]:
         )
         for k, (x, y) in zip(run, points, strict=True):
             between = ""
-            if line.low is not None and line.high is not None and np.isfinite(line.low[k]):
+            if line.low is not None and line.high is not None and np.isfinite([line.low[k], line.high[k]]).all():
                 between = f" ({line.low[k]:.4g} to {line.high[k]:.4g})"
             yield (
                 f'<circle cx="{place.x(x)}" cy="{place.y(y)}" r="2.6" fill="{colour}">'
