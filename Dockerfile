@@ -2,10 +2,11 @@
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
-# GDAL, inside the rasterio wheel, links to the system's libexpat, which the slim image lacks.
+# GDAL, inside the rasterio wheel, links to the system's libexpat, which the slim image lacks. The fused kernels are
+# compiled on first use, for the processor or the GPU at hand, with gcc.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libexpat1 \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev libexpat1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --user-group --home-dir /tmp --no-create-home nowcast
 

@@ -5,16 +5,18 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nowcast.config import build, program
+from nowcast.config import build, plain, program
 
 
 @program("check")
 def main(config: DictConfig) -> None:
-    """Print model size, archives and windows per split; write them to output=<file.json> when asked to."""
+    """Print size, data, memory and speed of a training run; write the same to output=<file.json> when asked to."""
+    import os
     from pathlib import Path
 
     from rich.console import Console
 
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # counting memory makes torch warn of old blocks
     from nowcast.run import validate
 
     validate(config)
@@ -25,6 +27,7 @@ def main(config: DictConfig) -> None:
         data = build(config.data)
         data.setup()
         findings |= describe(data, console)
+        findings |= try_training(config, data, console)
     finally:
         # The size of the model is worth having even where the data is not at hand.
         if config.output is not None:
@@ -58,6 +61,38 @@ def describe(data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401 (import
         samples[split] = len(data.dataset(split))
         console.print(f"{split}: {samples[split]} samples", highlight=False)
     return {"archives": archives, "samples": samples}
+
+
+def try_training(config: DictConfig, data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Do a few training steps, print what they cost and what would fit; return the same as plain values."""
+    from nowcast.benchmarks.training import measure_training
+    from nowcast.run import make_task
+
+    found = measure_training(make_task(config, data), data.train_dataloader(), plain(config.trainer))
+    console.print(
+        f"training step of {found['batch_size']} sequences: {found['peak_memory_mib']:,.0f} MiB, "
+        f"{found['free_memory_mib']:,.0f} MiB are free",
+        highlight=False,
+    )
+    if found["step_seconds"] is not None:
+        console.print(
+            f"speed: {found['sequences_per_second']:.3g} sequences/s; the {found['bottleneck']} is the bottleneck "
+            f"(a step takes {found['step_seconds']:.3g} s, loading a batch {found['loader_seconds']:.3g} s)",
+            highlight=False,
+        )
+    console.print(advice(found), highlight=False, soft_wrap=True)
+    return found
+
+
+def advice(found: dict[str, Any]) -> str:
+    """The largest micro-batch that fits, and the settings that keep the effective batch."""
+    if found["micro_batch"] is None:
+        return "not even one sequence fits: take a smaller data.crop or model.hidden, or model.recompute=true"
+    fits = "largest micro-batch that fits and divides the effective batch"
+    settings = (
+        f"data.batch_size={found['micro_batch']} trainer.accumulate_grad_batches={found['accumulate_grad_batches']}"
+    )
+    return f"{fits}: {settings}"
 
 
 def archive_table(archives: list[dict[str, Any]]) -> Any:  # noqa: ANN401 (imported late)

@@ -110,6 +110,24 @@ class PrepareConfig:
 
 
 @dataclass
+class BenchmarkConfig:
+    """`nowcast benchmark`."""
+
+    sizes: Any = MISSING  # name → model, frame_shape, input_steps, forecast_steps, batch_size
+    run: list[str] = MISSING
+    precisions: list[str] = MISSING
+    modes: list[str] = MISSING
+    compiled: list[bool] = MISSING
+    rounds: int = MISSING
+    device: str = MISSING
+    clock: str = MISSING
+    threads: int | None = MISSING
+    seed: int = MISSING
+    against: str | None = MISSING
+    output: str | None = MISSING
+
+
+@dataclass
 class PaperReportConfig:
     """`python -m nowcast.paper_report`."""
 
@@ -148,6 +166,7 @@ SCHEMATA = {
     "compare": CompareConfig,
     "predict": PredictConfig,
     "prepare": PrepareConfig,
+    "benchmark": BenchmarkConfig,
     "paper_report": PaperReportConfig,
     "tune_baseline": TuneBaselineConfig,
 }

@@ -20,7 +20,8 @@ from rich.console import Console
 
 from nowcast import __version__, checkpoint
 from nowcast.atomic import written_whole
-from nowcast.config import build, plain
+from nowcast.callbacks import AtomicCheckpointIO
+from nowcast.config import build, given_on_command_line, plain
 from nowcast.counting import Counting
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.interface import DataModule
@@ -45,6 +46,11 @@ def validate(config: DictConfig) -> None:
     """
     if config.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu, but torch sees no CUDA device; use trainer=cpu")
+    if launched_from_outside() and not given_on_command_line("output="):
+        raise ValueError(
+            "several processes were started (torchrun or SLURM), and each would choose a run directory of its own; "
+            "give output=<one directory>"
+        )
     if config.calibration not in ("none", "frequency"):
         raise ValueError(f"calibration must be none or frequency, got {config.calibration!r}")
     main, thresholds = config.verification.main_threshold, list(config.verification.thresholds)
@@ -57,6 +63,18 @@ def validate(config: DictConfig) -> None:
                 f"callbacks.{name}.monitor={watched} is not logged; choose one of "
                 f"{', '.join(['val/loss', *_logged(thresholds)])}"
             )
+
+
+def launched_from_outside() -> bool:
+    """Whether something else than the trainer started several processes that train together."""
+    together = max(int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    by_trainer = "NODE_RANK" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ  # it sets it for its own
+    return together > 1 and not by_trainer and not is_interactive_slurm()
+
+
+def is_interactive_slurm() -> bool:
+    """Inside an allocation, but not started by srun."""
+    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
 
 
 def _logged(thresholds: list[float]) -> list[str]:
@@ -78,8 +96,8 @@ def run(config: DictConfig) -> None:
     if start.finished:
         console.print(f"{folder} is finished already: nothing to do", highlight=False, soft_wrap=True)
         return
-    announce(config, data, task, folder, console, start)
     trainer = make_trainer(config, folder)
+    announce(config, data, task, folder, console, start)
     try:
         trainer.fit(
             task,
@@ -87,18 +105,25 @@ def run(config: DictConfig) -> None:
             ckpt_path=start.checkpoint,
             weights_only=True,
         )
-    except SystemExit as end:  # Lightning's answer to Ctrl-C
-        if trainer.interrupted:
-            console.print(f"interrupted; go on with the same command, output={folder} and resume=auto", soft_wrap=True)
-            raise SystemExit(130) from end
+        trainer.strategy.barrier()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
+        if trainer.is_global_zero:
+            join_metrics(folder)
+            finish(config, data, Path(best_checkpoint(trainer)), folder, console)
+            note_end(folder)
+    except KeyboardInterrupt as end:  # while scoring
+        raise SystemExit(_say_how_to_go_on(130, folder, console)) from end
+    except SystemExit as end:
+        if end.code in (130, 143):  # LastCheckpoint, told by a signal
+            _say_how_to_go_on(end.code, folder, console)
         raise
-    trainer.strategy.barrier()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
-    if trainer.is_global_zero:
-        join_metrics(folder)
-        finish(config, data, Path(best_checkpoint(trainer)), folder, console)
-        note_end(folder)
+
+
+def _say_how_to_go_on(code: int, folder: Path, console: Console) -> int:
+    if is_first_process():
+        console.print(f"interrupted; go on with the same command, output={folder} and resume=auto", soft_wrap=True)
+    return code
 
 
 def rehearse(config: DictConfig, data: DataModule) -> None:
@@ -180,6 +205,8 @@ def announce(
 
 def quieten() -> None:
     """Let Lightning's messages appear once, and only those that a user can act on."""
+    if not is_first_process():
+        logging.getLogger().setLevel(logging.ERROR)  # one log for all
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).handlers.clear()  # its lines reach the root logger anyway
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -219,7 +246,9 @@ def make_trainer(config: DictConfig, folder: Path) -> lightning.Trainer:
     callbacks = [build(node) for node in config.callbacks.values() if node is not None]
     loggers: list[Any] = [CSVLogger(folder, name="", version="")]
     loggers += [build(node) for node in (config.logger or {}).values() if node is not None]
-    trainer: lightning.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=folder)
+    trainer: lightning.Trainer = build(
+        config.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()], default_root_dir=folder
+    )
     return trainer
 
 

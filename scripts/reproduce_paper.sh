@@ -32,7 +32,7 @@ command -v nowcast >/dev/null || refuse "no command nowcast: make .venv/installe
 $quick && : "${output:=outputs/reproduction_quick}"
 : "${output:=outputs/reproduction}"
 if ((${#extra[@]} == 0)) && python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    extra=(trainer=gpu)
+    extra=(trainer=gpu trainer.precision=32-true) # the paper's precision
 fi
 
 run() { echo "+ nowcast ${*@Q}"; nowcast "$@"; }

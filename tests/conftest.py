@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# Several test processes share the cores; threads of one would wait for those of another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REAL_DATA = Path(os.environ.get("NOWCAST_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 

@@ -1,5 +1,6 @@
 """Running the real commands in this very process."""
 
+import csv
 import importlib
 import logging
 import sys
@@ -41,3 +42,9 @@ def run(program, *overrides):
             handler.close()
         logging.root.handlers[:], logging.root.level = handlers, level
     return 0, ""
+
+
+def rows(path):
+    """The lines of a CSV file."""
+    with path.open() as file:
+        return list(csv.DictReader(file))

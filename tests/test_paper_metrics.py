@@ -78,6 +78,15 @@ def test_rain_is_strictly_more_than_half_a_millimetre():
     assert got["pod"] == [pytest.approx(0.5, abs=1e-9)]
 
 
+def test_a_rate_of_exactly_the_threshold_is_no_rain():
+    whitest = float(rate(1.0))
+    dry, white = torch.zeros(1, 1, 1, 1, 2), torch.full((1, 1, 1, 1, 2), 2 * whitest)  # grey 0 and grey 1
+    for threshold, seen in ((whitest, False), (whitest * (1 - 1e-12), True)):
+        metric = PaperScores(1, threshold, 1e-9, A, B, -10.0, 60.0)
+        metric.update(dry, white, torch.ones_like(dry, dtype=torch.bool), None)
+        assert metric.overall()["csi"] == pytest.approx(0 if seen else 1, abs=1e-9)
+
+
 def test_grey_zero_is_minus_ten_dbz_and_one_is_sixty():
     got = scores(torch.zeros(1, 1, 1, 1, 1), frames([1.0]))
     assert rate(0.0) == pytest.approx(0.0096, abs=5e-5)

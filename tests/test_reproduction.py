@@ -1,66 +1,15 @@
-"""The paper's experiments as configs: counts of every row, settings, and tiny runs from end to end."""
+"""The paper's experiments at tiny size, from the command to scores and report."""
 
-import csv
+import json
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
-from nowcast.check import count_parameters
-from nowcast.config import CONFIGS, build, plain
+from nowcast.data.hko import HkoTree
+from nowcast.data.paper_filter import PaperFilter
 from tests.data.digits import write_images
-from tests.programs import run
-
-TABLE_1 = {
-    "mnist_fc_lstm": 142_667_776,
-    "mnist_convlstm_1x256": 13_524_496,
-    "mnist_convlstm_2x128": 10_042_896,
-    "mnist_convlstm_3layers": 7_585_296,
-    "mnist_convlstm_9x9_2layers": 11_550_224,
-    "mnist_convlstm_9x9_3layers": 8_830_480,
-    "mnist_three_digits": 7_585_296,
-    "mnist_online": 7_585_296,
-}
-
-
-def composed(program, *overrides):
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return compose(program, list(overrides))
-
-
-def rows(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.mark.parametrize(("experiment", "count"), TABLE_1.items())
-def test_rows_of_table_1(experiment, count):
-    config = composed("train", f"experiment={experiment}", "output=x")
-    assert count_parameters(config) == count
-    data = plain(config.data)
-    assert (data["train_sequences"], data["val_sequences"], data["test_sequences"]) == (10000, 2000, 3000)
-    assert (data["input_steps"], data["forecast_steps"], data["batch_size"]) == (10, 10, 16)
-    assert data["digits_per_sequence"] == 2
-    assert (config.trainer.max_epochs, config.trainer.gradient_clip_val) == (200, None)
-    optimizer = plain(config.optimizer)
-    assert optimizer["schedule"] is None
-    settings = {key: value for key, value in optimizer["optimizer"].items() if not key.startswith("_")}
-    assert settings == {"lr": 1e-3, "decay": 0.9, "eps": 1e-6}
-    assert optimizer["optimizer"]["_target_"].endswith("PaperRMSProp")
-    assert build(config.loss).reduction == "sequence"
-    monitor = config.callbacks.checkpoint
-    assert (monitor.monitor, monitor.mode, monitor.save_top_k) == ("val/loss", "min", 1)
-    if "convlstm" in experiment:
-        assert config.model.patch == 4
-
-
-def test_what_the_special_rows_change():
-    main = plain(composed("train", "experiment=mnist_convlstm_3layers", "output=x").data)
-    assert (main["digits"], main["test_digits"], main["speed"]) == ([0, 500], [0, 500], [3.0, 5.0])
-    other = plain(composed("train", "experiment=mnist_three_digits", "output=x").data)
-    assert (other["digits"], other["test_digits"], other["test_digits_per_sequence"]) == ([0, 500], [500, 1000], 3)
-    online = plain(composed("train", "experiment=mnist_online", "output=x").data)
-    assert (online["online"], online["digits"], online["speed"]) == (True, [0, 60000], [0.0, 5.0])
+from tests.data.hko_tree import write_day
+from tests.programs import rows, run
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +91,101 @@ def test_missing_mnist_ends_with_one_message(tmp_path, monkeypatch):
     assert code == 1
     assert "no MNIST in" in message
     assert "data.mnist=<folder>" in message
+
+
+def test_digits_become_a_report(digits):
+    settings, folder = digits
+    runs = folder / "reported"
+    row = "mnist_convlstm_3layers"
+    train = [f"experiment={row}", "model.hidden=[2,2,2]", *settings, *SMALL]
+    assert run("train", *train, f"output={runs / row}") == (0, "")
+    unseen = ["data=moving_mnist", "data.test_digits=[500,1000]", "data.test_digits_per_sequence=3"]
+    checkpoint = f"checkpoint={runs / row / 'checkpoints' / 'best.ckpt'}"
+    other = runs / "mnist_three_digits" / "evaluation"
+    assert run("evaluate", checkpoint, *unseen, f"output={other}") == (0, "")
+    assert run("paper_report", "printed=mnist", f"runs={runs}") == (0, "")
+    text = (runs / "report_mnist" / "report.md").read_text()
+    for path, name in ((runs / row / "evaluation", "5x5-64"), (other, "5x5-64, three unseen digits")):
+        ours = next(r for r in rows(path / "frames.csv") if r["model"] == "convlstm")["cross_entropy"]
+        assert f"-{name} | {float(ours):.2f} | " in text
+    departures = text[text.index("`mnist_three_digits` (the paper's") :]
+    assert "model.hidden: [128, 64, 64] → [2, 2, 2]" in departures
+    assert "test_digits" not in departures  # they are those of the paper's out-of-domain row
+
+
+RADAR = [
+    "data.archives.source.day_count=1",
+    "data.archives.crop=32",
+    "data.archives.disk_radius=2",
+    "data.archives.size=16",
+    "data.workers=0",
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=2",
+    "trainer.enable_progress_bar=false",
+    "callbacks.progress=null",
+    "picture=false",
+]
+
+
+def persistence_by_hand(tree, starts):
+    """Scores of table 2 for the last seen frame, from the pictures: each of 15 lead times, then their mean."""
+    source = HkoTree(str(tree), (2011, 2013), 1, None, "ignore")
+    grey = np.stack([PaperFilter(32, 2, 16)(frame) for frame in source.days()[0].frames()]).astype(float)
+    rate = 10 ** ((70 * grey - 10 - 10 * np.log10(118.239)) / 15.241)
+    values = np.empty((len(starts), 15, 5))
+    for window, start in enumerate(starts):
+        p, r = grey[start + 4], rate[start + 4]
+        for lead, now in enumerate(range(start + 5, start + 20)):
+            hits = ((r > 0.5) & (rate[now] > 0.5)).sum()
+            misses = ((r <= 0.5) & (rate[now] > 0.5)).sum()
+            false_alarms = ((r > 0.5) & (rate[now] <= 0.5)).sum()
+            values[window, lead] = (
+                ((r - rate[now]) ** 2).mean(),
+                (hits + 1e-9) / (hits + misses + false_alarms + 1e-9),
+                false_alarms / (hits + false_alarms + 1e-9),
+                (hits + 1e-9) / (hits + misses + 1e-9),
+                (p * grey[now]).sum() / (np.sqrt((p**2).sum() * (grey[now] ** 2).sum()) + 1e-9),
+            )
+    by_lead_time = values.mean(axis=0)
+    return np.vstack([by_lead_time.mean(axis=0), by_lead_time])
+
+
+@pytest.mark.parametrize(
+    ("experiment", "size"),
+    [
+        ("paper_radar", ["model.hidden=[2,2]"]),
+        pytest.param(
+            "paper_radar_fc_lstm", ["model.hidden=[4,4]", "model.frame_shape=[16,16]"], marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_the_radar_experiment_on_a_small_tree(tmp_path, capsys, experiment, size):
+    write_day(tmp_path / "HKO-7", "2011-05-03", 0.9, side=40, distinct=12)
+    places = [f"data.archives.source.folder={tmp_path / 'HKO-7'}", f"data.archives.folder={tmp_path / 'made'}"]
+    output = tmp_path / "run"
+    assert run("train", f"experiment={experiment}", *RADAR, *size, *places, f"output={output}") == (0, "")
+    network = "fclstm" if "fc" in experiment else "convlstm"
+    models = {network, "persistence", "extrapolation", "rover1", "rover2", "rover3"}
+    paper = rows(output / "evaluation" / "paper.csv")
+    assert {row["model"] for row in paper} == models
+    leads = [row["lead_time_minutes"] for row in paper if row["model"] == "rover2"]
+    assert leads == ["overall", *(str(6.0 * (k + 1)) for k in range(15))]
+    pooled = {row["model"] for row in rows(output / "evaluation" / "scores.csv")}
+    assert pooled == models  # both countings stand side by side
+    assert "share days" in capsys.readouterr().out
+    windows = json.loads((output / "split.json").read_text())["hko_20110503"]
+    assert {split: len(windows[split]) for split in ("train", "val", "test")} == {"train": 84, "val": 21, "test": 21}
+    minutes = np.array(windows["test"], dtype="datetime64[m]") - np.datetime64("2011-05-03T00:00", "m")
+    expected = persistence_by_hand(tmp_path / "HKO-7", minutes.astype(int) // 6)
+    names = ("rainfall_mse", "csi", "far", "pod", "correlation")
+    ours = [[float(row[name]) for name in names] for row in paper if row["model"] == "persistence"]
+    np.testing.assert_allclose(ours, expected, rtol=2e-3)
+    assert np.ptp(expected[:, 1]) > 0.01  # scores that differ by lead time
+
+
+def test_a_missing_tree_ends_with_one_message(tmp_path):
+    places = [f"data.archives.source.folder={tmp_path / 'none'}", f"data.archives.folder={tmp_path}"]
+    code, message = run("train", "experiment=paper_radar", *places, f"output={tmp_path / 'run'}")
+    assert code == 1
+    for words in ("radarPNG", "RAD110503000000.png", "on request", "data.archives.source.folder"):
+        assert words in message

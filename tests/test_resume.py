@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 
 import pytest
@@ -29,18 +30,29 @@ def rows(path):
         return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def interrupted(folder, name, *overrides):
-    """A run that a user stops in the middle of its third epoch."""
+def interrupted(folder, name, *overrides, epoch=2, batch=0, number=signal.SIGINT):
+    """A run that gets a signal during a batch of an epoch."""
 
-    def stop(task, batch, batch_index):
-        if task.current_epoch == 2 and batch_index == 1:
-            raise KeyboardInterrupt
+    def told(task, data, batch_index):
+        if (task.current_epoch, batch_index) == (epoch, batch):
+            os.kill(os.getpid(), number)
 
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NowcastTask, "on_train_batch_start", stop)
-        handler = signal.getsignal(signal.SIGINT)
-        assert train(folder, name, *overrides)[0] == 130
-        signal.signal(signal.SIGINT, handler)  # Lightning ignores further ones
+        patch.setattr(NowcastTask, "on_train_batch_start", told)
+        assert train(folder, name, *overrides)[0] == 128 + number
+    assert handlers == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+
+
+def same_weights(folder, name, other, file="last.ckpt"):
+    """Whether two runs ended with the same checkpoint, to the last bit."""
+    one, two = (checkpoint.read(folder / run_name / "checkpoints" / file) for run_name in (name, other))
+    assert one["epoch"] == two["epoch"]
+    assert one["global_step"] == two["global_step"]
+    torch.testing.assert_close(one["optimizer_states"], two["optimizer_states"], rtol=0, atol=0)
+    assert one["lr_schedulers"] == two["lr_schedulers"]
+    for key, value in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][key], value, rtol=0, atol=0, msg=key)
 
 
 @pytest.fixture(scope="module")
@@ -51,32 +63,53 @@ def half(folder):
     return folder
 
 
-@pytest.mark.parametrize("kind", ["optimizer=rmsprop_paper", "optimizer=adamw", "callbacks=ema"])
-def test_a_resumed_run_ends_with_the_same_weights(folder, kind):
-    settings = ["trainer.max_epochs=4", "trainer.log_every_n_steps=1", kind]
-    whole_name, half_name = (f"{length}_{kind.split('=')[1]}" for length in ("whole", "part"))
-    assert train(folder, whole_name, *settings) == (0, "")
-    interrupted(folder, half_name, *settings)
-    assert train(folder, half_name, *settings, "resume=auto") == (0, "")
-    whole, again = (checkpoint.read(folder / name / "checkpoints" / "last.ckpt") for name in (whole_name, half_name))
-    assert whole["epoch"] == again["epoch"] == 3
-    for key, value in whole["state_dict"].items():
-        torch.testing.assert_close(again["state_dict"][key], value, rtol=0, atol=0, msg=key)
-    assert rows(folder / half_name / "metrics.csv") == rows(folder / whole_name / "metrics.csv")
-    assert not list((folder / half_name).glob("metrics_before_*"))
-    facts = json.loads((folder / half_name / "provenance.json").read_text())
+# Where the signal comes: in the middle of an epoch, at its last batch (before validation), in the first epoch.
+@pytest.mark.parametrize(
+    ("kind", "epoch", "batch"),
+    [("optimizer=rmsprop_paper", 2, 0), ("optimizer=adamw", 2, 1), ("optimizer=adamw", 1, 2), ("callbacks=ema", 2, 1),
+     ("optimizer=rmsprop_paper", 0, 0), ("data.workers=2", 2, 1), ("trainer.accumulate_grad_batches=2", 2, 0)],
+)  # fmt: skip
+def test_a_resumed_run_ends_with_the_same_weights(folder, kind, epoch, batch):
+    settings = ["trainer.max_epochs=4", "data.batch_size=2", "data.samples_per_epoch=7", kind]
+    settings += ["trainer.log_every_n_steps=1"] if "accumulate" not in kind else []
+    whole, part = f"whole_{kind.split('=')[1]}_{'w' in kind}", f"part_{kind.split('=')[1]}_{epoch}_{batch}"
+    if not (folder / whole).exists():
+        assert train(folder, whole, *settings) == (0, "")
+    interrupted(folder, part, *settings, epoch=epoch, batch=batch)
+    assert train(folder, part, *settings, "resume=auto") == (0, "")
+    same_weights(folder, whole, part)
+    same_weights(folder, whole, part, "best.ckpt")
+    assert rows(folder / part / "metrics.csv") == rows(folder / whole / "metrics.csv")
+    assert not list((folder / part).glob("metrics_before_*"))
+    facts = json.loads((folder / part / "provenance.json").read_text())
     assert [entry["from"] for entry in facts["resumed"]] == ["last.ckpt"]
-    best = [checkpoint.read(folder / name / "checkpoints" / "best.ckpt")["epoch"] for name in (whole_name, half_name)]
-    assert best[0] == best[1]
+
+
+def test_a_signal_at_the_last_batch_waits_for_validation(folder):
+    settings = ["trainer.max_epochs=2"]
+    interrupted(folder, "last_batch", *settings, epoch=0, batch=1, number=signal.SIGTERM)
+    last = checkpoint.read(folder / "last_batch" / "checkpoints" / "last.ckpt")
+    assert (last["epoch"], last["global_step"]) == (0, 2)
+    assert (folder / "last_batch" / "checkpoints" / "best.ckpt").exists()
+
+
+def test_inside_a_long_epoch_the_checkpoint_is_renewed(folder, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        "nowcast.callbacks._save", lambda content, path: saved.append((content["global_step"], path.name))
+    )
+    minutes = "callbacks.last.minutes=1e-9"
+    assert (
+        train(folder, "long", "trainer.max_epochs=1", "data.batch_size=2", minutes, "callbacks.checkpoint=null")[0] == 1
+    )
+    assert [step for step, name in saved if name == "last.ckpt"] == [1, 2, 3, 4]
 
 
 def test_a_shorter_run_is_made_longer_as_a_new_run(half):
     assert train(half, "short", "trainer.max_epochs=2") == (0, "")
     begin = f"resume={half / 'short' / 'checkpoints' / 'last.ckpt'}"
     assert train(half, "longer", "trainer.max_epochs=4", begin) == (0, "")
-    whole, again = (checkpoint.read(half / name / "checkpoints" / "last.ckpt") for name in ("whole", "longer"))
-    for key, value in whole["state_dict"].items():
-        torch.testing.assert_close(again["state_dict"][key], value, rtol=0, atol=0, msg=key)
+    same_weights(half, "whole", "longer")
     assert checkpoint.read(half / "short" / "checkpoints" / "last.ckpt")["epoch"] == 1
 
 
@@ -91,19 +124,16 @@ def test_a_finished_run_is_left_alone(half, capsys):
     }
 
 
-def test_a_run_that_stopped_in_its_first_epoch_begins_again(half):
+def test_a_run_that_was_killed_before_any_checkpoint_begins_again(half):
     def stop(task, batch, batch_index):
-        raise KeyboardInterrupt
+        raise RuntimeError("killed")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NowcastTask, "on_train_batch_start", stop)
-        handler = signal.getsignal(signal.SIGINT)
-        assert train(half, "early", "trainer.max_epochs=4", "resume=auto")[0] == 130
-        signal.signal(signal.SIGINT, handler)
+        assert train(half, "early", "trainer.max_epochs=4", "resume=auto")[0] == 1
+    assert not (half / "early" / "checkpoints" / "last.ckpt").exists()
     assert train(half, "early", "trainer.max_epochs=4", "resume=auto") == (0, "")
-    whole, again = (checkpoint.read(half / name / "checkpoints" / "last.ckpt") for name in ("whole", "early"))
-    for key, value in whole["state_dict"].items():
-        torch.testing.assert_close(again["state_dict"][key], value, rtol=0, atol=0, msg=key)
+    same_weights(half, "whole", "early")
     assert json.loads((half / "early" / "provenance.json").read_text())["resumed"][0]["from"] is None
 
 
@@ -113,8 +143,7 @@ def test_scoring_that_was_interrupted_is_done_again(half):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nowcast.run.finish", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(half, "unscored", "trainer.max_epochs=2")
+        assert train(half, "unscored", "trainer.max_epochs=2")[0] == 130
     best = (half / "unscored" / "checkpoints" / "best.ckpt").stat().st_mtime_ns
     assert train(half, "unscored", "trainer.max_epochs=2", "resume=auto") == (0, "")
     assert (half / "unscored" / "evaluation" / "scores.csv").exists()

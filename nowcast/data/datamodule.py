@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from nowcast.data.archive import Archive
 from nowcast.data.cells import CELL_TOLERANCE, averaging_factor, cell_km
 from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample
-from nowcast.data.sampling import EpochSampler, SameGridBatches, make_loader, rank_of_process
+from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.sources import ArchiveSource, archive_paths
 from nowcast.data.windows import (
     SPLITS,
@@ -277,8 +277,11 @@ class RadarDataModule(lightning.LightningDataModule):
         """Shuffled, possibly weighted by rain."""
         dataset = self.dataset("train")
         weights = None if self.importance_floor is None else dataset.rain_fraction + self.importance_floor
-        sampler = EpochSampler(len(dataset), self.samples_per_epoch, weights, self.seed, *rank_of_process())
+        sampler = EpochSampler(len(dataset), self.samples_per_epoch, weights, self.seed, *rank_of_process(), self._done)
         return make_loader(dataset, self.workers, sampler=sampler, batch_size=self.batch_size)
+
+    def _done(self) -> int:
+        return batches_done(self.trainer) * self.batch_size
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Validation windows in order."""

@@ -16,7 +16,7 @@ from nowcast.atomic import written_whole
 from nowcast.data.dataset import Sample
 from nowcast.data.mnist_files import read_sequences, training_images
 from nowcast.data.moving_digits import MovingDigits, Pictures
-from nowcast.data.sampling import EpochSampler, SameGridBatches, make_loader, rank_of_process
+from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.windows import SPLITS, Split
 
 GENERATOR_VERSION = 1  # raise when the same settings would give other bytes: old files are then not used
@@ -211,8 +211,11 @@ class MovingMnist(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Sample]:
         """Shuffled anew every epoch; the last batch may be smaller."""
         dataset = self.dataset("train")
-        sampler = EpochSampler(len(dataset), None, None, self.seed, *rank_of_process())  # type: ignore[arg-type]
+        sampler = EpochSampler(len(dataset), None, None, self.seed, *rank_of_process(), self._done)  # type: ignore[arg-type]
         return make_loader(dataset, self.workers, sampler=sampler, batch_size=self.batch_size)
+
+    def _done(self) -> int:
+        return batches_done(self.trainer) * self.batch_size
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Validation sequences in order."""

@@ -1,9 +1,10 @@
 """Loaders, and the orders in which they draw samples: reproducible for any number of workers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ class EpochSampler(Sampler[int]):
         seed: Seed of the order.
         rank: Number of this process among those that share an epoch.
         ranks: How many they are. All get equally many draws; what does not divide is left out.
+        done: Says, when an epoch begins, how many draws this process has had of it already: more than 0 where training
+            goes on in the middle of an epoch.
     """
 
     def __init__(
@@ -32,12 +35,13 @@ class EpochSampler(Sampler[int]):
         seed: int,
         rank: int = 0,
         ranks: int = 1,
+        done: Callable[[], int] = int,
     ) -> None:
         """Start at epoch 0."""
         self.rank, self.ranks = rank, ranks
         self.size, self.samples, self.seed = size, samples or size, seed
         self.chances = None if weights is None else weights / weights.sum()
-        self.epoch = 0
+        self.epoch, self.done = 0, done
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer before each epoch."""
@@ -55,7 +59,7 @@ class EpochSampler(Sampler[int]):
         else:
             positions = draw.choice(self.size, self.samples, p=self.chances)
         mine = positions[: len(self) * self.ranks][self.rank :: self.ranks]
-        yield from (self.epoch * self.size + mine).tolist()
+        yield from (self.epoch * self.size + mine[self.done() :]).tolist()
 
 
 class SameGridBatches(Sampler[list[int]]):
@@ -87,9 +91,33 @@ class SameGridBatches(Sampler[list[int]]):
         yield from self.batches
 
 
+class ResumableLoader(DataLoader[Sample]):
+    """A loader that the trainer may resume in the middle of an epoch.
+
+    Its state is empty: the sampler draws by (seed, epoch) and knows how much is done. Workers begin with the first
+    batch that is asked for, since the trainer makes the iterator before it knows the epoch that it goes on with.
+    """
+
+    def __iter__(self) -> Iterator[Sample]:  # type: ignore[override]
+        """The batches."""
+        yield from super().__iter__()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+def batches_done(trainer: lightning.Trainer | None) -> int:
+    """Batches of the epoch at hand that were trained on before it was interrupted."""
+    return 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+
 def make_loader(dataset: Dataset[Sample], workers: int, **order: Any) -> DataLoader[Sample]:  # noqa: ANN401
     """A loader; workers are started afresh rather than forked, which netCDF handles and threads do not survive."""
-    return DataLoader(
+    return ResumableLoader(
         dataset,
         num_workers=workers,
         persistent_workers=workers > 0,

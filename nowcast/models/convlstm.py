@@ -15,9 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nowcast.models.convlstm_core import Weights, convolve, run_layer
+
 State = tuple[Tensor, Tensor]  # hidden H and cell C, each (B, C_h, H, W)
 Peephole = Literal["channel", "location", "none"]
 OutputPeephole = Literal["current", "previous"]
+STEPS_WITHOUT_GRADIENT = 2
 
 
 class ConvLSTMCell(nn.Module):
@@ -58,22 +61,46 @@ class ConvLSTMCell(nn.Module):
             assert place is not None  # ConvLSTM checked it
             self.peephole = nn.Parameter(torch.zeros(3, hidden, *place))  # gates i, f, o
 
-    def convolve_input(self, inputs: Tensor) -> Tensor:
-        """W_x * X + b for the four gates: (N, C_in, H, W) → (N, 4·C_h, H, W)."""
-        assert self.input_weight is not None  # only called for layers with an input
-        return _convolve(inputs, self.input_weight, self.bias)
+    def run(self, inputs: Tensor | None, state: State | None, steps: int, recompute: bool) -> tuple[Tensor, State]:
+        """Hidden states of a whole sequence, and the state after it.
+
+        Args:
+            inputs: (T·B, C_in, H, W) in time order, None for a layer without input.
+            state: (H, C) before the first step, None = zeros ("total ignorance" in the paper).
+            steps: T.
+            recompute: Keep less memory for the backward pass, at the price of a second forward pass.
+
+        Returns:
+            (T·B, C_h, H, W) and (H, C).
+        """
+        if torch.compiler.is_compiling():  # a compiler fuses the plain form itself
+            return self.run_step_by_step(inputs, state, steps)
+        weights = Weights(self.input_weight, self.state_weight, self.bias, self.peephole)
+        return run_layer(inputs, state, weights, steps, self.output_peephole == "current", recompute)
+
+    def run_step_by_step(self, inputs: Tensor | None, state: State | None, steps: int) -> tuple[Tensor, State]:
+        """The same as `run` in plain PyTorch, which its tests compare it with."""
+        from_input: Sequence[Tensor | None] = [None] * steps
+        if inputs is not None and self.input_weight is not None:
+            from_input = convolve(inputs, self.input_weight, self.bias).chunk(steps)
+        outputs = []
+        for step in range(steps):
+            state = self(from_input[step], state)
+            outputs.append(state[0])
+        assert state is not None  # steps >= 1
+        return torch.cat(outputs), state
 
     def forward(self, from_input: Tensor | None, state: State | None) -> State:
         """Advance by one step.
 
         Args:
-            from_input: (B, 4·C_h, H, W) of `convolve_input`, None for a layer without input.
-            state: (H, C), None = zeros ("total ignorance" in the paper).
+            from_input: (B, 4·C_h, H, W) = W_x * X + b, None for a layer without input.
+            state: (H, C), None = zeros.
         """
         gates = from_input
         if state is not None:
             bias = self.bias if from_input is None else None
-            from_state = _convolve(state[0], self.state_weight, bias)
+            from_state = convolve(state[0], self.state_weight, bias)
             gates = from_state if from_input is None else from_state + from_input
         assert gates is not None  # the bottom forecaster layer always has a state
         input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=1)
@@ -106,6 +133,7 @@ class ConvLSTM(nn.Module):
         peephole: See ConvLSTMCell.
         output_peephole: See ConvLSTMCell.
         frame_shape: (H, W) of a frame, required by peephole="location" and only by it.
+        recompute: Train in less memory: keep states only, and compute the gates again in the backward pass.
 
     Raises:
         ValueError: Lists of different lengths, an even kernel, an unknown option.
@@ -123,11 +151,12 @@ class ConvLSTM(nn.Module):
         peephole: Peephole,
         output_peephole: OutputPeephole,
         frame_shape: Sequence[int] | None,
+        recompute: bool = False,  # checkpoints from before this setting do not name it
     ) -> None:
         """Create all layers."""
         super().__init__()
         _check(channels, patch, hidden, input_kernels, state_kernels, peephole, output_peephole, frame_shape)
-        self.channels, self.patch = channels, patch
+        self.channels, self.patch, self.recompute = channels, patch, recompute
         grid = None if frame_shape is None else (-(-frame_shape[0] // patch), -(-frame_shape[1] // patch))
         pixels = channels * patch**2
 
@@ -156,56 +185,66 @@ class ConvLSTM(nn.Module):
             ValueError: Wrong number of axes or channels, no input frame, or forecast_steps < 1.
         """
         check_inputs(inputs, self.channels, forecast_steps)
-        batch, steps, _, height, width = inputs.shape
+        batch, _, _, height, width = inputs.shape
         padded = F.pad(inputs, (0, -width % self.patch, 0, -height % self.patch))
         patches = F.pixel_unshuffle(padded, self.patch).transpose(0, 1)  # (T, B, C·p², H/p, W/p)
-        states = encode(self.encoder, patches.flatten(0, 1).contiguous(memory_format=torch.channels_last), steps)
-        hidden = [torch.cat([state[0] for state in states], dim=1)]
-        for _ in range(forecast_steps - 1):
-            states = advance(self.forecaster, states)
-            hidden.append(torch.cat([state[0] for state in states], dim=1))
-        frames = F.pixel_shuffle(self.head(torch.cat(hidden)), self.patch)  # (T·B, C, H, W)
+        states = self._encode(patches)
+        logits = [self._frames_of([hidden for hidden, _ in states])]
+        for count in _pieces(forecast_steps - 1):
+            hidden, states = run_stack(self.forecaster, None, states, count, self.recompute)
+            logits.append(self._frames_of(hidden))
+        frames = F.pixel_shuffle(torch.cat(logits), self.patch)  # (T·B, C, H, W)
         frames = frames[..., :height, :width]
         return frames.reshape(forecast_steps, batch, *frames.shape[1:]).transpose(0, 1)  # (B, T, C, H, W)
 
+    def _encode(self, patches: Tensor) -> list[State]:
+        """States of all layers after the input frames (T, B, C·p², H/p, W/p)."""
+        states: list[State] | None = None
+        for piece in torch.split(patches, _pieces(len(patches))):
+            _, states = run_stack(self.encoder, piece.flatten(0, 1), states, len(piece), self.recompute)
+        assert states is not None  # check_inputs: T >= 1
+        return states
 
-def encode(layers: nn.ModuleList, frames: Tensor, steps: int) -> list[State]:
-    """Last states of stacked ConvLSTM layers that start from zero.
+    def _frames_of(self, hidden: list[Tensor]) -> Tensor:
+        """The 1×1 convolution over the hidden states of all layers, (N, C_h, H, W) each → (N, C·p², H, W)."""
+        weights = torch.split(self.head.weight, [state.shape[1] for state in hidden], dim=1)
+        # Layer by layer: their concatenation would be another copy of all states.
+        frames = F.conv2d(hidden[0], weights[0], self.head.bias)
+        for state, weight in zip(hidden[1:], weights[1:], strict=True):
+            frames = frames + F.conv2d(state, weight)
+        return frames
+
+
+def run_stack(
+    layers: nn.ModuleList, inputs: Tensor | None, states: list[State] | None, steps: int, recompute: bool
+) -> tuple[list[Tensor], list[State]]:
+    """Run stacked ConvLSTMCells over a sequence, the bottom one first.
 
     Args:
-        layers: ConvLSTMCells, bottom first.
-        frames: (T·B, C, H, W) in time order.
+        layers: The cells.
+        inputs: (T·B, C, H, W) in time order for the bottom layer, None if it has no input.
+        states: Of each layer before the first step, None = zeros.
         steps: T.
+        recompute: See ConvLSTMCell.run.
+
+    Returns:
+        For each layer its hidden states (T·B, C_h, H, W), and its state after the last step.
     """
-    states: list[State] = []
+    outputs: list[Tensor] = []
+    after: list[State] = []
     for layer, cell in enumerate(layers):
-        # All time steps of a layer's input are known before it runs: one convolution for all of them.
-        from_input = cell.convolve_input(frames).chunk(steps)  # type: ignore[operator]
-        state, outputs = None, []
-        for step in range(steps):
-            state = cell(from_input[step], state)
-            outputs.append(state[0])
-        assert state is not None
-        states.append(state)
-        if layer + 1 < len(layers):
-            frames = torch.cat(outputs)
-    return states
+        assert isinstance(cell, ConvLSTMCell)
+        below = outputs[-1] if outputs else inputs
+        hidden, state = cell.run(below, None if states is None else states[layer], steps, recompute)
+        outputs.append(hidden)
+        after.append(state)
+    return outputs, after
 
 
-def advance(layers: nn.ModuleList, states: list[State]) -> list[State]:
-    """One step of stacked layers without input, bottom layer first."""
-    result: list[State] = []
-    for cell, state in zip(layers, states, strict=True):
-        from_input = cell.convolve_input(result[-1][0]) if result else None  # type: ignore[operator]
-        result.append(cell(from_input, state))
-    return result
-
-
-def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Zero-padded convolution that keeps the grid."""
-    if inputs.shape[2:] == weight.shape[2:] == (1, 1):  # on a single cell it is a matrix product, and faster as one
-        return F.linear(inputs.flatten(1), weight.flatten(1), bias)[:, :, None, None]
-    return F.conv2d(inputs, weight, bias, padding="same")
+def _pieces(steps: int) -> list[int]:
+    """Steps that all layers do before the next ones: all in training, which keeps all, else a few to save memory."""
+    size = max(1, steps if torch.is_grad_enabled() else STEPS_WITHOUT_GRADIENT)
+    return [min(size, steps - start) for start in range(0, steps, size)]
 
 
 def check_inputs(inputs: Tensor, channels: int, forecast_steps: int) -> None:

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nowcast.models.convlstm import ConvLSTMCell, advance, check_inputs, encode, uniform
+from nowcast.models.convlstm import ConvLSTMCell, check_inputs, run_stack, uniform
 
 
 class FCLSTM(nn.Module):
@@ -84,11 +84,11 @@ class FCLSTM(nn.Module):
                 "set model.frame_shape, or use a ConvLSTM, which fits any frame"
             )
         vectors = inputs.transpose(0, 1).reshape(steps * batch, -1, 1, 1)  # (T·B, H·W, 1, 1)
-        states = encode(self.encoder, vectors, steps)
+        _, states = run_stack(self.encoder, vectors, None, steps, recompute=False)
         top = [states[-1][0]]
-        for _ in range(forecast_steps - 1):
-            states = advance(self.forecaster, states)
-            top.append(states[-1][0])
+        if forecast_steps > 1:
+            hidden, _ = run_stack(self.forecaster, None, states, forecast_steps - 1, recompute=False)
+            top.append(hidden[-1])
         frames = self.head(torch.cat(top).flatten(1))  # (T·B, H·W)
         forecast: Tensor = frames.reshape(forecast_steps, batch, 1, *self.frame_shape).transpose(0, 1)
         return forecast  # (B, T, 1, H, W)

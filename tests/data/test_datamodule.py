@@ -268,7 +268,7 @@ def test_a_file_that_disappears_under_the_loader_is_named(tmp_path):
     [
         ({"input_steps": 0}, r"data\.input_steps must be at least 1"),
         ({"stride": 0}, r"data\.stride"),
-        ({"split": "random"}, "blocks, archives or all"),
+        ({"split": "random"}, "blocks, archives, paper, by_day or all"),
         ({"augment": "noise"}, "none, flips or flips_rotations"),
         ({"crop": [16, 0]}, r"data\.crop"),
         ({"crop": [16, 8], "augment": "flips_rotations"}, "square"),

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import xarray as xr
+from PIL import Image
 
 from nowcast.data.archive import Archive
 from nowcast.data.datamodule import RadarDataModule
@@ -63,6 +65,17 @@ def test_a_day_has_240_frames_of_six_minutes(days):
     assert len(frames) == 240
     assert frames[0].dtype == np.float32
     assert 0.55 < max(float(field.max()) for field in frames) <= 0.6
+
+
+def test_a_white_pixel_is_grey_one(tmp_path):
+    for path in write_day(tmp_path, "2011-05-03", side=4).iterdir():
+        Image.fromarray(np.array([[0, 51], [102, 255]], dtype=np.uint8)).save(path)
+    grey = next(tree(tmp_path, day_count=1).days()[0].frames())
+    np.testing.assert_allclose(grey, [[0, 0.2], [0.4, 1]], rtol=1e-6)
+    # dBZ = 70·P - 10, as the archive keeps it
+    (path,) = archives(tree(tmp_path, day_count=1), tmp_path / "made", crop=2, disk_radius=0.0, size=2).paths()
+    with xr.open_dataset(path, decode_timedelta=False) as content:
+        np.testing.assert_allclose(content["reflectivity"][0], [[-10, 4], [18, 60]], atol=1e-3)
 
 
 def test_listed_days(days):
@@ -159,8 +172,6 @@ def test_an_interrupted_preparation_goes_on(days, tmp_path, monkeypatch):
 
 
 def test_clutter_becomes_no_data_in_every_frame(tmp_path):
-    from PIL import Image
-
     for date in ("2011-05-03", "2011-06-03"):
         for path in write_day(tmp_path, date, 0.2, side=40, distinct=240).iterdir():
             grey = np.asarray(Image.open(path)).copy()
@@ -172,6 +183,25 @@ def test_clutter_becomes_no_data_in_every_frame(tmp_path):
     assert np.isnan(values[:, 20, 20]).all()
     assert np.isnan(values).sum() == 240
     assert "1 of 1600 cells removed as clutter (kmeans)" in Archive(path).attributes["history"]
+
+
+def test_clutter_is_judged_by_the_mean_of_every_month(tmp_path, monkeypatch):
+    for date, rain in (("2011-05-03", 0.2), ("2011-05-09", 0.6), ("2011-06-03", 0.4), ("2012-06-03", 0.4)):
+        write_day(tmp_path, date, rain, distinct=3)
+    asked = []
+
+    def nothing(means, clusters, largest_share):
+        asked.append(means)
+        return np.zeros(means.shape[1:], dtype=bool)
+
+    monkeypatch.setattr("nowcast.data.paper_archives.clutter_mask", nothing)
+    source = tree(tmp_path, day_count=4)
+    archives(source, tmp_path / "made", clutter="kmeans").paths()
+    step = PaperFilter(12, 1.0, 6)
+    by_day = [np.mean([step(field) for field in day.frames()], axis=0) for day in source.days()]
+    assert len(asked) == 1
+    expected = np.stack([(by_day[0] + by_day[1]) / 2, by_day[2], by_day[3]])
+    np.testing.assert_allclose(asked[0], expected, atol=1e-5)
 
 
 # -- splits ------------------------------------------------------------------------------------------------

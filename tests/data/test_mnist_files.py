@@ -1,7 +1,11 @@
 """Files of digits and of sequences."""
 
 import gzip
+import hashlib
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -49,13 +53,44 @@ def test_missing_images_without_network_say_what_to_do(tmp_path, monkeypatch):
         training_images(tmp_path / "none")
 
 
+@pytest.fixture
+def server(tmp_path):
+    """(folder, URL) of files on this machine."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = Thread(target=running.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+def test_missing_images_are_downloaded_once_and_checked(tmp_path, monkeypatch, server):
+    folder, url = server
+    images = write_images(folder)
+    content = (folder / "train-images-idx3-ubyte.gz").read_bytes()
+    monkeypatch.setattr(mnist_files, "IMAGES_URL", url)
+    with pytest.raises(OSError, match=r"downloading it failed[\s\S]*data\.mnist="):
+        training_images(tmp_path / "mnist")  # these are not the images whose checksum is known
+    assert not (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").exists()
+    monkeypatch.setattr(mnist_files, "IMAGES_MD5", hashlib.md5(content).hexdigest())
+    np.testing.assert_array_equal(training_images(tmp_path / "mnist"), images)
+    monkeypatch.setattr(mnist_files, "IMAGES_URL", "http://127.0.0.1:9/")
+    np.testing.assert_array_equal(training_images(tmp_path / "mnist"), images)
+
+
 @pytest.mark.real_data
 def test_mnist_itself(real_data):
     images = training_images(Path(real_data) / "mnist")
     assert images.shape == (60000, 28, 28)
     assert images[0].sum() == 27525  # the well-known first image, a five
-    import hashlib
-
     content = (Path(real_data) / "mnist" / "train-images-idx3-ubyte.gz").read_bytes()
     assert hashlib.md5(content).hexdigest() == mnist_files.IMAGES_MD5
 

@@ -10,8 +10,10 @@ from nowcast.data.windows import (
     frames_per_step,
     owned_from,
     tile_corners,
+    whole_archives,
     window_starts,
     windows_of_split,
+    windows_within,
 )
 
 
@@ -99,6 +101,35 @@ def test_the_draw_is_the_seeds():
     times = clock(*range(0, 100 * 60, 60))
     draws = [BlockSplit(60, 0.25, 0.25, 0, seed=s).assign(times).tolist() for s in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
+
+
+def test_windows_stay_within_a_block_even_beside_one_of_the_same_split():
+    blocks = BlockSplit(240, 0, 0, 0, seed=0).block_of_frame(clock(*range(0, 24 * 60, 6)))
+    assert [(blocks == k).sum() for k in range(6)] == [40] * 6
+    starts = windows_within(np.arange(221), 20, 1, blocks)
+    assert [((starts >= 40 * k) & (starts < 40 * (k + 1))).sum() for k in range(6)] == [21] * 6
+    assert set(starts % 40) == set(range(21))
+    assert windows_within(np.array([19, 20, 21]), 11, 2, blocks).tolist() == [19]  # frames 19, 21, … 39
+
+
+def test_an_archives_own_draw_is_its_names_and_the_seeds():
+    times = clock(*range(0, 24 * 60, 6))
+    shares = BlockSplit(240, 1 / 6, 1 / 6, 0, seed=3)
+    days = [f"day_{k}" for k in range(20)]
+    draws = {day: shares.of_archive(day).assign(times).tolist() for day in days}
+    assert len({tuple(draw) for draw in draws.values()}) > 10
+    assert draws["day_7"] == BlockSplit(240, 1 / 6, 1 / 6, 0, seed=3).of_archive("day_7").assign(times).tolist()
+    assert any(shares.of_archive(day) != BlockSplit(240, 1 / 6, 1 / 6, 0, seed=4).of_archive(day) for day in days)
+    for draw in draws.values():
+        assert np.bincount(draw).tolist() == [160, 40, 40]
+
+
+def test_whole_archives_are_drawn_by_name_not_by_order():
+    names = [f"day_{k:02}" for k in range(12)]
+    shares = BlockSplit(240, 1 / 6, 1 / 6, 0, seed=0)
+    split = whole_archives(names, shares)
+    assert split == whole_archives(names[::-1], shares)
+    assert np.bincount(list(split.values())).tolist() == [8, 2, 2]
 
 
 @pytest.mark.parametrize("change", [(0, 0.1, 0.1, 0), (60, 0.6, 0.4, 0), (60, -0.1, 0.1, 0), (60, 0.1, 0.1, -1)])

@@ -50,11 +50,13 @@ def cell_step(cell, x, h, c):
 
 
 def oracle(net, frames, steps):
-    """(T, H, W) grey → (steps, H, W) logits, frame by frame, patch size 1."""
-    zeros = [np.zeros((cell.hidden, *frames.shape[1:])) for cell in net.encoder]
+    """(T, H, W) grey → (steps, H, W) logits, frame by frame."""
+    p = net.patch
+    places = [(row, column) for row in range(p) for column in range(p)]  # channel = row in patch · p + column
+    zeros = [np.zeros((cell.hidden, frames.shape[1] // p, frames.shape[2] // p)) for cell in net.encoder]
     states = [(zero, zero) for zero in zeros]
     for frame in frames:
-        x = frame[None]
+        x = np.stack([frame[row::p, column::p] for row, column in places])
         for layer, cell in enumerate(net.encoder):
             states[layer] = cell_step(cell, x, *states[layer])
             x = states[layer][0]
@@ -66,8 +68,10 @@ def oracle(net, frames, steps):
                 states[layer] = cell_step(cell, x, *states[layer])
                 x = states[layer][0]
         hidden = np.concatenate([h for h, _ in states])
-        head = net.head.weight.detach().numpy()[:, :, 0, 0]
-        result.append(np.tensordot(head, hidden, 1)[0] + net.head.bias.detach().numpy()[0])
+        patches = np.tensordot(net.head.weight.detach().numpy()[:, :, 0, 0], hidden, 1)
+        result.append(np.empty(frames.shape[1:]))
+        for (row, column), patch, bias in zip(places, patches, net.head.bias.detach().numpy(), strict=True):
+            result[-1][row::p, column::p] = patch + bias
     return np.stack(result)
 
 
@@ -82,6 +86,14 @@ def test_equals_the_equations_written_out(peephole, output_peephole, hidden, ker
     with torch.no_grad():
         ours = net(torch.from_numpy(frames)[None, :, None], 5)[0, :, 0].numpy()
     np.testing.assert_allclose(ours, oracle(net, frames, 5), atol=1e-12)
+
+
+def test_equals_the_equations_on_patches():
+    net = randomise(make(patch=3))
+    frames = np.random.default_rng(3).random((3, 6, 9))
+    with torch.no_grad():
+        ours = net(torch.from_numpy(frames)[None, :, None], 3)[0, :, 0].numpy()
+    np.testing.assert_allclose(ours, oracle(net, frames, 3), atol=1e-12)
 
 
 def test_one_input_frame_and_one_forecast_step():
@@ -145,7 +157,8 @@ def test_initialisation_is_that_of_the_release():
             bound = channels**-0.5  # channels only; the kernel's area does not count
             assert weight.abs().max() <= bound
             assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
-    assert net.head.weight.abs().max() <= 24**-0.5
+    assert 0.9 * 24**-0.5 < net.head.weight.abs().max() <= 24**-0.5
+    assert not net.head.bias.any()
 
 
 def test_the_first_frame_comes_from_the_encoder_alone():

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sparse
 import torch
 from hydra import compose, initialize_config_dir
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import correlate1d, gaussian_filter, map_coordinates
 from scipy.sparse.linalg import spsolve
 
 from nowcast.config import CONFIGS, build, plain
@@ -56,6 +56,19 @@ def minimum(tensor, force):
     return spsolve(matrix, force.astype(float).ravel()).reshape(force.shape)
 
 
+def by_definition(before, after):
+    """The flow between two grey pictures, every published step in double precision, with the published numbers."""
+    first, second = (
+        gaussian_filter(np.rint(255 * picture.astype(float)), 4.5, mode="nearest") for picture in (before, after)
+    )
+    taps = [1 / 12, -2 / 3, 0, 2 / 3, -1 / 12]
+    x, y = (correlate1d(first, taps, axis=axis, mode="nearest") for axis in (1, 0))
+    change = second - first
+    products = (x * x, x * y, y * y, -x * change, -y * change)
+    smooth = np.stack([gaussian_filter(product, 1.5, mode="nearest")[None] for product in products]) / 2000
+    return minimum(smooth[:3], smooth[3:])[:, 0]
+
+
 def test_the_settings_are_the_published_ones():
     constants = settings(1)
     names = ("levels", "pre_sweeps", "post_sweeps", "rho", "alpha", "sigma")
@@ -91,6 +104,22 @@ def test_the_equations_of_a_plane_are_those_of_its_motion():
     np.testing.assert_allclose(tensor[:, 0, 10, 12], [9, 6, 4], rtol=1e-4)
     u, v = 0.5, -1.0
     np.testing.assert_allclose(force[:, 0, 10, 12], [9 * u + 6 * v, 6 * u + 4 * v], rtol=1e-4)
+
+
+@pytest.mark.parametrize("step", [(0.8, -0.6), (-2.0, 1.0)])
+def test_the_flow_is_that_of_the_published_steps(step):
+    grey = moved([(0, 0), step], size=72)
+    expected = by_definition(*grey)
+    assert np.hypot(*expected).max() > 0.5
+    np.testing.assert_allclose(changed(1, tolerance=1e-5).flow(grey), expected, atol=2e-3)
+
+
+def test_pictures_are_bytes():
+    whole = np.rint(255 * moved([(0, 0), (1, 0)]))
+    within = np.random.default_rng(0).uniform(-0.45, 0.45, whole.shape)  # less than half a step
+    grey, exact = (np.clip((whole + part) / 255, 0, 1).astype(np.float32) for part in (within, 0))
+    np.testing.assert_array_equal(ROVERS[1].flow(grey), ROVERS[1].flow(exact))
+    assert not ROVERS[1].flow(np.stack([grey[0], exact[0]])).any()
 
 
 @pytest.mark.parametrize("alpha", [100, 2000, 20000])

@@ -1,0 +1,1 @@
+"""What `nowcast benchmark` measures with."""

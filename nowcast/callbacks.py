@@ -1,0 +1,205 @@
+"""What happens beside training: the checkpoint to go on from, and stops that lose nothing."""
+
+import json
+import math
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from nowcast import checkpoint
+from nowcast.atomic import written_whole
+from nowcast.data.dataset import Sample
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+REMEDY = "Begin a new run with a lower optimizer.optimizer.lr or a smaller trainer.gradient_clip_val"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint to a temporary name beside the file, flushes and renames: it is whole or not there."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ANN401
+        """Write one."""
+        _save(checkpoint, Path(path))
+
+
+_save = checkpoint.save
+
+
+class LastCheckpoint(lightning.Callback):
+    """Keeps last.ckpt, what resume=auto goes on from.
+
+    It is written after every epoch, and inside an epoch when it is older than `minutes`. On SIGTERM or SIGINT it is
+    written after the batch at hand, and the process ends with 128 + the signal's number (143 or 130); a signal during
+    validation waits for its end, so that no epoch goes without its score. A second signal ends at once.
+
+    Args:
+        dirpath: Folder of checkpoints.
+        minutes: Largest age of last.ckpt inside an epoch, > 0.
+
+    Raises:
+        ValueError: minutes is not above 0.
+    """
+
+    def __init__(self, dirpath: str, minutes: float) -> None:
+        """Check the settings."""
+        if not minutes > 0:
+            raise ValueError(f"callbacks.last.minutes must be > 0, got {minutes}")
+        self.path, self.minutes = Path(dirpath) / "last.ckpt", minutes
+        self.written, self.received = time.monotonic(), 0
+        self.saved_inside = False
+        self.handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Take over the signals; the trainer has installed its own handlers by now."""
+        self.written, self.received = time.monotonic(), 0
+        if threading.current_thread() is threading.main_thread():
+            self.handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Save when it is time, but not between the batches of one optimiser step, nor before a validation."""
+        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        old = time.monotonic() - self.written > 60 * self.minutes
+        if anyone(trainer, old or bool(self.received)):
+            self._write(trainer)
+            self.saved_inside = True
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        """Stop after a save; by now the batch before has been logged, too."""
+        if self.saved_inside:
+            self.saved_inside = False
+            self._stop_if_told(trainer)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save; the best epoch is chosen by then."""
+        self._write(trainer)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop between two epochs."""
+        self._stop_if_told(trainer)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Give the signals back, and stop before scoring."""
+        self._give_back()
+        self._stop_if_told(trainer)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Give the signals back."""
+        self._give_back()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            raise SystemExit(128 + number)
+        self.received = number
+
+    def _give_back(self) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+    def _write(self, trainer: lightning.Trainer) -> None:
+        sick = [name for name, value in trainer.lightning_module.state_dict().items() if not value.isfinite().all()]
+        if sick:
+            raise ValueError(
+                f"training diverged: {sick[0]} is not finite after step {trainer.global_step}; last.ckpt was not "
+                f"overwritten. {REMEDY}"
+            )
+        trainer.save_checkpoint(self.path)
+        self.written = time.monotonic()
+
+    def _stop_if_told(self, trainer: lightning.Trainer) -> None:
+        if anyone(trainer, bool(self.received)):
+            raise SystemExit(128 + (self.received or signal.SIGTERM))
+
+
+class StopOnDivergence(lightning.Callback):
+    """Ends training when the loss is not finite, before the weights take harm, and writes down the batch.
+
+    divergence_step_<n>.json holds the loss, learning rate, time stamps and statistics of the batch.
+
+    Args:
+        dirpath: The run directory.
+    """
+
+    def __init__(self, dirpath: str) -> None:
+        """Keep the folder."""
+        self.folder = Path(dirpath)
+        self.batch: Sample | None = None
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Sample, batch_idx: int
+    ) -> None:
+        """Remember the batch."""
+        self.batch = batch
+
+    def on_before_backward(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: torch.Tensor
+    ) -> None:
+        """Look at the loss.
+
+        Raises:
+            ValueError: It is not finite, in this or another of the processes that train together.
+        """
+        value = float(loss.detach())
+        mine = not math.isfinite(value)
+        if not anyone(trainer, mine):
+            return
+        path = self.folder / f"divergence_step_{trainer.global_step}.json"
+        if mine:
+            self._write(trainer, value, path)
+        raise ValueError(
+            f"training diverged: the loss of step {trainer.global_step} (epoch {trainer.current_epoch}) is "
+            f"{value}; its batch is described in {path}. Earlier weights are in {self.folder / 'checkpoints'}. "
+            f"Look at the data of that batch. {REMEDY}"
+        )
+
+    def _write(self, trainer: lightning.Trainer, loss: float, path: Path) -> None:
+        assert self.batch is not None  # a loss comes of a batch
+        times = np.array(self.batch["init_time"].tolist(), dtype="datetime64[s]")
+        facts: dict[str, Any] = {
+            "loss": loss,
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "learning_rates": [group["lr"] for group in trainer.optimizers[0].param_groups],
+            "init_times": np.datetime_as_string(times).tolist(),
+            "archives": self.batch["archive"].tolist(),
+        }
+        facts |= {name: _statistics(self.batch[name]) for name in ("inputs", "targets")}
+        with written_whole(path) as partial:
+            partial.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def anyone(trainer: lightning.Trainer, wish: bool) -> bool:
+    """Whether any of the processes that train together has the wish."""
+    return bool(trainer.strategy.reduce_boolean_decision(wish, all=False))
+
+
+def _statistics(values: torch.Tensor) -> dict[str, float]:
+    """Shares and extremes of a batch's values; of the finite ones where it matters."""
+    finite = values[torch.isfinite(values)].double()
+    shares = {
+        "missing_share": float(values.isnan().double().mean()),
+        "infinite_share": float(values.isinf().double().mean()),
+    }
+    if len(finite) == 0:
+        return shares
+    return shares | {"min": float(finite.min()), "mean": float(finite.mean()), "max": float(finite.max())}

@@ -1,0 +1,42 @@
+"""`nowcast <command>`: what it becomes."""
+
+import os
+import sys
+
+import pytest
+
+from nowcast import __main__
+
+
+@pytest.fixture
+def becomes(monkeypatch):
+    """Run `nowcast <arguments>`; the command line and the setting of the allocator that it ends with."""
+
+    def run(*arguments):
+        called = []
+        monkeypatch.setattr(os, "execv", lambda path, command: called.append(command))
+        monkeypatch.setattr(sys, "argv", ["nowcast", *arguments])
+        __main__.main()
+        return called[0][1:], os.environ.get("GLIBC_TUNABLES")
+
+    return run
+
+
+@pytest.mark.parametrize("command", __main__.COMMANDS)
+def test_each_command_is_a_module_with_a_main(command, becomes, monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "")  # so that what the command sets is undone
+    monkeypatch.delenv("GLIBC_TUNABLES")
+    line, tunables = becomes(command, "seed=1")
+    assert line == ["-m", f"nowcast.{command}", "seed=1"]
+    assert (tunables == __main__.KEEP_MEMORY) == (command in __main__.WITH_NETWORKS)
+    assert callable(__import__(f"nowcast.{command}", fromlist=["main"]).main)
+
+
+def test_the_users_own_allocator_settings_stay(becomes, monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+    assert becomes("train")[1] == "glibc.malloc.hugetlb=0"
+
+
+def test_an_unknown_command_is_refused(becomes):
+    with pytest.raises(SystemExit, match="unknown command 'trian'; commands: train"):
+        becomes("trian")
