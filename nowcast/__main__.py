@@ -5,12 +5,14 @@ It execs rather than calls, because distributed training starts further processe
 
 import os
 import sys
+from itertools import takewhile
 
 from nowcast import __version__
 
 COMMANDS = {
     "train": "train a network, then score it beside the baselines",
-    "evaluate": "score a checkpoint or a baseline on radar archives",
+    "evaluate": "score checkpoints, baselines and others' forecasts on radar archives",
+    "compare": "scores of finished runs side by side",
     "predict": "forecast from the newest frames of an archive or of provider files",
     "prepare": "turn a weather service's files into one archive",
     "check": "look at data and model before training",
@@ -29,7 +31,7 @@ def usage() -> str:
         [
             f"nowcast {__version__}: predict the next hours of rain from radar echoes",
             "",
-            "usage: nowcast <command> [key=value …]",
+            "usage: nowcast <command> [key=value …]   (nowcast compare <run> <run> …)",
             "",
             *lines,
             "",
@@ -50,9 +52,18 @@ def main() -> None:
         return
     if command not in COMMANDS:
         sys.exit(f"nowcast: unknown command {command!r}; commands: {', '.join(COMMANDS)}")
+    rest = folders_as_setting(arguments[1:]) if command == "compare" else arguments[1:]
     if command in WITH_NETWORKS:
         os.environ.setdefault("GLIBC_TUNABLES", KEEP_MEMORY)
-    os.execv(sys.executable, [sys.executable, "-m", f"nowcast.{command}", *arguments[1:]])
+    os.execv(sys.executable, [sys.executable, "-m", f"nowcast.{command}", *rest])
+
+
+def folders_as_setting(arguments: list[str]) -> list[str]:
+    """`compare a b key=value` as `compare runs=[a,b] key=value`, with names quoted as Hydra wants them."""
+    plain = list(takewhile(lambda text: not text.startswith("-") and "=" not in text, arguments))
+    others = arguments[len(plain) :]
+    quoted = ["'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'" for text in plain]
+    return [f"runs=[{','.join(quoted)}]", *others] if plain else others
 
 
 if __name__ == "__main__":

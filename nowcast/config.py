@@ -28,6 +28,7 @@ class Verification:
 
     thresholds: list[float] = MISSING  # mm h-1; an event is rate >= threshold; empty = no rain, no pooled scores
     main_threshold: float | None = MISSING  # mm h-1; the score that chooses the best epoch
+    common_mask: bool = MISSING  # leave out, for all models, cells where one has no forecast; else it is no rain there
 
 
 @dataclass
@@ -46,6 +47,9 @@ class TrainConfig:
     logger: Any = MISSING
     calibration: str = MISSING  # none | frequency
     verification: Verification = MISSING
+    scores: Any = MISSING  # name → family of scores of rain
+    strata: Any = MISSING  # how windows are grouped
+    uncertainty: Any = MISSING  # intervals of scores
     metrics: Any = MISSING  # variant → further scores by lead time
     baselines: Any = MISSING  # name → model to score beside the network
     picture: bool = MISSING  # PNG and GIF of one forecast
@@ -62,10 +66,16 @@ class EvaluateConfig:
     data: Any = None
     model: Any = None
     baselines: Any = MISSING  # name → model to score beside a checkpoint
-    checkpoint: str | None = None
+    checkpoint: Any = None  # a file, a list of files, or name → file
+    forecasts: Any = MISSING  # name → netCDF files or globs of another system's forecasts
     verification: Verification = MISSING
+    scores: Any = MISSING  # name → family of scores of rain
+    strata: Any = MISSING  # how windows are grouped
+    uncertainty: Any = MISSING  # intervals of scores
     metrics: Any = MISSING  # variant → further scores by lead time
     split: str = MISSING  # test | val
+    html: bool = MISSING  # report.html with pictures
+    colour_blind_safe: bool = MISSING  # colours of the pictures
     device: str = MISSING
     output: str = MISSING
 
@@ -138,9 +148,22 @@ class TuneBaselineConfig(TrainConfig):
     score: str = MISSING
 
 
+@dataclass
+class CompareConfig:
+    """`nowcast compare`."""
+
+    runs: Any = MISSING  # folders, or name → folder
+    uncertainty: Any = MISSING  # intervals of scores
+    main_threshold: float = MISSING  # mm h-1, of the summary
+    html: bool = MISSING
+    colour_blind_safe: bool = MISSING
+    output: str = MISSING
+
+
 SCHEMATA = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "compare": CompareConfig,
     "predict": PredictConfig,
     "prepare": PrepareConfig,
     "benchmark": BenchmarkConfig,

@@ -1,35 +1,54 @@
-"""`nowcast evaluate checkpoint=<file>` or `nowcast evaluate model=<baseline>`: scores on radar archives."""
+"""`nowcast evaluate checkpoint=<file> …`: scores of several forecasters on the same windows of radar archives."""
 
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from nowcast.config import build, from_plain, given_on_command_line, plain, program
 
 
 @program("evaluate")
 def main(config: DictConfig) -> None:
-    """Score one checkpoint, raw and calibrated, beside the baselines; or one baseline alone."""
-    if (config.checkpoint is None) == (config.model is None):
-        raise ValueError("give either checkpoint=<file> or model=persistence|extrapolation|…, one of the two")
+    """Score checkpoints, raw and calibrated, beside baselines and forecasts from files; or one baseline alone."""
+    if config.checkpoint is not None and config.model is not None:
+        raise ValueError("give either checkpoint=<file> or model=persistence|extrapolation|…, not both")
+    if config.checkpoint is None and config.model is None and not config.forecasts:
+        raise ValueError("nothing to score: give checkpoint=<file>, model=persistence|… or forecasts={name: files.nc}")
     from pathlib import Path
 
     from rich.console import Console
 
+    from nowcast.evaluation import conclude
     from nowcast.progress import track
     from nowcast.run import make_counting
-    from nowcast.verification import choose_device, report, score_models
+    from nowcast.verification import choose_device, score_models
 
     folder = Path(config.output).expanduser()
     if (folder / "scores.csv").exists():
         raise FileExistsError(f"{folder} holds scores already; choose another output=")
     device = choose_device(config.device)
-    models, settings = choose_models(config)
+    models, settings, facts = choose_models(config)
     data = build(settings.data)
+    models |= file_forecasts(config, data)
     counting = make_counting(settings, data)
-    scores = score_models(models, data.ordered_loader(config.split), counting, device, track)
+    loader = data.ordered_loader(config.split)
+    scores = score_models(models, loader, counting, device, track)
+    facts |= {"split": config.split, "caveat": data.caveat, "data": data.provenance(), "settings": plain(settings)}
     console = Console()
-    written = report(scores, folder, console)
+    written = conclude(
+        scores,
+        models,
+        data,
+        config.split,
+        counting,
+        build(config.uncertainty),
+        facts,
+        folder,
+        console,
+        device,
+        html=config.html,
+        colour_blind_safe=config.colour_blind_safe,
+    )
     written.append(write_settings(folder, config, settings))
     if data.caveat:
         console.print(data.caveat, style="yellow", highlight=False)
@@ -41,45 +60,115 @@ def write_settings(folder: Any, config: DictConfig, settings: Any) -> Any:  # no
     """Write beside the scores what was scored on which data and how."""
     from nowcast.atomic import written_whole
 
-    chosen = {"checkpoint": config.checkpoint, "model": config.model, "split": config.split}
-    chosen |= {key: settings[key] for key in ("data", "verification", "metrics", "baselines")}
+    chosen = {key: config[key] for key in ("checkpoint", "model", "forecasts", "split", "uncertainty")}
+    chosen |= {key: settings[key] for key in ("data", "verification", "scores", "strata", "metrics", "baselines")}
     with written_whole(folder / "settings.yaml") as partial:
         partial.write_text(OmegaConf.to_yaml(OmegaConf.create(chosen), resolve=True))
     return folder / "settings.yaml"
 
 
-def choose_models(config: DictConfig) -> tuple[dict[str, Any], Any]:
-    """Named forecasters, and the config that says on which data and how to score them."""
-    from pathlib import Path
-
+def choose_models(config: DictConfig) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    """Named forecasters, the config that says on which data and how to score them, and facts about them."""
     from hydra.core.hydra_config import HydraConfig
 
-    from nowcast import checkpoint
     from nowcast.run import make_baselines
 
-    if config.checkpoint is None:
+    if config.model is not None:
         model = build(config.model)
+        name = HydraConfig.get().runtime.choices["model"]
         if getattr(model, "works_on", "grey") != "rain_rate":
-            raise ValueError(
-                f"model={HydraConfig.get().runtime.choices['model']} is a network: score a trained one with "
-                "checkpoint=<file>"
-            )
-        return {HydraConfig.get().runtime.choices["model"]: model}, config
-    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
-    name = str(loaded.config["model"]["_target_"]).rsplit(".", 1)[1].lower()
-    models: dict[str, Any] = {name: loaded.forecaster}
-    if (calibrated := loaded.calibrated()) is not None:
-        models[f"{name}_calibrated"] = calibrated
-    settings = like_training(config, loaded.config, loaded.data)
-    return models | make_baselines(settings), settings
+            raise ValueError(f"model={name} is a network: score a trained one with checkpoint=<file>")
+        return {name: model}, config, {"checkpoints": {}}
+    if config.checkpoint is None:
+        return make_baselines(config), config, {"checkpoints": {}}
+    loaded = load_checkpoints(config.checkpoint)
+    first = next(iter(loaded.values()))
+    models: dict[str, Any] = {}
+    for name, one in loaded.items():
+        models[name] = one.forecaster
+        if (calibrated := one.calibrated()) is not None:
+            models[f"{name}_calibrated"] = calibrated
+    settings = like_training(config, first.config, first.data)
+    return models | make_baselines(settings), settings, {"checkpoints": checkpoint_facts(loaded)}
+
+
+def load_checkpoints(given: Any) -> dict[str, Any]:  # noqa: ANN401 (a file, a list of files, or a mapping)
+    """Name → checkpoint.
+
+    Raises:
+        ValueError: They cannot see the same windows.
+    """
+    from pathlib import Path
+
+    from nowcast import checkpoint
+
+    if isinstance(given, DictConfig):
+        loaded = {str(name): checkpoint.load(Path(path).expanduser()) for name, path in given.items()}
+    elif isinstance(given, ListConfig):
+        loaded = {}
+        for path in given:
+            one = checkpoint.load(Path(path).expanduser())
+            name = one.config.get("name", "network")
+            number = sum(key == name or key.startswith(f"{name}_") for key in loaded)
+            loaded[f"{name}_{number + 1}" if number else name] = one
+    else:
+        one = checkpoint.load(Path(given).expanduser())
+        loaded = {str(one.config["model"]["_target_"]).rsplit(".", 1)[1].lower(): one}
+    first = next(iter(loaded.values()))
+    for one in loaded.values():
+        for key in ("input_steps", "timesteps_seconds", "cell_km"):
+            if one.data.get(key) != first.data.get(key):
+                raise ValueError(
+                    f"{one.path} was trained with {key}={one.data.get(key)}, {first.path} with {first.data.get(key)}: "
+                    "they do not see the same windows; evaluate them one by one"
+                )
+    return loaded
+
+
+def checkpoint_facts(loaded: dict[str, Any]) -> dict[str, Any]:
+    """Where each checkpoint comes from, in plain types."""
+    import hashlib
+
+    return {
+        name: {
+            "file": str(one.path),
+            "sha256": hashlib.sha256(one.path.read_bytes()).hexdigest(),
+            "run": one.config.get("name"),
+            "nowcast": one.version,
+            "training_data": one.data.get("archives", {}),
+            "training_split": one.data.get("split"),
+        }
+        for name, one in loaded.items()
+    }
+
+
+def file_forecasts(config: DictConfig, data: Any) -> dict[str, Any]:  # noqa: ANN401 (imported late)
+    """Forecasts of other systems by name.
+
+    Raises:
+        ValueError: The data is no radar.
+    """
+    from nowcast.data.datamodule import RadarDataModule
+    from nowcast.forecasts import FileForecasts
+
+    if config.forecasts and not isinstance(data, RadarDataModule):
+        raise ValueError("forecasts= are of radar; choose data=radar")
+    given = config.forecasts or {}
+    files = {name: [one] if isinstance(one, str) else list(one) for name, one in given.items()}
+    return {str(name): FileForecasts(patterns, data) for name, patterns in files.items()}
 
 
 def like_training(config: DictConfig, trained: dict[str, Any], facts: dict[str, Any]) -> DictConfig:
     """The evaluation's config with data, scores and baselines as in training, unless the user typed others."""
     settings: DictConfig = from_plain({"data": plain(data_like_training(config.data, trained["data"], facts))})
-    for key in ("verification", "metrics", "baselines"):
+    settings.verification = OmegaConf.merge(plain(config.verification), trained.get("verification", {}))
+    for text in given_on_command_line("verification."):
+        key = text.lstrip("+~").split("=")[0].removeprefix("verification.")
+        settings.verification[key] = config.verification[key]
+    for key in ("metrics", "baselines"):
         typed = given_on_command_line(key) or given_on_command_line(f"model@{key}") or key not in trained
         settings[key] = config[key] if typed else from_plain(trained[key])
+    settings.scores, settings.strata = config.scores, config.strata
     return settings
 
 

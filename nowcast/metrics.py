@@ -1,96 +1,20 @@
-"""Verification scores as streaming metrics: statistics are summed over everything first, ratios are taken last.
+"""Streaming metrics for training and for scores of single frames.
 
-Conventions: an event is rate >= threshold; 0/0 is NaN, never an epsilon; only cells where `mask` is True count; a
-forecast that is NaN over a valid observation counts as no rain and is reported as missing.
-
-Sources: Wilks, Statistical Methods in the Atmospheric Sciences, ch. 8; WWRP/WGNE Joint Working Group on Forecast
-Verification Research, "Forecast verification: issues, methods and FAQ".
+Conventions: an event is rate >= threshold; statistics are summed over everything first, ratios are taken last; 0/0 is
+NaN, never an epsilon; only cells where `mask` is True count; a forecast that is NaN over a valid observation counts as
+no rain and is reported as missing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-COUNTS = ("hits", "misses", "false_alarms", "correct_negatives")
-
-
-def pod(hits: Tensor, misses: Tensor) -> Tensor:
-    """Probability of detection = hits / (hits + misses), in [0, 1], best 1."""
-    return hits / (hits + misses)
-
-
-def far(hits: Tensor, false_alarms: Tensor) -> Tensor:
-    """False alarm ratio = false alarms / (hits + false alarms), in [0, 1], best 0."""
-    return false_alarms / (hits + false_alarms)
-
-
-def csi(hits: Tensor, misses: Tensor, false_alarms: Tensor) -> Tensor:
-    """Critical success index (threat score) = hits / (hits + misses + false alarms), in [0, 1], best 1."""
-    return hits / (hits + misses + false_alarms)
-
-
-def bias(hits: Tensor, misses: Tensor, false_alarms: Tensor) -> Tensor:
-    """Frequency bias = (hits + false alarms) / (hits + misses), in [0, inf), best 1; NaN without observed events."""
-    return torch.where(hits + misses > 0, (hits + false_alarms) / (hits + misses), torch.nan)
-
-
-def hss(hits: Tensor, misses: Tensor, false_alarms: Tensor, correct_negatives: Tensor) -> Tensor:
-    """Heidke skill score = 2(ad - bc) / ((a+c)(c+d) + (a+b)(b+d)), in [-1, 1], best 1.
-
-    a hits, b false alarms, c misses, d correct negatives.
-    """
-    numerator = 2 * (hits * correct_negatives - false_alarms * misses)
-    return numerator / (
-        (hits + misses) * (misses + correct_negatives) + (hits + false_alarms) * (false_alarms + correct_negatives)
-    )
-
-
-def ets(hits: Tensor, misses: Tensor, false_alarms: Tensor, correct_negatives: Tensor) -> Tensor:
-    """Equitable threat score (Gilbert skill score), in [-1/3, 1], best 1.
-
-    (hits - r) / (hits + misses + false alarms - r), r = hits expected by chance.
-    """
-    total = hits + misses + false_alarms + correct_negatives
-    by_chance = (hits + misses) * (hits + false_alarms) / total
-    return (hits - by_chance) / (hits + misses + false_alarms - by_chance)
-
-
-def categorical_scores(counts: Tensor) -> dict[str, Tensor]:
-    """All categorical scores from counts (4, …) in the order of COUNTS: name → (…) float64."""
-    a, c, b, d = counts.double()  # hits, misses, false alarms, correct negatives
-    return {
-        "csi": csi(a, c, b),
-        "pod": pod(a, c),
-        "far": far(a, b),
-        "bias": bias(a, c, b),
-        "hss": hss(a, c, b, d),
-        "ets": ets(a, c, b, d),
-    }
-
-
-def _valid_pairs(
-    forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: int
-) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
-    """By lead time: its number, forecast and observed values of the valid cells, and how many forecasts are missing.
-
-    One lead time after another, so that a batch of whole composites needs little memory beside itself.
-    """
-    if not forecast.shape == observed.shape == mask.shape or forecast.ndim != 5:
-        raise ValueError(
-            "forecast, observed and mask must be (B, T, C, H, W) alike, got "
-            f"{tuple(forecast.shape)}, {tuple(observed.shape)}, {tuple(mask.shape)}"
-        )
-    if forecast.shape[1] != lead_times:
-        raise ValueError(f"expected {lead_times} lead times, got {forecast.shape[1]}")
-    for lead in range(lead_times):
-        valid = mask[:, lead]
-        predicted, truth = forecast[:, lead][valid], observed[:, lead][valid]  # (N,)
-        if bool(truth.isnan().any()):
-            raise ValueError("an observation is NaN where the mask says that it is valid")
-        yield lead, predicted.nan_to_num(0.0), truth, predicted.isnan().sum()
+from nowcast.scores.categorical import COUNTS, Categorical, categorical_scores
+from nowcast.scores.continuous import Continuous
+from nowcast.scores.sums import by_lead_time
 
 
 class Contingency(Metric):
@@ -109,17 +33,13 @@ class Contingency(Metric):
     """
 
     full_state_update = False
-    thresholds: Tensor
     counts: Tensor
     missing_forecasts: Tensor
 
     def __init__(self, thresholds: Sequence[float], lead_times: int) -> None:
         """Start from zero counts."""
         super().__init__()
-        if len(thresholds) == 0 or sorted(set(thresholds)) != list(thresholds):
-            raise ValueError(f"verification.thresholds must rise strictly, got {list(thresholds)}")
-        self.lead_times = lead_times
-        self.register_buffer("thresholds", torch.tensor(list(thresholds)), persistent=False)
+        self.family, self.lead_times = Categorical(thresholds), lead_times
         shape = (4, len(thresholds), lead_times)
         self.add_state("counts", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("missing_forecasts", torch.zeros(lead_times, dtype=torch.int64), dist_reduce_fx="sum")
@@ -135,29 +55,14 @@ class Contingency(Metric):
         Raises:
             ValueError: Shapes differ, or an observation is NaN where the mask is True.
         """
-        classes = len(self.thresholds) + 1
-        for lead, predicted, truth, missing in _valid_pairs(forecast, observed, mask, self.lead_times):
-            # One joint histogram of intensity classes gives the counts of all thresholds at once.
-            joint = self._classify(predicted) * classes + self._classify(truth)
-            histogram = torch.bincount(joint, minlength=classes**2).view(classes, classes)
-            self.counts[:, :, lead] += self._counts(histogram)
-            self.missing_forecasts[lead] += missing
-
-    def _classify(self, rate: Tensor) -> Tensor:
-        """Number of thresholds that a rate reaches."""
-        return torch.bucketize(rate, self.thresholds.to(rate.dtype), out_int32=True, right=True)
-
-    def _counts(self, histogram: Tensor) -> Tensor:
-        """(4, K) counts from a (K+1, K+1) histogram of forecast × observed class."""
-        corner = histogram.flip(0, 1).cumsum(0).cumsum(1).flip(0, 1)  # corner[i, j]: forecast >= i, observed >= j
-        hits = corner.diagonal()[1:]
-        forecast_events, observed_events, total = corner[1:, 0], corner[0, 1:], corner[0, 0]
-        misses, false_alarms = observed_events - hits, forecast_events - hits
-        return torch.stack([hits, misses, false_alarms, total - hits - misses - false_alarms])
+        for number, lead in enumerate(by_lead_time(forecast, observed, mask, self.lead_times)):
+            counts = self.family.statistics(lead.mean, lead.observed, lead.mask)["counts"]  # (B, K, 4)
+            self.counts[:, :, number] += counts.sum(0).T.to(torch.int64)
+            self.missing_forecasts[number] += lead.missing.sum()
 
     def compute(self) -> dict[str, Tensor]:
         """Counts (int64) and scores (float64) by name, each (K, T); 0/0 is NaN."""
-        return dict(zip(COUNTS, self.counts, strict=True)) | categorical_scores(self.counts)
+        return dict(zip(COUNTS, self.counts, strict=True)) | categorical_scores(self.counts.movedim(0, -1))
 
 
 class ContinuousErrors(Metric):
@@ -171,45 +76,25 @@ class ContinuousErrors(Metric):
     """
 
     full_state_update = False
-    sums: Tensor
+    moments: Tensor
     missing_forecasts: Tensor
 
     def __init__(self, lead_times: int) -> None:
         """Start from zero sums."""
         super().__init__()
-        self.lead_times = lead_times
-        # n, Σf, Σo, Σf², Σo², Σfo, Σ|f-o|
-        self.add_state("sums", torch.zeros(7, lead_times, dtype=torch.float64), dist_reduce_fx="sum")
+        self.family, self.lead_times = Continuous(), lead_times
+        self.add_state("moments", torch.zeros(lead_times, 7, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("missing_forecasts", torch.zeros(lead_times, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> None:
         """Add a batch; arguments as in `Contingency.update`."""
-        for lead, predicted, truth, missing in _valid_pairs(forecast, observed, mask, self.lead_times):
-            f, o = predicted.double(), truth.double()
-            parts = (f.new_tensor(len(f)), f.sum(), o.sum(), f @ f, o @ o, f @ o, (f - o).abs().sum())
-            self.sums[:, lead] += torch.stack(parts)
-            self.missing_forecasts[lead] += missing
+        for number, lead in enumerate(by_lead_time(forecast, observed, mask, self.lead_times)):
+            self.moments[number] += self.family.statistics(lead.mean, lead.observed, lead.mask)["moments"].sum(0)
+            self.missing_forecasts[number] += lead.missing.sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """Name → (T,) float64: mae, rmse, me (mm h-1), rainfall_mse (mm2 h-2), correlation, n; NaN without data.
-
-        Correlation is Pearson's; NaN where forecast or observation is constant.
-        """
-        n, f, o, ff, oo, fo, absolute = self.sums
-        mse = ((ff - 2 * fo + oo) / n).clamp(min=0)
-        covariance = fo / n - f * o / n**2
-        variances = (ff / n - (f / n) ** 2) * (oo / n - (o / n) ** 2)
-        # Rounding leaves ~1e-16 of the squares as the variance of a constant field.
-        constant = variances <= 1e-14 * (ff / n) * (oo / n)
-        correlation = torch.where(constant, torch.nan, covariance / variances.clamp(min=0).sqrt())
-        return {
-            "mae": absolute / n,
-            "rmse": mse.sqrt(),
-            "me": (f - o) / n,
-            "rainfall_mse": mse,
-            "correlation": correlation,
-            "n": n,
-        }
+        """Name → (T,) float64: mae, rmse, me (mm h-1), rainfall_mse (mm2 h-2), correlation, n; NaN without data."""
+        return self.family.scores({"moments": self.moments}) | {"n": self.moments[:, 0]}
 
 
 class LeadTimeScores(Metric):

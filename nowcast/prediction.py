@@ -19,7 +19,7 @@ from nowcast.data.archive import Archive
 from nowcast.data.cells import averaging_factor, cell_km
 from nowcast.data.dataset import Region, area_average
 from nowcast.data.forecast_file import Forecast, write_forecast
-from nowcast.data.frame import Grid, Reader
+from nowcast.data.frame import Reader
 from nowcast.data.preparation import Limits, prepare_archive
 from nowcast.data.windows import frames_per_step
 from nowcast.plotting import Case, animate_forecast, plot_forecast
@@ -167,17 +167,8 @@ def predict(
     rain_rate = forecaster.to(device)(batch, forecast_steps)[0, :, 0].cpu().numpy()  # (T_out, H, W)
     rain_rate[:, ~coverage] = np.nan
     name = str(loaded.config["model"]["_target_"]).rsplit(".", 1)[1].lower()
-    forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, averaged_grid(archive.grid, region))
+    forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, region.grid)
     return Prediction(forecast, inputs, archive.name, f"{name}_calibrated" if calibrated else name)
-
-
-def averaged_grid(grid: Grid, region: Region) -> Grid:
-    """The grid of block means."""
-    centres = [
-        values[: size * factor].reshape(size, factor).mean(axis=1)
-        for values, size, factor in zip((grid.y, grid.x), region.shape, region.factor, strict=True)
-    ]
-    return Grid(x=centres[1], y=centres[0], crs=grid.crs)
 
 
 def write(result: Prediction, loaded: Checkpoint, output: Path, *, plot: bool, colour_blind_safe: bool) -> list[Path]:

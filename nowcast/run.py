@@ -22,12 +22,17 @@ from nowcast import __version__, checkpoint
 from nowcast.atomic import written_whole
 from nowcast.callbacks import AtomicCheckpointIO
 from nowcast.config import build, given_on_command_line, plain
+from nowcast.counting import Counting
+from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
+from nowcast.evaluation import conclude
 from nowcast.progress import track
 from nowcast.resume import Start, join_metrics, keep_metrics, note_end, note_resumption, settle_start
+from nowcast.scores.family import Family
+from nowcast.strata import Groups
 from nowcast.task import NowcastTask, score_name
-from nowcast.verification import Counting, draw, fit_calibration, report, score_models
+from nowcast.verification import draw, fit_calibration, score_models
 
 log = logging.getLogger(__name__)
 CALIBRATION_LEVELS = 1024
@@ -143,13 +148,39 @@ def is_first_process() -> bool:
 
 
 def make_counting(config: DictConfig, data: DataModule) -> Counting:
-    """What `verification` and `metrics` say."""
+    """What `verification`, `scores`, `strata` and `metrics` say."""
+    thresholds = list(config.verification.thresholds)
+    rain = bool(thresholds) and isinstance(data, RadarDataModule)
     return Counting(
-        list(config.verification.thresholds),
-        {name: build(node) for name, node in config.metrics.items()},
-        data.lead_times,
-        data.lead_unit,
+        thresholds=thresholds,
+        main_threshold=config.verification.main_threshold if rain else None,
+        variants={name: build(node) for name, node in config.metrics.items()},
+        lead_times=data.lead_times,
+        lead_unit=data.lead_unit,
+        families=make_families(config.scores) if rain else {},
+        family_settings=plain(config.scores) if rain else {},
+        groups=make_groups(config.strata, data) if isinstance(data, RadarDataModule) and rain else None,
+        map_shape=data.common_shape if isinstance(data, RadarDataModule) and rain else None,
+        common_mask=config.verification.common_mask,
     )
+
+
+def make_families(nodes: DictConfig) -> dict[str, Family]:
+    """The families of scores that a config names.
+
+    Raises:
+        ValueError: Events or errors, which every table shows, are not among them.
+    """
+    families: dict[str, Family] = {str(name): build(node) for name, node in nodes.items() if node is not None}
+    if missing := {"categorical", "continuous"} - families.keys():
+        raise ValueError(f"scores must hold categorical and continuous, {', '.join(sorted(missing))} is missing")
+    return families
+
+
+def make_groups(node: DictConfig, data: RadarDataModule) -> Groups:
+    """How the windows of radar archives are grouped."""
+    data.setup()
+    return Groups(build(node), [(region.archive.name, region.archive.times) for region in data.regions])
 
 
 def make_baselines(config: DictConfig) -> dict[str, torch.nn.Module]:
@@ -252,8 +283,23 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
         assert calibrated is not None  # just added
         models[f"{name}_calibrated"] = calibrated
     models |= make_baselines(config)
-    scores = score_models(models, data.test_dataloader(), make_counting(config, data), device, track)
-    written = report(scores, folder / "evaluation", console)
+    counting = make_counting(config, data)
+    scores = score_models(models, data.test_dataloader(), counting, device, track)
+    facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}
+    written = conclude(
+        scores,
+        models,
+        data,
+        "test",
+        counting,
+        build(config.uncertainty),
+        facts,
+        folder / "evaluation",
+        console,
+        device,
+        html=config.picture,
+        colour_blind_safe=config.colour_blind_safe,
+    )
     if data.caveat:
         console.print(data.caveat, style="yellow", highlight=False)
     if config.picture:

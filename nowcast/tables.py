@@ -16,9 +16,9 @@ from rich.text import Text
 from nowcast.atomic import written_whole
 from nowcast.data.frame import DataFormatError
 from nowcast.data.score_file import write_score_file
-from nowcast.metrics import COUNTS
+from nowcast.scores.categorical import COUNTS
 
-SCORES = ("csi", "pod", "far", "bias", "hss", "ets")
+SCORES = ("csi", "pod", "far", "bias", "hss", "ets", "pofd", "f1", "sedi")
 SCORE_COLUMNS = ("model", "threshold", "lead_time_minutes", *COUNTS, *SCORES)
 MAX_COLUMNS = 6  # lead times that fit a terminal of 80 characters
 UNDEFINED = "\N{EN DASH}"

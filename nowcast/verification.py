@@ -1,8 +1,7 @@
 """Scores several forecasters on the same windows in one pass, and writes what came out."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,55 +9,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nowcast.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.checkpoint import NetworkForecaster
+from nowcast.counting import Counting, ModelSums, Scores, collect
 from nowcast.data.cells import cell_km
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import RadarDataset, Sample
 from nowcast.data.interface import DataModule
 from nowcast.digits_plot import plot_brightness
-from nowcast.metrics import Contingency, ContinuousErrors, LeadTimeScores
+from nowcast.forecasts import FileForecasts
 from nowcast.plotting import Case, animate_forecast, plot_forecast, plot_scores
 from nowcast.tables import (
-    SCORES,
     ModelScores,
     score_table,
     write_continuous_csv,
     write_scores_csv,
     write_scores_netcdf,
 )
-from nowcast.variants import VariantScores, variant_table, write_variant_csv
+from nowcast.variants import variant_table, write_variant_csv
 
 log = logging.getLogger(__name__)
+MIN_EVENTS = 0.01  # share of cells with rain below which a window's CSI says nothing
 Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
-
-
-@dataclass(frozen=True)
-class Counting:
-    """What to score, and over which lead times.
-
-    Args:
-        thresholds: Rain rates in mm h-1 for the pooled scores; empty where the data is no rain.
-        variants: Name → what makes a metric from lead_times=T.
-        lead_times: T lead times.
-        lead_unit: Theirs: "minutes" or "frames".
-    """
-
-    thresholds: list[float]
-    variants: Mapping[str, Callable[..., LeadTimeScores]]
-    lead_times: tuple[float, ...]
-    lead_unit: str
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What came out: pooled scores by model, and every variant's scores by model."""
-
-    pooled: list[ModelScores]
-    variants: list[VariantScores]
 
 
 def choose_device(name: str) -> torch.device:
@@ -85,84 +60,72 @@ def score_models(
     """Run every model on every window once and sum the statistics; memory does not grow with the windows.
 
     Args:
-        models: Name → module from physical values (B, T_in, 1, H, W) and steps to a forecast of the same kind.
+        models: Name → module from physical values (B, T_in, 1, H, W) and steps to a forecast of the same kind, with
+            an axis of members after the first if it is an ensemble; or forecasts from files.
         loader: The windows.
         counting: What to score.
         device: Where networks run.
         track: Progress bar.
     """
-    steps = len(counting.lead_times)
-    pooled = {name: _pooled(counting, device) for name in models}
-    variants = {
-        name: {variant: make(lead_times=steps).to(device) for variant, make in counting.variants.items()}
-        for name in models
-    }
+    sums = {name: ModelSums(counting, device) for name in models}
+    window_scores: list[float] = []
+    left_out = 0
     for model in models.values():
         model.to(device).eval()
     for batch in track(loader, "evaluating", len(loader)):
-        inputs, targets, mask = (batch[key].to(device) for key in ("inputs", "targets", "mask"))
-        for name, model in models.items():
-            logits = model.logits(inputs, steps) if isinstance(model, NetworkForecaster) else None
-            forecast = model(inputs, steps) if logits is None else model.from_logits(logits)  # type: ignore[operator]
-            for metric in pooled[name]:
-                metric.update(forecast, targets, mask)
-            for variant in variants[name].values():
-                variant.update(forecast, targets, mask, None if _calibrated(model) else logits)
-    return Scores(
-        [
-            _summary(name, *metrics, counting.thresholds, counting.lead_times)
-            for name, metrics in pooled.items()
-            if metrics
-        ],
-        [_variant(name, variant, metric, counting) for name in models for variant, metric in variants[name].items()],
-    )
+        targets, mask = batch["targets"].to(device), batch["mask"].to(device)
+        ready: dict[str, tuple[Tensor, Tensor | None]] = {}
+        if counting.common_mask or any(isinstance(model, FileForecasts) for model in models.values()):
+            ready = {name: run_model(model, batch, device) for name, model in models.items()}
+            before = mask
+            mask = _common_mask(mask, models, batch, ready if counting.common_mask else {})
+            left_out += int((before & ~mask).sum())
+        numbers = counting.groups.numbers(batch, mask.cpu()) if counting.groups else {}
+        for number, (name, model) in enumerate(models.items()):
+            forecast, logits = ready.pop(name) if ready else run_model(model, batch, device)
+            sums[name].add(forecast, targets, mask, None if _calibrated(model) else logits, numbers)
+            if number == 0 and counting.main_threshold is not None:
+                window_scores += _window_csi(forecast, targets, mask, counting.main_threshold)
+    if left_out:
+        log.warning("%d observed values were left out for all models, since one has no forecast there", left_out)
+    return collect(sums, counting, window_scores)
 
 
-def _pooled(counting: Counting, device: torch.device) -> tuple[Contingency, ContinuousErrors] | tuple[()]:
-    if not counting.thresholds:
-        return ()
-    steps = len(counting.lead_times)
-    return Contingency(counting.thresholds, steps).to(device), ContinuousErrors(steps).to(device)
+def run_model(model: nn.Module, batch: Sample, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Forecast (B, T, C, H, W), or (B, M, T, C, H, W) of an ensemble, and a network's logits."""
+    steps = batch["targets"].shape[1]
+    if isinstance(model, FileForecasts):
+        return model.for_windows(batch).to(device), None
+    inputs = batch["inputs"].to(device)
+    if isinstance(model, NetworkForecaster):
+        logits = model.logits(inputs, steps)
+        return model.from_logits(logits), logits
+    return model(inputs, steps), None
+
+
+def _common_mask(
+    mask: Tensor, models: Mapping[str, nn.Module], batch: Sample, forecasts: Mapping[str, tuple[Tensor, Tensor | None]]
+) -> Tensor:
+    """Without windows that a file lacks, and without cells where one of `forecasts` has no value."""
+    for model in models.values():
+        if isinstance(model, FileForecasts):
+            mask = mask & model.has(batch).to(mask.device).view(-1, 1, 1, 1, 1)
+    for forecast, _ in forecasts.values():
+        mask = mask & ~(forecast.isnan().any(dim=1) if forecast.ndim == 6 else forecast.isnan())
+    return mask
+
+
+def _window_csi(forecast: Tensor, targets: Tensor, mask: Tensor, threshold: float) -> list[float]:
+    single = forecast.mean(dim=1) if forecast.ndim == 6 else forecast
+    said, seen = (single >= threshold) & mask, (targets >= threshold) & mask
+    hits, either, events, cells = (part.flatten(1).sum(1) for part in (said & seen, said | seen, seen, mask))
+    worth = events >= MIN_EVENTS * cells.clamp(min=1)
+    scores: list[float] = torch.where(worth & (either > 0), hits / either, torch.nan).tolist()
+    return scores
 
 
 def _calibrated(model: nn.Module) -> bool:
     return isinstance(model, NetworkForecaster) and model.calibration is not None
-
-
-def _variant(name: str, variant: str, metric: LeadTimeScores, counting: Counting) -> VariantScores:
-    by_lead_time = {score: values.cpu().numpy().reshape(-1) for score, values in metric.compute().items()}
-    return VariantScores(
-        variant, name, tuple(counting.lead_times), counting.lead_unit, by_lead_time, metric.overall(), metric.best
-    )
-
-
-def _summary(
-    name: str,
-    contingency: Contingency,
-    errors: ContinuousErrors,
-    thresholds: Sequence[float],
-    lead_times: Sequence[float],
-) -> ModelScores:
-    # torchmetrics hands out a single value without its axes.
-    shape = (len(thresholds), len(lead_times))
-    scores = {key: value.cpu().numpy().reshape(shape) for key, value in contingency.compute().items()}
-    continuous = {key: value.cpu().numpy().reshape(shape[1]) for key, value in errors.compute().items()}
-    missing = contingency.missing_forecasts.cpu().numpy()
-    if missing.any():
-        log.warning(
-            "%s: %d forecast values were missing over valid observations and count as no rain",
-            name,
-            missing.sum(),
-        )
-    return ModelScores(
-        name,
-        tuple(thresholds),
-        tuple(lead_times),
-        contingency.counts.cpu().numpy(),
-        {key: scores[key] for key in SCORES},
-        continuous,
-        missing,
-    )
 
 
 @torch.inference_mode()
@@ -190,21 +153,24 @@ def report(scores: Scores, folder: Path, console: Console) -> list[Path]:
     Pooled scores go to scores.csv, errors.csv, scores.nc and csi.png, each variant to <variant>.csv.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    if scores.pooled:
-        console.print(score_table(scores.pooled, "csi", "highest"))
-        console.print(score_table(scores.pooled, "bias", "nearest one"))
-        written = [folder / "scores.csv", folder / "errors.csv", folder / "scores.nc"]
-        write_scores_csv(written[0], scores.pooled)
-        write_continuous_csv(written[1], scores.pooled)
-        write_scores_netcdf(written[2], scores.pooled)
-        written.append(plot_scores(scores.pooled, "csi", folder / "csi.png"))
+    written = report_pooled(scores.pooled, folder, console) if scores.pooled else []
     for variant in dict.fromkeys(score.variant for score in scores.variants):
         models = [score for score in scores.variants if score.variant == variant]
         console.print(variant_table(models))
         written.append(folder / f"{variant}.csv")
         write_variant_csv(written[-1], models)
     return written
+
+
+def report_pooled(models: list[ModelScores], folder: Path, console: Console) -> list[Path]:
+    """Print CSI and bias; write scores.csv, errors.csv, scores.nc and csi.png."""
+    console.print(score_table(models, "csi", "highest"))
+    console.print(score_table(models, "bias", "nearest one"))
+    written = [folder / "scores.csv", folder / "errors.csv", folder / "scores.nc"]
+    write_scores_csv(written[0], models)
+    write_continuous_csv(written[1], models)
+    write_scores_netcdf(written[2], models)
+    return [*written, plot_scores(models, "csi", folder / "csi.png")]
 
 
 def draw(

@@ -8,7 +8,8 @@ import scores
 import torch
 import xarray
 
-from nowcast.metrics import Contingency, ContinuousErrors, bias, csi, ets, far, hss, pod
+from nowcast.metrics import Contingency, ContinuousErrors
+from nowcast.scores.categorical import bias, csi, ets, far, hss, pod
 
 THRESHOLDS = [0.5, 2.0, 10.0]
 

@@ -294,8 +294,8 @@ def test_missing_forecasts_count_as_no_rain_and_are_reported(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ([], ["checkpoint=<file> or model="]),
-        (["model=persistence", "checkpoint=x.ckpt"], ["one of the two"]),
+        ([], ["nothing to score", "checkpoint=<file>"]),
+        (["model=persistence", "checkpoint=x.ckpt"], ["not both"]),
         (["checkpoint=no/such.ckpt"], ["no checkpoint at no/such.ckpt"]),
         (["model=convlstm", "data.archives=[x.nc]"], ["is a network", "checkpoint=<file>"]),
         (["model=persistence", "data.archives=[x.nc]", "device=tpu"], ["device must be cpu or cuda, got 'tpu'"]),

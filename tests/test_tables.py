@@ -11,6 +11,7 @@ from rich.console import Console
 
 from nowcast.data.frame import DataFormatError
 from nowcast.tables import (
+    SCORES,
     ModelScores,
     read_scores_csv,
     score_table,
@@ -32,7 +33,7 @@ def scores_of(name, hole=False, steps=8):
         (0.5, 5.0),
         tuple(5.0 * (k + 1) for k in range(steps)),
         counts,
-        {key: csi.copy() for key in ("csi", "pod", "far", "bias", "hss", "ets")},
+        {key: csi.copy() for key in SCORES},
         {key: np.arange(steps) / 7 for key in ("mae", "rmse", "me", "rainfall_mse", "correlation", "n")},
         np.zeros(steps, dtype=np.int64),
     )
@@ -43,10 +44,11 @@ def test_csv_has_the_columns_that_others_rely_on(tmp_path):
     with (tmp_path / "s.csv").open() as file:
         rows = list(csv.DictReader(file))
     columns = "model threshold lead_time_minutes hits misses false_alarms correct_negatives csi pod far bias hss ets"
+    columns += " pofd f1 sedi"
     assert " ".join(rows[0]) == columns
     assert len(rows) == 2 * 2 * 8
     value = repr(float(scores_of("a").scores["csi"][1, 1]))
-    assert list(rows[9].values()) == ["a", "5.0", "10.0", "9", "25", "41", "57", *[value] * 6]
+    assert list(rows[9].values()) == ["a", "5.0", "10.0", "9", "25", "41", "57", *[value] * 9]
     assert rows[-1]["csi"] == "nan"
 
 
@@ -96,7 +98,7 @@ def bold(models, score, best, column=2):
 
 def with_values(name, *values):
     """One threshold, one lead time per value."""
-    scores = {key: np.array([values], dtype=float) for key in ("csi", "pod", "far", "bias", "hss", "ets")}
+    scores = {key: np.array([values], dtype=float) for key in SCORES}
     minutes = tuple(5.0 * (k + 1) for k in range(len(values)))
     steps = len(values)
     return ModelScores(name, (1.0,), minutes, np.zeros((4, 1, steps), int), scores, {}, np.zeros(steps, int))
@@ -204,7 +206,7 @@ def test_csv_is_read_back_exactly(tmp_path):
         ("s.csv", "threshold,", "limit,", "columns are model,limit"),
         ("s.csv", "a,5.0,40.0", "a,5.0,45.0", "every threshold by every lead time"),
         ("s.csv", "a,5.0,40.0,15,", "a,5.0,40.0,15.5,", "column hits is missing or holds something that is no int"),
-        ("s.csv", "a,5.0,40.0,15,", "a,5.0,40.0,", "a row has not 13 values"),
+        ("s.csv", "a,5.0,40.0,15,", "a,5.0,40.0,", "a row has not 16 values"),
         ("s.csv", "a,5.0,40.0,15,", "a,x,40.0,15,", "column threshold .* no float"),
         ("e.csv", "a,40.0,", "a,45.0,", "lead times are not those of"),
         ("e.csv", "a,40.0,", "b,40.0,", "does not hold the models"),

@@ -257,6 +257,14 @@ class RadarDataModule(lightning.LightningDataModule):
         return tuple(step / 60 * (k + 1) for k in range(self.forecast_steps))
 
     @property
+    def common_shape(self) -> tuple[int, int] | None:
+        """(H, W) of the test windows when all show the same cells, else None."""
+        self.setup()
+        first = self.regions[0]
+        same = all(region.shape == first.shape and region.grid.same_as(first.grid) for region in self.regions)
+        return first.shape if same and self.eval_crop is None else None
+
+    @property
     def caveat(self) -> str:
         """What a reader of the scores must know of the split."""
         if self.split != "paper":

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nowcast.data.archive import TILE, Archive
+from nowcast.data.frame import Grid
 from nowcast.data.windows import owned_from, tile_corners
 
 Augmentation = Literal["none", "flips", "flips_rotations"]
@@ -44,6 +45,16 @@ class Region:
         """(ny, nx) after averaging; an incomplete last row or column of blocks is dropped."""
         rows, columns = self.archive.grid.shape
         return rows // self.factor[0], columns // self.factor[1]
+
+    @property
+    def grid(self) -> Grid:
+        """Centres of the averaged cells."""
+        native = self.archive.grid
+        centres = [
+            values[: size * factor].reshape(size, factor).mean(axis=1)
+            for values, size, factor in zip((native.y, native.x), self.shape, self.factor, strict=True)
+        ]
+        return Grid(x=centres[1], y=centres[0], crs=native.crs)
 
 
 def area_average(

@@ -1,0 +1,202 @@
+"""Small line charts as SVG text: a chart is 1 to 5 kB, its numbers show when pointed at, and print stays sharp."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+WIDTH, HEIGHT = 330, 240
+LEFT, RIGHT, TOP, BOTTOM = 52, 10, 26, 42
+DASHES = ("", "6 3", "2 3", "8 3 2 3", "", "6 3", "2 3")
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One curve; undefined values are gaps.
+
+    Args:
+        name: Of the model.
+        x: (N,) positions.
+        y: (N,) values, NaN = undefined.
+        number: Of its colour and dashes.
+        low: (N,) lower end of the interval, or None.
+        high: (N,) upper end.
+    """
+
+    name: str
+    x: Values
+    y: Values
+    number: int
+    low: Values | None = None
+    high: Values | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A panel.
+
+    Args:
+        title: Above it.
+        x_label: With its unit.
+        y_label: With its unit.
+        lines: The curves.
+        guides: Thin reference curves without a name: (x, y, label at the end).
+        x_log: Logarithmic x axis.
+        y_log: Logarithmic y axis.
+        y_range: Ends of the y axis; None = what the values need, 0 included.
+        x_range: Ends of the x axis; None = what the values need.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: Sequence[Line]
+    guides: Sequence[tuple[Values, Values, str]] = field(default_factory=tuple)
+    x_log: bool = False
+    y_log: bool = False
+    y_range: tuple[float, float] | None = None
+    x_range: tuple[float, float] | None = None
+
+
+def draw(chart: Chart, colours: Sequence[str]) -> str:
+    """The chart as an SVG element."""
+    x_axis = _axis([line.x for line in chart.lines], chart.x_range, chart.x_log, zero=False)
+    shown = [part for line in chart.lines for part in (line.y, line.low, line.high) if part is not None]
+    y_axis = _axis(shown, chart.y_range, chart.y_log, zero=not chart.y_log)
+    place = _Place(x_axis, y_axis, chart.x_log, chart.y_log)
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}">',
+        f'<text class="t" x="{LEFT}" y="15">{escape(chart.title)}</text>',
+        *_grid(place, chart),
+        *(part for guide in chart.guides for part in _guide(place, guide)),
+        *(part for line in chart.lines for part in _band(place, line, colours)),
+        *(part for line in chart.lines for part in _curve(place, line, colours)),
+    ]
+    if not any(np.isfinite(line.y).any() for line in chart.lines):
+        parts.append(f'<text class="l" x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle">undefined here</text>')
+    return "".join([*parts, "</svg>"])
+
+
+@dataclass(frozen=True)
+class _Place:
+    """From values to pixels."""
+
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    x_log: bool
+    y_log: bool
+
+    def x(self, value: float) -> float:
+        return round(LEFT + _share(value, self.x_range, self.x_log) * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        return round(HEIGHT - BOTTOM - _share(value, self.y_range, self.y_log) * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def _share(value: float, ends: tuple[float, float], log: bool) -> float:
+    low, high = (math.log(end) for end in ends) if log else ends
+    at = math.log(max(value, ends[0] * 1e-3)) if log else value
+    return min(max((at - low) / (high - low), -0.05), 1.05)
+
+
+def _axis(values: Sequence[Values], ends: tuple[float, float] | None, log: bool, *, zero: bool) -> tuple[float, float]:
+    if ends is not None:
+        return ends
+    every = np.concatenate([np.ravel(part) for part in values]) if values else np.array([0.0, 1.0])
+    finite = every[np.isfinite(every) & ((every > 0) | (not log))]
+    if not finite.size:
+        return (0.1, 1.0) if log else (0.0, 1.0)
+    low, high = float(finite.min()), float(finite.max())
+    if log:
+        return low / 1.1, high * 1.1 if high > low else low * 2
+    low = min(low, 0.0) if zero else low
+    if high <= low:
+        high = low + max(abs(low), 1e-6)
+    return low, high + (0.05 * (high - low) if zero else 0.0)
+
+
+def _ticks(ends: tuple[float, float], log: bool) -> list[float]:
+    if not log:
+        return [tick for tick in MaxNLocator(5).tick_values(*ends) if ends[0] - 1e-9 <= tick <= ends[1] * (1 + 1e-9)]
+    powers = range(math.floor(math.log10(ends[0])), math.ceil(math.log10(ends[1])) + 1)
+    factors = (1, 2, 5) if math.log10(ends[1] / ends[0]) < 3 else (1,)
+    return [f * 10.0**p for p in powers for f in factors if ends[0] <= f * 10.0**p <= ends[1]]
+
+
+def _grid(place: _Place, chart: Chart) -> Iterator[str]:
+    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+    for tick in _ticks(place.y_range, place.y_log):
+        y = place.y(tick)
+        yield f'<path class="g" d="M{LEFT} {y}H{right}"/>'
+        yield f'<text class="l" x="{LEFT - 4}" y="{y + 3}" text-anchor="end">{tick:.4g}</text>'
+    for tick in _ticks(place.x_range, place.x_log):
+        x = place.x(tick)
+        yield f'<path class="g" d="M{x} {TOP}V{bottom}"/>'
+        yield f'<text class="l" x="{x}" y="{bottom + 13}" text-anchor="middle">{tick:.4g}</text>'
+    yield f'<path class="a" d="M{LEFT} {TOP}V{bottom}H{right}"/>'
+    middle = (LEFT + right) / 2
+    yield f'<text class="l" x="{middle}" y="{HEIGHT - 10}" text-anchor="middle">{escape(chart.x_label)}</text>'
+    height = (TOP + bottom) / 2
+    yield (
+        f'<text class="l" transform="translate(12 {height})rotate(-90)" text-anchor="middle">'
+        f"{escape(chart.y_label)}</text>"
+    )
+
+
+def _guide(place: _Place, guide: tuple[Values, Values, str]) -> Iterator[str]:
+    xs, ys, label = guide
+    inside = [
+        (x, y)
+        for x, y in zip(xs.tolist(), ys.tolist(), strict=True)
+        if place.x_range[0] <= x <= place.x_range[1] and place.y_range[0] <= y <= place.y_range[1]
+    ]
+    if len(inside) > 1:
+        yield f'<path class="r" d="{_path(place, inside)}"/>'
+        if label:
+            x, y = inside[-1]
+            yield f'<text class="s" x="{place.x(x) - 2}" y="{place.y(y) + 9}" text-anchor="end">{escape(label)}</text>'
+
+
+def _path(place: _Place, points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{place.x(x)} {place.y(y)}" for x, y in points)
+
+
+def _band(place: _Place, line: Line, colours: Sequence[str]) -> Iterator[str]:
+    if line.low is None or line.high is None:
+        return
+    for run in _runs(np.isfinite(line.low) & np.isfinite(line.high)):
+        upper = [(line.x[k], line.high[k]) for k in run]
+        lower = [(line.x[k], line.low[k]) for k in reversed(run)]
+        colour = colours[line.number % len(colours)]
+        yield f'<path d="{_path(place, upper + lower)}Z" fill="{colour}" fill-opacity=".13"/>'
+
+
+def _curve(place: _Place, line: Line, colours: Sequence[str]) -> Iterator[str]:
+    colour, dash = colours[line.number % len(colours)], DASHES[line.number % len(DASHES)]
+    for run in _runs(np.isfinite(line.x) & np.isfinite(line.y)):
+        points = [(float(line.x[k]), float(line.y[k])) for k in run]
+        yield (
+            f'<path d="{_path(place, points)}" fill="none" stroke="{colour}" stroke-width="1.8"'
+            f"{f' stroke-dasharray={dash!r}' if dash else ''}/>"
+        )
+        for k, (x, y) in zip(run, points, strict=True):
+            between = ""
+            if line.low is not None and line.high is not None and np.isfinite([line.low[k], line.high[k]]).all():
+                between = f" ({line.low[k]:.4g} to {line.high[k]:.4g})"
+            yield (
+                f'<circle cx="{place.x(x)}" cy="{place.y(y)}" r="2.6" fill="{colour}">'
+                f"<title>{escape(line.name)}, {x:.4g}: {y:.4g}{between}</title></circle>"
+            )
+
+
+def _runs(defined: NDArray[np.bool_]) -> Iterator[list[int]]:
+    """Indices without a gap between them."""
+    indices = np.flatnonzero(defined)
+    for run in np.split(indices, np.flatnonzero(np.diff(indices) > 1) + 1):
+        if len(run):
+            yield run.tolist()

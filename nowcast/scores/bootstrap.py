@@ -1,0 +1,201 @@
+"""How sure a score is: a bootstrap over blocks of windows that are independent of each other.
+
+Neighbouring windows and neighbouring cells see the same rain, so single values must not be drawn; whole days or
+events are. A score is recomputed from the sums of every draw of blocks, which needs no forecast.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nowcast.scores.family import Best, Family
+from nowcast.scores.sums import of_family
+
+Values = NDArray[np.float64]
+BETTER, WORSE, SAME, FEW, UNDEFINED = "better", "worse", "not distinguishable", "too few blocks", "undefined"
+MIN_DEFINED = 0.95  # share of resamples in which a score must be defined to have an interval
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A score and its interval, each (T, …); NaN = undefined, or too few blocks for an interval.
+
+    Attributes:
+        value: The score of all blocks together.
+        low: Lower end of the interval.
+        high: Upper end.
+    """
+
+    value: Values
+    low: Values
+    high: Values
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """What one model gains over another on the same blocks, each (T, …).
+
+    Attributes:
+        value: Score minus the other's score.
+        gain: How much nearer to the best value: the difference, turned so that positive is better.
+        low: Lower end of the interval of the gain.
+        high: Upper end.
+        verdict: "better", "worse", "not distinguishable", "too few blocks" or "undefined".
+    """
+
+    value: Values
+    gain: Values
+    low: Values
+    high: Values
+    verdict: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Percentile intervals from blocks drawn with replacement; the same draws for every model and score.
+
+    Args:
+        resamples: Draws.
+        level: Share of draws inside an interval, such as 0.95.
+        min_blocks: With fewer blocks there is no interval and no verdict.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: Settings out of range.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13; Hamill 1999,
+    doi:10.1175/1520-0434(1999)014<0155:HTFENP>2.0.CO;2 (paired resampling of blocks for forecasts).
+    """
+
+    resamples: int
+    level: float
+    min_blocks: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.resamples < 1 or not 0 < self.level < 1 or self.min_blocks < 2:
+            raise ValueError(
+                "uncertainty needs resamples >= 1, 0 < level < 1 and min_blocks >= 2, got "
+                f"{self.resamples}, {self.level}, {self.min_blocks}"
+            )
+
+    def weights(self, blocks: int) -> Tensor:
+        """(resamples, blocks) float64: how often each block is in each draw."""
+        draw = np.random.default_rng(self.seed)
+        counts = draw.multinomial(blocks, np.full(blocks, 1 / blocks), size=self.resamples)
+        return torch.from_numpy(counts.astype(np.float64))
+
+    def draw(self, sums: Mapping[str, Tensor], families: Mapping[str, Family]) -> "Drawn":
+        """Every score of all blocks together and of every draw of blocks.
+
+        Args:
+            sums: "family/statistic" → (blocks, T, …) float64.
+            families: The families of those names.
+        """
+        blocks = len(next(iter(sums.values())))
+        weights = self.weights(blocks) if blocks >= self.min_blocks else None
+        value: dict[str, Values] = {}
+        drawn: dict[str, Values] = {}
+        for name, family in families.items():
+            parts = of_family(sums, name)
+            whole = family.scores({key: part.sum(0) for key, part in parts.items()})
+            value |= {f"{name}/{score}": number.numpy() for score, number in whole.items()}
+            if weights is not None:
+                every = family.scores({key: torch.tensordot(weights, part, dims=1) for key, part in parts.items()})
+                drawn |= {f"{name}/{score}": numbers.numpy() for score, numbers in every.items()}
+        best = {f"{name}/{score}": best for name, family in families.items() for score, best in family.best.items()}
+        return Drawn(value, drawn, best)
+
+    def estimates(self, scores: "Drawn") -> dict[str, Estimate]:
+        """Every score with its interval: "family/score" → estimate."""
+        estimates = {}
+        for name, number in scores.value.items():
+            low, high = self._interval(scores.drawn[name]) if scores.drawn else (np.full_like(number, np.nan),) * 2
+            estimates[name] = Estimate(number, low, high)
+        return estimates
+
+    def differences(self, one: "Drawn", other: "Drawn") -> dict[str, Difference]:
+        """What the first model gains over the second, for every score that can be good."""
+        differences = {}
+        for name, best in one.best.items():
+            if best == "none":
+                continue
+            a, b = one.value[name], other.value[name]
+            gain = goodness(a, best) - goodness(b, best)
+            low = high = np.full_like(gain, np.nan)
+            verdict = np.where(np.isnan(gain), UNDEFINED, FEW)
+            if one.drawn:
+                low, high = self._interval(goodness(one.drawn[name], best) - goodness(other.drawn[name], best))
+                verdict = _verdict(low, high)
+            differences[name] = Difference(a - b, gain, low, high, verdict)
+        return differences
+
+    def _interval(self, drawn: Values) -> tuple[Values, Values]:
+        tail = (1 - self.level) / 2
+        return percentile(drawn, tail), percentile(drawn, 1 - tail)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Scores of one model, of all blocks and of every draw.
+
+    Attributes:
+        value: "family/score" → (T, …).
+        drawn: The same → (resamples, T, …); empty when there are too few blocks.
+        best: The same → which values are good.
+    """
+
+    value: dict[str, Values]
+    drawn: dict[str, Values]
+    best: dict[str, Best]
+
+    def over_lead_times(self) -> "Drawn":
+        """The mean over the lead times where a score is defined: T = 1."""
+        value = {name: _mean(number, 0) for name, number in self.value.items()}
+        return Drawn(value, {name: _mean(numbers, 1) for name, numbers in self.drawn.items()}, self.best)
+
+
+def _mean(values: Values, axis: int) -> Values:
+    """Mean of the defined values over an axis that stays; NaN where none is."""
+    defined = (~np.isnan(values)).sum(axis=axis, keepdims=True)
+    total = np.nansum(values, axis=axis, keepdims=True)
+    mean: Values = np.divide(total, defined, where=defined > 0, out=np.full(total.shape, np.nan))
+    return mean
+
+
+def percentile(drawn: Values, share: float) -> Values:
+    """Quantile over the first axis of the defined values; NaN where fewer than MIN_DEFINED are defined."""
+    ordered = np.sort(drawn, axis=0)  # NaN last
+    defined = (~np.isnan(ordered)).sum(axis=0)
+    position = share * np.maximum(defined - 1, 0)
+    lower = np.floor(position).astype(np.int64)
+    upper = np.minimum(lower + 1, np.maximum(defined - 1, 0))
+    low, high = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in (lower, upper))
+    between: Values = low + (high - low) * (position - lower)
+    return np.where(defined >= MIN_DEFINED * len(drawn), between, np.nan)
+
+
+def goodness(values: Values, best: Best) -> Values:
+    """Turn a score so that more is better.
+
+    Raises:
+        ValueError: A curve is neither good nor bad.
+    """
+    if best == "highest":
+        return values
+    if best == "lowest":
+        return -values
+    if best == "nearest one":
+        return -np.abs(values - 1)
+    if best == "nearest zero":
+        return -np.abs(values)
+    raise ValueError(f"a score with best={best!r} is neither good nor bad")
+
+
+def _verdict(low: Values, high: Values) -> NDArray[np.str_]:
+    return np.select([np.isnan(low) | np.isnan(high), low > 0, high < 0], [UNDEFINED, BETTER, WORSE], SAME)

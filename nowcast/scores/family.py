@@ -1,0 +1,72 @@
+"""What a family of scores is: statistics of a window that can be summed, and scores of such sums."""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+Best = Literal["highest", "lowest", "nearest one", "nearest zero", "none"]  # "none": a curve, not a quality
+Axis = tuple[float, ...] | tuple[str, ...]
+
+
+class Family(Protocol):
+    """Scores that come from the same sums.
+
+    A statistic has the axes of `statistics_axes` after a leading sample axis; a score those of `score_axes`, after
+    whatever leading axes the sums have.
+    """
+
+    ensemble: bool  # True: sees every member; False: sees the ensemble mean
+
+    @property
+    def axes(self) -> dict[str, Axis]:
+        """Axis → its labels."""
+        ...
+
+    @property
+    def statistics_axes(self) -> dict[str, tuple[str, ...]]:
+        """Statistic → its axes."""
+        ...
+
+    @property
+    def score_axes(self) -> dict[str, tuple[str, ...]]:
+        """Score → its axes."""
+        ...
+
+    @property
+    def best(self) -> dict[str, Best]:
+        """Score → which values are good."""
+        ...
+
+    def statistics(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Statistics of each sample at one lead time.
+
+        Args:
+            forecast: (B, C, H, W) mm h-1, or (B, M, C, H, W) when `ensemble`; no NaN, 0 outside the mask.
+            observed: (B, C, H, W) mm h-1; no NaN, 0 outside the mask.
+            mask: (B, C, H, W) bool, True = counts.
+
+        Returns:
+            Name → (B, …) float64.
+        """
+        ...
+
+    def scores(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Scores (…, axes) float64 from sums with any leading axes; NaN = undefined."""
+        ...
+
+
+def shape_of(family: Family, statistic: str) -> tuple[int, ...]:
+    """Sizes of a statistic's axes."""
+    return tuple(len(family.axes[axis]) for axis in family.statistics_axes[statistic])
+
+
+def in_order(thresholds: tuple[float, ...], key: str) -> tuple[float, ...]:
+    """Thresholds as they are.
+
+    Raises:
+        ValueError: There is none, or they do not rise strictly.
+    """
+    if not thresholds or sorted(set(thresholds)) != list(thresholds):
+        raise ValueError(f"{key} must rise strictly, got {list(thresholds)}")
+    return thresholds

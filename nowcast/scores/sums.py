@@ -1,0 +1,132 @@
+"""Sums of statistics by lead time and group of windows: the streaming metric behind every score."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from nowcast.scores.family import Family, shape_of
+
+
+@dataclass(frozen=True)
+class Lead:
+    """One lead time of a batch, cells that do not count set to 0.
+
+    Attributes:
+        members: (B, M, C, H, W) mm h-1 without NaN; M = 1 for a single forecast.
+        mean: (B, C, H, W) mean of the members.
+        observed: (B, C, H, W) mm h-1.
+        mask: (B, C, H, W) bool.
+        missing: (B,) int64, cells that count but have no forecast.
+    """
+
+    members: Tensor
+    mean: Tensor
+    observed: Tensor
+    mask: Tensor
+    missing: Tensor
+
+
+def by_lead_time(forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: int) -> Iterator[Lead]:
+    """A batch, one lead time after another, so that whole composites need little memory beside themselves.
+
+    Args:
+        forecast: (B, T, C, H, W) or, of an ensemble, (B, M, T, C, H, W) mm h-1; NaN = missing, counts as no rain.
+        observed: (B, T, C, H, W) mm h-1.
+        mask: (B, T, C, H, W) bool, True = valid observation.
+        lead_times: T.
+
+    Raises:
+        ValueError: Shapes differ, or an observation is NaN where the mask is True.
+    """
+    members = forecast if forecast.ndim == 6 else forecast.unsqueeze(1)
+    if members.ndim != 6 or not members[:, 0].shape == observed.shape == mask.shape:
+        raise ValueError(
+            "forecast, observed and mask must be (B, T, C, H, W) alike, or forecast (B, M, T, C, H, W), got "
+            f"{tuple(forecast.shape)}, {tuple(observed.shape)}, {tuple(mask.shape)}"
+        )
+    if observed.shape[1] != lead_times:
+        raise ValueError(f"expected {lead_times} lead times, got {observed.shape[1]}")
+    for lead in range(lead_times):
+        valid, truth, values = mask[:, lead], observed[:, lead], members[:, :, lead]
+        if bool((truth.isnan() & valid).any()):
+            raise ValueError("an observation is NaN where the mask says that it is valid")
+        missing = values.isnan().any(dim=1) & valid
+        values = values.nan_to_num(0.0).masked_fill(~valid[:, None], 0.0)
+        mean = values[:, 0] if values.shape[1] == 1 else values.mean(dim=1)
+        yield Lead(values, mean, truth.masked_fill(~valid, 0.0), valid, missing.flatten(1).sum(1))
+
+
+class GroupSums(Metric):
+    """Sums of every family's statistics by lead time, for windows grouped in several ways at once.
+
+    Args:
+        families: Name → family of scores.
+        lead_times: T.
+        groups: Grouping → how many groups it has, such as {"block": 30, "hour": 24}.
+    """
+
+    full_state_update = False
+
+    def __init__(self, families: Mapping[str, Family], lead_times: int, groups: Mapping[str, int]) -> None:
+        """Start from zero sums."""
+        super().__init__()
+        self.families, self.lead_times, self.groups = dict(families), lead_times, dict(groups)
+        for grouping, count in groups.items():
+            for name, shape in self._shapes().items():
+                zeros = torch.zeros(count, lead_times, *shape, dtype=torch.float64)
+                self.add_state(f"{grouping}/{name}".replace("/", "__"), zeros, dist_reduce_fx="sum")
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {"missing": (), "windows": ()}
+        for name, family in self.families.items():
+            shapes |= {f"{name}/{statistic}": shape_of(family, statistic) for statistic in family.statistics_axes}
+        return shapes
+
+    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor, groups: Mapping[str, Tensor]) -> None:
+        """Add a batch.
+
+        Args:
+            forecast: (B, T, C, H, W) or (B, M, T, C, H, W) mm h-1; NaN = missing, counts as no rain.
+            observed: (B, T, C, H, W) mm h-1.
+            mask: (B, T, C, H, W) bool, True = valid observation.
+            groups: Grouping → (B,) int64 number of each window's group.
+
+        Raises:
+            ValueError: Shapes differ, or an observation is NaN where the mask is True.
+        """
+        for number, lead in enumerate(by_lead_time(forecast, observed, mask, self.lead_times)):
+            statistics = {"missing": lead.missing, "windows": lead.mask.flatten(1).any(1)}
+            for name, family in self.families.items():
+                fields = lead.members if family.ensemble else lead.mean
+                values = family.statistics(fields, lead.observed, lead.mask)
+                statistics |= {f"{name}/{statistic}": value for statistic, value in values.items()}
+            for grouping in self.groups:
+                for name, value in statistics.items():
+                    state: Tensor = getattr(self, f"{grouping}/{name}".replace("/", "__"))
+                    state[:, number].index_add_(0, groups[grouping].to(value.device), value.double())
+
+    def sums(self, grouping: str) -> dict[str, Tensor]:
+        """Statistic ("family/statistic", "missing" and "windows") → (groups, T, …) float64."""
+        return {name: getattr(self, f"{grouping}/{name}".replace("/", "__")) for name in self._shapes()}
+
+    def compute(self) -> dict[str, Tensor]:
+        """Score → (T, axes) over all windows; "missing" → (T,)."""
+        first = self.sums(next(iter(self.groups)))
+        return scores_of({name: value.sum(0) for name, value in first.items()}, self.families)
+
+
+def of_family(sums: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The statistics of one family, without its name."""
+    return {key.removeprefix(f"{name}/"): value for key, value in sums.items() if key.startswith(f"{name}/")}
+
+
+def scores_of(sums: Mapping[str, Tensor], families: Mapping[str, Family]) -> dict[str, Tensor]:
+    """Every score, by "family/score", of sums with any leading axes."""
+    return {
+        f"{name}/{score}": value
+        for name, family in families.items()
+        for score, value in family.scores(of_family(sums, name)).items()
+    }

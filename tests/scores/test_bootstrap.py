@@ -1,0 +1,170 @@
+"""The bootstrap against scipy and NumPy, its draws, and what it says with few blocks."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from nowcast.scores.bootstrap import Bootstrap, goodness, percentile
+from nowcast.scores.categorical import Categorical
+from nowcast.scores.continuous import Continuous
+from nowcast.scores.sums import scores_of
+
+BOOTSTRAP = Bootstrap(resamples=2000, level=0.9, min_blocks=10, seed=3)
+CATEGORICAL = {"categorical": Categorical([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])}
+
+
+def estimates(bootstrap, sums, families):
+    return bootstrap.estimates(bootstrap.draw(sums, families))
+
+
+def differences(bootstrap, one, other, families):
+    return bootstrap.differences(*(bootstrap.draw(sums, families) for sums in (one, other)))
+
+
+def mean_error(values):
+    """Sums of blocks of one cell each whose mean error is the mean of the values."""
+    f = torch.tensor(values, dtype=torch.float64)
+    zero = torch.zeros_like(f)
+    moments = torch.stack([zero + 1, f, zero, f * f, zero, zero, f.abs()], dim=-1)[:, None]  # (blocks, 1, 7)
+    return {"continuous/moments": moments}
+
+
+def table(blocks, seed=0, skill=0.7, lead_times=15, thresholds=6):
+    """Counts of many blocks (blocks, T, K, 4)."""
+    draw = np.random.default_rng(seed)
+    events = draw.gamma(0.5, 200.0, (blocks, lead_times, thresholds)).round()
+    hits = (skill * events).round()
+    counts = np.stack([hits, events - hits, (0.4 * events).round(), 10_000 - events], axis=-1)
+    return {"categorical/counts": torch.from_numpy(counts)}
+
+
+def test_an_interval_of_a_mean_equals_scipys():
+    values = np.random.default_rng(1).gamma(2.0, size=40)
+    ours = estimates(BOOTSTRAP, mean_error(values), {"continuous": Continuous()})["continuous/me"]
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=50_000, confidence_level=0.9, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert ours.value[0] == pytest.approx(values.mean())
+    width = theirs.high - theirs.low
+    assert ours.low[0] == pytest.approx(theirs.low, abs=0.04 * width)
+    assert ours.high[0] == pytest.approx(theirs.high, abs=0.04 * width)
+
+
+def test_draws_are_blocks_with_replacement_and_seeded():
+    weights = BOOTSTRAP.weights(12)
+    assert weights.shape == (2000, 12)
+    assert (weights.sum(1) == 12).all()
+    assert weights.mean(0).numpy() == pytest.approx(np.ones(12), abs=0.1)
+    assert weights.var(0).numpy() == pytest.approx(np.full(12, 1 - 1 / 12), abs=0.12)
+    assert torch.equal(weights, BOOTSTRAP.weights(12))
+    assert not torch.equal(weights, Bootstrap(2000, 0.9, 10, 4).weights(12))
+
+
+def test_scores_of_draws_equal_scores_of_blocks_laid_together():
+    few = Bootstrap(resamples=7, level=0.5, min_blocks=2, seed=0)
+    sums = table(12)
+    drawn = []
+    for weights in few.weights(12).long():
+        chosen = torch.repeat_interleave(torch.arange(12), weights)
+        drawn.append(scores_of({name: value[chosen].sum(0) for name, value in sums.items()}, CATEGORICAL))
+    ours = estimates(few, sums, CATEGORICAL)
+    for score in ("csi", "bias", "sedi"):
+        values = np.stack([one[f"categorical/{score}"].numpy() for one in drawn])
+        np.testing.assert_allclose(ours[f"categorical/{score}"].low, np.quantile(values, 0.25, axis=0), rtol=1e-12)
+        np.testing.assert_allclose(ours[f"categorical/{score}"].high, np.quantile(values, 0.75, axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.025, 0.5, 0.9, 1.0])
+def test_percentiles_equal_numpys(share):
+    drawn = np.random.default_rng(0).normal(size=(101, 3, 2))
+    np.testing.assert_allclose(percentile(drawn, share), np.quantile(drawn, share, axis=0), rtol=1e-12)
+    drawn[:5, 0, 0] = np.nan
+    np.testing.assert_allclose(percentile(drawn, share), np.nanquantile(drawn, share, axis=0), rtol=1e-12)
+    drawn[:6, 0, 1] = np.nan  # more than 5 %
+    assert np.isnan(percentile(drawn, share)[0, 1])
+    drawn[:, 1, 1] = np.nan
+    assert np.isnan(percentile(drawn, share)[1, 1])
+
+
+@pytest.mark.slow
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    covered = 0
+    for seed in range(200):
+        values = np.random.default_rng(seed).normal(5.0, size=40)
+        ends = estimates(Bootstrap(400, 0.9, 10, seed), mean_error(values), {"continuous": Continuous()})
+        covered += bool(ends["continuous/me"].low[0] <= 5.0 <= ends["continuous/me"].high[0])
+    assert 0.82 <= covered / 200 <= 0.94  # 0.9, a little less with 40 blocks; ±0.042 is two standard errors
+
+
+@pytest.mark.parametrize(("best", "expected"), [
+    ("highest", [0.5, 2.0]), ("lowest", [-0.5, -2.0]), ("nearest one", [-0.5, -1.0]), ("nearest zero", [-0.5, -2.0]),
+])  # fmt: skip
+def test_goodness_rises(best, expected):
+    np.testing.assert_array_equal(goodness(np.array([0.5, 2.0]), best), expected)
+
+
+def test_curves_are_not_good():
+    with pytest.raises(ValueError, match="neither good nor bad"):
+        goodness(np.zeros(1), "none")
+
+
+def test_a_better_model_is_called_better_and_itself_is_not():
+    good, bad = table(40, skill=0.8), table(40, skill=0.6)
+    ours = differences(BOOTSTRAP, good, bad, CATEGORICAL)
+    assert (ours["categorical/csi"].verdict == "better").all()
+    assert (ours["categorical/far"].verdict == "better").all()  # lower
+    assert (ours["categorical/bias"].verdict == "worse").all()  # 0.8 + 0.4 = 1.2 against 1.0
+    np.testing.assert_allclose(ours["categorical/csi"].value, ours["categorical/csi"].gain)
+    np.testing.assert_allclose(ours["categorical/far"].value, -ours["categorical/far"].gain)
+    assert (differences(BOOTSTRAP, bad, good, CATEGORICAL)["categorical/csi"].verdict == "worse").all()
+    same = differences(BOOTSTRAP, good, good, CATEGORICAL)["categorical/csi"]
+    assert (same.verdict == "not distinguishable").all()
+    assert (same.low == 0).all()
+
+
+def test_pairing_sees_what_separate_intervals_hide():
+    # Two models that differ by little in every block, while blocks differ by much.
+    draw = np.random.default_rng(0)
+    level = draw.gamma(1.0, 10.0, 30)
+    one, other = mean_error(level), mean_error(level + 0.5 + 0.1 * draw.normal(size=30))
+    families = {"continuous": Continuous()}
+    a, b = (estimates(BOOTSTRAP, sums, families)["continuous/mae"] for sums in (one, other))
+    assert a.high[0] > b.low[0]
+    assert differences(BOOTSTRAP, one, other, families)["continuous/mae"].verdict[0] == "better"
+
+
+def test_few_blocks_have_no_interval_and_no_verdict():
+    estimate = estimates(BOOTSTRAP, table(9), CATEGORICAL)["categorical/csi"]
+    assert np.isfinite(estimate.value).all()
+    assert np.isnan(estimate.low).all()
+    assert np.isnan(estimate.high).all()
+    difference = differences(BOOTSTRAP, table(9), table(9, skill=0.1), CATEGORICAL)["categorical/csi"]
+    assert (difference.verdict == "too few blocks").all()
+    assert np.isfinite(estimates(BOOTSTRAP, table(10), CATEGORICAL)["categorical/csi"].low).all()
+
+
+def test_undefined_scores_have_no_verdict():
+    dry = {"categorical/counts": torch.zeros(20, 2, 1, 4, dtype=torch.float64)}
+    families = {"categorical": Categorical([1.0])}
+    assert np.isnan(estimates(BOOTSTRAP, dry, families)["categorical/csi"].low).all()
+    assert (differences(BOOTSTRAP, dry, dry, families)["categorical/csi"].verdict == "undefined").all()
+
+
+@pytest.mark.parametrize("settings", [(0, 0.9, 10, 0), (10, 1.0, 10, 0), (10, 0.9, 1, 0)])
+def test_wrong_settings_are_refused(settings):
+    with pytest.raises(ValueError, match="uncertainty needs"):
+        Bootstrap(*settings)
+
+
+def test_the_mean_over_lead_times_is_resampled_as_one_score():
+    sums = table(12, lead_times=3)
+    drawn = BOOTSTRAP.draw(sums, CATEGORICAL)
+    mean = drawn.over_lead_times()
+    np.testing.assert_allclose(mean.value["categorical/csi"][0], drawn.value["categorical/csi"].mean(axis=0))
+    ends = BOOTSTRAP.estimates(mean)["categorical/csi"]
+    expected = np.quantile(drawn.drawn["categorical/csi"].mean(axis=1), [0.05, 0.95], axis=0)
+    np.testing.assert_allclose([ends.low[0], ends.high[0]], expected)
+    drawn.value["categorical/csi"][1] = np.nan
+    kept = drawn.value["categorical/csi"][[0, 2]].mean(axis=0)
+    np.testing.assert_allclose(drawn.over_lead_times().value["categorical/csi"][0], kept)

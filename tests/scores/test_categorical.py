@@ -1,0 +1,104 @@
+"""Events against the library `scores` and against tables worked by hand."""
+
+import numpy as np
+import pytest
+import scores
+import torch
+import xarray
+
+from nowcast.scores.categorical import Categorical, MaxPooled, categorical_scores, f1, pofd, sedi
+from nowcast.scores.sums import GroupSums
+from tests.scores.fields import KINDS, fields, seen
+
+THRESHOLDS = [0.5, 2.0, 10.0]
+
+
+def computed(family, forecast, observed, mask):
+    metric = GroupSums({"x": family}, observed.shape[1], {"all": 1})
+    metric.update(forecast, observed, mask, {"all": torch.zeros(len(observed), dtype=torch.int64)})
+    return {name.removeprefix("x/"): value.numpy() for name, value in metric.compute().items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_categorical_scores_equal_those_of_the_library(kind):
+    data = fields(kind)
+    ours = computed(Categorical(THRESHOLDS), *data)
+    for lead in range(2):
+        f, o = (xarray.DataArray(x.ravel(), dims="cell") for x in seen(*data, lead))
+        for k, threshold in enumerate(THRESHOLDS):
+            table = scores.categorical.BinaryContingencyManager(
+                (f >= threshold).where(f.notnull()), (o >= threshold).where(o.notnull())
+            ).transform()
+            with np.errstate(all="ignore"):
+                expected = {
+                    "csi": table.critical_success_index(),
+                    "pod": table.probability_of_detection(),
+                    "far": table.false_alarm_ratio(),
+                    "bias": table.frequency_bias(),
+                    "hss": table.heidke_skill_score(),
+                    "ets": table.equitable_threat_score(),
+                    "pofd": table.probability_of_false_detection(),
+                    "f1": table.f1_score(),
+                    "sedi": table.symmetric_extremal_dependence_index(),
+                }
+            for name, value in expected.items():
+                theirs = float(value) if np.isfinite(float(value)) else np.nan  # bias without observed events
+                assert ours[name][lead, k] == pytest.approx(theirs, nan_ok=True, abs=1e-12), name
+
+
+def test_a_table_worked_by_hand():
+    a, c, b, d = (torch.tensor(float(x), dtype=torch.float64) for x in (82, 23, 38, 222))
+    assert pofd(b, d).item() == pytest.approx(38 / 260)
+    assert f1(a, c, b).item() == pytest.approx(164 / 225)
+    h, f = 82 / 105, 38 / 260
+    less, more = np.log(f / h * (1 - h) / (1 - f)), np.log(f * h * (1 - h) * (1 - f))
+    assert sedi(a, c, b, d).item() == pytest.approx(less / more)
+
+
+@pytest.mark.parametrize("counts", [[5, 0, 0, 5], [0, 5, 5, 5], [5, 5, 0, 5], [5, 5, 5, 0], [0, 0, 0, 0]])
+def test_sedi_is_undefined_at_the_ends(counts):
+    assert categorical_scores(torch.tensor(counts))["sedi"].isnan()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pooled_counts_equal_a_loop_over_blocks(kind):
+    data = fields(kind, shape=(2, 2, 1, 11, 9))
+    ours = computed(MaxPooled(THRESHOLDS, [1, 4]), *data)
+    for lead in range(2):
+        f, o = (np.atleast_3d(x[:, 0]) for x in seen(*data, lead))
+        for p, pool in enumerate((1, 4)):
+            blocks = [
+                (f[b, y : y + pool, x : x + pool], o[b, y : y + pool, x : x + pool])
+                for b in range(f.shape[0])
+                for y in range(0, f.shape[1] - pool + 1, pool) or [0]
+                for x in range(0, f.shape[2] - pool + 1, pool) or [0]
+            ]
+            pairs = [(np.nanmax(one), np.nanmax(other)) for one, other in blocks if np.isfinite(other).any()]
+            for k, threshold in enumerate(THRESHOLDS):
+                hits = sum(one >= threshold and other >= threshold for one, other in pairs)
+                events = [sum(pair[side] >= threshold for pair in pairs) for side in (0, 1)]
+                csi = hits / (sum(events) - hits) if sum(events) else np.nan
+                bias = events[0] / events[1] if events[1] else np.nan
+                assert ours["pooled_csi"][lead, p, k] == pytest.approx(csi, nan_ok=True)
+                assert ours["pooled_bias"][lead, p, k] == pytest.approx(bias, nan_ok=True)
+
+
+def test_blocks_of_one_cell_are_the_cells():
+    data = fields("masked")
+    pooled = computed(MaxPooled(THRESHOLDS, [1]), *data)["pooled_csi"][:, 0]
+    np.testing.assert_array_equal(pooled, computed(Categorical(THRESHOLDS), *data)["csi"])
+
+
+def test_a_shift_within_a_block_is_forgiven():
+    observed, forecast = torch.zeros(1, 1, 1, 8, 8), torch.zeros(1, 1, 1, 8, 8)
+    observed[..., 1, 1] = forecast[..., 2, 3] = 5.0
+    mask = torch.ones_like(observed, dtype=torch.bool)
+    assert computed(Categorical([1.0]), forecast, observed, mask)["csi"] == 0
+    assert computed(MaxPooled([1.0], [4]), forecast, observed, mask)["pooled_csi"] == 1
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(ValueError, match=r"thresholds must rise strictly, got \[2.0, 1.0\]"):
+        Categorical([2.0, 1.0])
+    with pytest.raises(ValueError, match="pools must be at least 1"):
+        MaxPooled([1.0], [0, 4])

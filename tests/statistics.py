@@ -1,0 +1,94 @@
+"""Statistics of models that forecast with a known error, without any file of radar."""
+
+import numpy as np
+import torch
+
+from nowcast.data.statistics_file import ExampleFields, Statistics
+from nowcast.scores.categorical import Categorical
+from nowcast.scores.continuous import Continuous
+from nowcast.scores.ensemble import EnsembleErrors, Probabilities, RankHistogram
+from nowcast.scores.spatial import Fractions, Spectrum
+from nowcast.scores.sums import GroupSums
+
+THRESHOLDS = [0.5, 2.0]
+SETTINGS = {
+    "categorical": {"_target_": "nowcast.scores.categorical.Categorical", "thresholds": THRESHOLDS},
+    "continuous": {"_target_": "nowcast.scores.continuous.Continuous"},
+    "fss": {
+        "_target_": "nowcast.scores.spatial.Fractions", "thresholds": THRESHOLDS, "windows": [3, 9], "border": "inside",
+    },
+    "spectrum": {"_target_": "nowcast.scores.spatial.Spectrum", "wavelengths": [2, 4, 8, 16]},
+}  # fmt: skip
+FAMILIES = {
+    "categorical": Categorical(THRESHOLDS),
+    "continuous": Continuous(),
+    "fss": Fractions(THRESHOLDS, [3, 9], "inside"),
+    "spectrum": Spectrum([2, 4, 8, 16]),
+}
+ENSEMBLE_SETTINGS = {
+    "ensemble": {"_target_": "nowcast.scores.ensemble.EnsembleErrors"},
+    "probability": {"_target_": "nowcast.scores.ensemble.Probabilities", "thresholds": THRESHOLDS, "levels": 4},
+    "rank": {"_target_": "nowcast.scores.ensemble.RankHistogram", "bins": 5},
+}
+ENSEMBLE_FAMILIES = {
+    "ensemble": EnsembleErrors(), "probability": Probabilities(THRESHOLDS, 4), "rank": RankHistogram(5),
+}  # fmt: skip
+
+
+def observations(blocks, steps=3, size=18, seed=0):
+    """(blocks, T, 1, H, W) of smooth rain."""
+    draw = torch.Generator().manual_seed(seed)
+    noise = torch.rand((blocks, steps, size + 4, size + 4), generator=draw) ** 6 * 30
+    return torch.nn.functional.avg_pool2d(noise, 5, stride=1).unsqueeze(2)
+
+
+def statistics(models, blocks=12, seed=0, ensemble=False, first_block=0, examples=True, calm=()):
+    """Statistics of `blocks` days with a window each.
+
+    Args:
+        models: Name → size of the error; "shift" moves the rain instead.
+        blocks: Days.
+        seed: Of the observations.
+        ensemble: Four members each, and the scores of ensembles.
+        first_block: Number of the first day.
+        examples: With windows to look at.
+        calm: Numbers of blocks with nothing valid.
+    """
+    families = FAMILIES | (ENSEMBLE_FAMILIES if ensemble else {})
+    observed = observations(first_block + blocks, seed=seed)[first_block:]
+    mask = torch.ones_like(observed, dtype=torch.bool)
+    mask[list(calm)] = False
+    labels = tuple(f"radar 2024-05-{first_block + k + 1:02d}" for k in range(blocks))
+    seasons = ("DJF", "MAM", "JJA", "SON")
+    groups = {"block": torch.arange(blocks), "season": torch.ones(blocks, dtype=torch.int64)}
+    sums, maps, rain = [], [], {"observed": observed[0, :, 0].numpy()}
+    for name, error in models.items():
+        draw = torch.Generator().manual_seed(len(name))
+        forecast = observed.roll(3, dims=-1) if error == "shift" else observed
+        shape = (blocks, 4, *observed.shape[1:]) if ensemble else observed.shape
+        noise = torch.randn(shape, generator=draw) * (0 if error == "shift" else error)
+        forecast = ((forecast.unsqueeze(1) if ensemble else forecast) + noise).clamp(min=0)
+        metric = GroupSums(families, 3, {"block": blocks, "season": 4})
+        metric.update(forecast, observed, mask, groups)
+        sums.append({grouping: {k: v.numpy() for k, v in metric.sums(grouping).items()} for grouping in groups})
+        single = forecast.mean(1) if ensemble else forecast
+        rain[name] = single[0, :, 0].numpy()
+        said, seen = single >= 0.5, observed >= 0.5
+        parts = (said & seen, ~said & seen, said & ~seen, ~said & ~seen)
+        maps.append(np.stack([part.sum(dim=(0, 1, 2)).numpy() for part in parts]))
+    axes = {f"{n}/{key}": value for n, family in families.items() for key, value in family.statistics_axes.items()}
+    fields = ExampleFields("best", 0.7, "radar", np.datetime64("2024-05-01T12:00", "s"), 5.0, 1.0, rain)
+    return Statistics(
+        models=tuple(models),
+        lead_times=(5.0, 10.0, 15.0),
+        lead_unit="minutes",
+        groups={"block": labels, "season": seasons},
+        sums={g: {key: np.stack([one[g][key] for one in sums]) for key in sums[0][g]} for g in groups},
+        axes={"windows": (), "missing": ()} | axes,
+        labels={f"{n}/{axis}": value for n, family in families.items() for axis, value in family.axes.items()},
+        families=SETTINGS | (ENSEMBLE_SETTINGS if ensemble else {}),
+        facts={"caveat": "", "created": "2024-05-02 00:00 UTC", "software": {"nowcast": "0"}, "split": "test"},
+        map_counts=np.stack(maps),
+        map_threshold=0.5,
+        examples=[fields] if examples else [],
+    ), families
