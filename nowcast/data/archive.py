@@ -205,7 +205,8 @@ class Archive:
         """
         stored = self.read_stored(frames, rows, columns)
         if self._packed:
-            rate: NDArray[np.float32] = self._lookup_table()[stored]
+            # Every 16-bit number is in the table: "clip" only spares the check, and is twice as fast as indexing
+            rate: NDArray[np.float32] = self._lookup_table().take(stored, mode="clip")
             return rate
         return self.to_rain_rate(stored).astype(np.float32, copy=False)
 
