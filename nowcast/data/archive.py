@@ -72,6 +72,7 @@ class Archive:
         times: (N,) UTC datetime64[s], rising, possibly with gaps; end of accumulation for amounts.
         grid: Cells and projection, row 0 north.
         attributes: Global attributes (institution, license, history, fingerprint, …).
+        unpacked: File of the same stored values to read instead (unpacked.py), None = there is none.
 
     Raises:
         FileNotFoundError: No such file.
@@ -85,6 +86,8 @@ class Archive:
     attributes: dict[str, str] = field(init=False, repr=False)
     rain_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
     valid_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
+    unpacked: Path | None = field(default=None, init=False, repr=False)
+    _mapped: NDArray[Any] | None = field(default=None, init=False, repr=False)
     _handle: tuple[int, netCDF4.Dataset] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -162,7 +165,7 @@ class Archive:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the file handle, which belongs to one process."""
-        return {**self.__dict__, "_handle": None, "_table": None}
+        return {**self.__dict__, "_handle": None, "_table": None, "_mapped": None}
 
     def _variable(self) -> Any:  # noqa: ANN401 (netCDF4 is untyped)
         """The data variable through a handle of this very process (netCDF handles do not survive a fork)."""
@@ -200,14 +203,32 @@ class Archive:
         Raises:
             DataFormatError: The file can no longer be read (removed, truncated).
         """
-        try:
-            stored: NDArray[Any] = np.asarray(self._variable()[frames, rows, columns])
-        except (OSError, RuntimeError, IndexError) as error:
-            raise DataFormatError(self.path, f"cannot read frames {frames}: {error}") from error
+        stored = self.read_stored(frames, rows, columns)
         if self._packed:
-            rate: NDArray[np.float32] = self._lookup_table()[stored]
+            # Every 16-bit number is in the table: "clip" only spares the check, and is twice as fast as indexing
+            rate: NDArray[np.float32] = self._lookup_table().take(stored, mode="clip")
             return rate
         return self.to_rain_rate(stored).astype(np.float32, copy=False)
+
+    @property
+    def stored_type(self) -> np.dtype[Any]:
+        """Type of the stored values: 16 bits where they are packed."""
+        return np.dtype(np.uint16 if self._packed else np.float32)
+
+    def read_stored(self, frames: slice, rows: slice, columns: slice) -> NDArray[Any]:
+        """A block of values as they are stored.
+
+        Raises:
+            DataFormatError: The file can no longer be read (removed, truncated).
+        """
+        try:
+            if self.unpacked is None:
+                return np.asarray(self._variable()[frames, rows, columns])
+            if self._mapped is None:
+                self._mapped = np.load(self.unpacked, mmap_mode="r")
+            return np.asarray(self._mapped[frames, rows, columns])
+        except (OSError, RuntimeError, IndexError, ValueError) as error:
+            raise DataFormatError(self.unpacked or self.path, f"cannot read frames {frames}: {error}") from error
 
     def close(self) -> None:
         """Close this process's file handle; reading opens it again."""

@@ -16,6 +16,7 @@ from nowcast.data.cells import CELL_TOLERANCE, averaging_factor, cell_km
 from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample
 from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.sources import ArchiveSource, archive_paths
+from nowcast.data.unpacked import use_unpacked
 from nowcast.data.windows import (
     SPLITS,
     BlockSplit,
@@ -26,6 +27,7 @@ from nowcast.data.windows import (
     windows_of_split,
     windows_within,
 )
+from nowcast.progress import track
 
 
 class RadarDataModule(lightning.LightningDataModule):
@@ -60,6 +62,7 @@ class RadarDataModule(lightning.LightningDataModule):
         batch_size: Windows per batch.
         workers: Loader processes; 0 = load in the main process. Results do not depend on it.
         seed: Seed of split, order, crops and augmentation.
+        cache: none, or memmap: read from unpacked copies beside the archives, which are built once.
 
     Raises:
         ValueError: Settings contradict each other or the archives.
@@ -94,6 +97,7 @@ class RadarDataModule(lightning.LightningDataModule):
         batch_size: int,
         workers: int,
         seed: int,
+        cache: Literal["none", "memmap"] = "none",  # checkpoints from before this setting do not name it
     ) -> None:
         """Keep the settings; archives are opened by `setup`."""
         super().__init__()
@@ -109,7 +113,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.blocks = BlockSplit(
             block_minutes, val_fraction, 0.0 if split in ("archives", "all") else test_fraction, gap_minutes, seed
         )
-        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.batch_size, self.workers, self.seed, self.cache = batch_size, workers, seed, cache
         self.regions: list[Region] = []
         self._check()
 
@@ -125,20 +129,22 @@ class RadarDataModule(lightning.LightningDataModule):
             raise ValueError(f"data.augment must be none, flips or flips_rotations, got {self.augment!r}")
         if self.augment == "flips_rotations" and (self.crop is None or self.crop[0] != self.crop[1]):
             raise ValueError(f"data.augment=flips_rotations needs a square data.crop, got {self.crop}")
+        if self.cache not in ("none", "memmap"):
+            raise ValueError(f"data.cache must be none or memmap, got {self.cache!r}")
         if self.importance_floor is not None and self.importance_floor <= 0:
             raise ValueError(f"data.importance_floor must be > 0 or null, got {self.importance_floor}")
 
     # -- archives ------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> None:
-        """Make archives that a source generates, once per machine."""
-        archive_paths(self.archive_source)
+        """Make archives that a source generates, and unpacked copies, once per machine."""
+        self._open_archives()
 
     def setup(self, stage: str | None = None) -> None:
         """Open the archives and settle time step, cell size and windows; the stage does not matter."""
         if self.regions:
             return
-        archives = [Archive(path) for path in archive_paths(self.archive_source)]
+        archives = self._open_archives()
         steps = [self._step(archive) for archive in archives]
         if len(set(steps)) > 1 and not self.allow_mixed_timesteps:
             found = ", ".join(
@@ -158,6 +164,12 @@ class RadarDataModule(lightning.LightningDataModule):
         self.split_of_archive = whole_archives(names, self.blocks) if self.split == "by_day" else {}
         self.split_of_frame = [self._assign(archive) for archive in archives]
         self.regions = regions
+
+    def _open_archives(self) -> list[Archive]:
+        archives = [Archive(path) for path in archive_paths(self.archive_source)]
+        if self.cache == "memmap":
+            use_unpacked(archives, track)
+        return archives
 
     def _step(self, archive: Archive) -> int:
         native = archive.timestep
