@@ -10,6 +10,8 @@ from nowcast import __version__
 
 COMMANDS = {
     "train": "train a network, then score it beside the baselines",
+    "tune": "search settings of train, each trial a process of its own",
+    "summary": "compare the runs of a folder: mean and spread over seeds",
     "evaluate": "score a checkpoint or a baseline on radar archives",
     "predict": "forecast from the newest frames of an archive or of provider files",
     "prepare": "turn a weather service's files into one archive",
