@@ -151,10 +151,10 @@ class Workers:
     def _run(self, trial: Trial, slot: int, values: dict[str, Scalar], worker: int) -> list[float]:
         watched = Watched(trial, self.objectives, trial_folder(self.folder, trial.number), self.stop)
         ended = self.run_trial(trial.number, self.rules.seed + slot, values, worker, watched.look)
-        if self.stop.is_set() and ended.code != 0:
+        watched.read()
+        if ended.stopped and not (watched.pruned or watched.diverged):
             trial.set_user_attr("interrupted", True)
             raise NotThisTrialError("interrupted")
-        watched.read()
         trial.set_user_attr("seconds", round(ended.seconds, 1))
         results = [objective.value(watched.rows, ended.seconds) for objective in self.objectives]
         if watched.diverged or (ended.code == 0 and any(map(math.isnan, results))):
@@ -163,7 +163,7 @@ class Workers:
                 raise TrialFailedError(f"a loss or score is NaN or infinite; the last line of metrics.csv: {last}")
             trial.set_user_attr("diverged", True)
             return [objective.worst for objective in self.objectives]
-        if watched.pruned and ended.code != 0:  # else it was at its end anyway
+        if watched.pruned:  # whatever exit code a stopped training chooses
             raise optuna.TrialPruned
         if ended.code != 0:
             raise TrialFailedError(f"{_how(ended.code)}\n{last_lines(log_file(self.folder, trial.number))}")

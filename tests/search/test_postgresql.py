@@ -31,7 +31,7 @@ def start(tmp_path, url):
     def one(name, faults, *overrides):
         command = [
             sys.executable, "-c",
-            f"import sys; from nowcast import search; search.TRAIN = [sys.executable, {str(FAKE)!r}]; "
+            f"import sys; from nowcast.search import search; search.TRAIN = [sys.executable, {str(FAKE)!r}]; "
             "from nowcast.tune import main; main()",
             f"output={tmp_path / name}", f"tune.storage='{url}'", f"tune.trials={TRIALS}", "tune/pruner=none",
             "tune.heartbeat_seconds=1", "tune.grace_seconds=4", "tune.poll_seconds=0.2", *overrides,

@@ -143,7 +143,7 @@ def test_two_objectives_give_the_trials_that_none_beats(tmp_path, fake):
 @pytest.mark.slow
 def test_interrupting_loses_nothing(tmp_path):
     command = [sys.executable, "-c",
-               f"import sys; from nowcast import search; search.TRAIN = [sys.executable, {str(FAKE)!r}]; "
+               f"import sys; from nowcast.search import search; search.TRAIN = [sys.executable, {str(FAKE)!r}]; "
                "from nowcast.tune import main; main()",
                f"output={tmp_path}", *QUICK, "tune.trials=3", "tune/pruner=none"]  # fmt: skip
     process = subprocess.Popen(
@@ -277,7 +277,8 @@ def test_the_printed_command_repeats_the_best_trial_bit_for_bit(searched, tmp_pa
 def test_a_trial_may_be_a_distributed_run(searched, tmp_path):
     folder, _ = searched
     command = [sys.executable, "-m", "nowcast.tune", *REAL, f"data.archives.folder={folder.parent / 'data'}"]
-    command += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "tune.trials=1", f"output={tmp_path}"]
+    command += ["data.stride=1", "data.batch_size=2", "tune.trials=1", f"output={tmp_path}"]
+    command += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr + result.stdout
     assert [row["state"] for row in rows(tmp_path)] == ["complete"]
