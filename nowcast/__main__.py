@@ -11,6 +11,8 @@ from nowcast import __version__
 
 COMMANDS = {
     "train": "train a network, then score it beside the baselines",
+    "tune": "search settings of train, each trial a process of its own",
+    "summary": "compare the runs of a folder: mean and spread over seeds",
     "evaluate": "score checkpoints, baselines and others' forecasts on radar archives",
     "compare": "scores of finished runs side by side",
     "predict": "forecast from the newest frames of an archive or of provider files",

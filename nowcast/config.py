@@ -14,9 +14,9 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -54,9 +54,47 @@ class TrainConfig:
     baselines: Any = MISSING  # name → model to score beside the network
     picture: bool = MISSING  # PNG and GIF of one forecast
     colour_blind_safe: bool = MISSING
+    evaluate: bool = MISSING  # calibrate, score and draw after training
     resume: str = MISSING  # never | auto (go on with the run in output) | a checkpoint
     allow_data_change: bool = MISSING  # resume on other data
     output: str | None = MISSING  # run directory; in `nowcast check` a JSON file or null
+
+
+@dataclass
+class TuneSettings:
+    """Key `tune` of `nowcast tune`."""
+
+    study: str = MISSING
+    storage: str = MISSING  # URL of a database
+    trials: int = MISSING  # in total
+    jobs: int | None = MISSING  # at once
+    space: Any = MISSING  # name → key, type, range or choices
+    objectives: Any = MISSING  # name → metric and mode
+    sampler: Any = MISSING
+    pruner: Any = MISSING
+    seed: int = MISSING
+    diverged: str = MISSING  # failed | worst
+    give_up_after: int = MISSING  # failed trials with none completed
+    retries: int = MISSING  # of a trial whose worker died
+    heartbeat_seconds: int = MISSING
+    grace_seconds: int = MISSING
+    poll_seconds: float = MISSING
+    stop_seconds: float = MISSING
+    fixed: list[str] = MISSING  # overrides of every trial
+
+
+@dataclass
+class TuneConfig(TrainConfig):
+    """`nowcast tune`."""
+
+    tune: TuneSettings = MISSING
+
+
+@dataclass
+class SummaryConfig:
+    """`nowcast summary`."""
+
+    runs: str = MISSING
 
 
 @dataclass
@@ -162,6 +200,8 @@ class CompareConfig:
 
 SCHEMATA = {
     "train": TrainConfig,
+    "tune": TuneConfig,
+    "summary": SummaryConfig,
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
     "predict": PredictConfig,
@@ -186,7 +226,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
             try:
                 main(config)
             except (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException) as error:
-                if os.environ.get("HYDRA_FULL_ERROR") == "1" or _in_multirun():
+                if os.environ.get("HYDRA_FULL_ERROR") == "1" or in_multirun():
                     raise
                 sys.exit(f"nowcast {name}: error: {error}")
 
@@ -196,7 +236,8 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
     return decorate
 
 
-def _in_multirun() -> bool:
+def in_multirun() -> bool:
+    """Whether this process runs jobs of `-m`."""
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
@@ -229,6 +270,35 @@ def plain(config: Any) -> Any:  # noqa: ANN401
 def from_plain(values: Any) -> Any:  # noqa: ANN401
     """A config from plain values, as read from a checkpoint."""
     return OmegaConf.create(values)
+
+
+def compose_train(overrides: list[str]) -> DictConfig:
+    """The config of `nowcast train` with these overrides, from within another program.
+
+    Raises:
+        ValueError: An override is refused; the message names it.
+    """
+    try:
+        return hydra.compose("train", overrides)
+    except HydraException as error:
+        raise ValueError(f"nowcast train {' '.join(overrides)}: {error}") from error
+
+
+def standalone(overrides: list[str], name: str) -> str:
+    """The same config as the text of one file, which `nowcast train --config-dir=… --config-name=…` runs."""
+    composed = hydra.compose("train", overrides, return_hydra_config=True)
+    directories = {key: composed.hydra[key] for key in ("run", "sweep", "output_subdir", "callbacks")}
+    with open_dict(composed):
+        del composed["hydra"]
+        composed.name = name
+    head = {"defaults": ["train_schema", "_self_"], "hydra": {**directories, "job": {"name": "train"}}}
+    return OmegaConf.to_yaml(OmegaConf.create(head)) + OmegaConf.to_yaml(composed)
+
+
+def config_folders() -> list[str]:
+    """The option --config-dir, if the user gave it."""
+    sources = HydraConfig.get().runtime.config_sources
+    return [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
 
 
 def given_on_command_line(prefix: str) -> list[str]:

@@ -16,10 +16,13 @@ from nowcast.atomic import written_whole
 from nowcast.differences import differences, flat
 
 # What may differ from the run that is taken up: what has no part in the weights.
-MAY_DIFFER = ("resume", "allow_data_change", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress")
+MAY_DIFFER = (
+    "resume", "allow_data_change", "evaluate", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress",
+    "logger",
+)  # fmt: skip
 # What may differ as well where a checkpoint is the start of another run.
 NEW_RUN_MAY_DIFFER = (
-    "name", "output", "logger", "callbacks", "calibration", "verification", "metrics", "baselines", "picture",
+    "name", "output", "callbacks", "calibration", "verification", "metrics", "baselines", "picture",
     "colour_blind_safe", "trainer",
 )  # fmt: skip
 HOW = "resume must be never, auto or the path of a checkpoint"

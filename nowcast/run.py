@@ -58,10 +58,10 @@ def validate(config: DictConfig) -> None:
         raise ValueError(f"verification.main_threshold={main} is not among verification.thresholds={thresholds}")
     for name, callback in config.callbacks.items():
         watched = (callback or {}).get("monitor")
-        if watched is not None and watched not in ("val/loss", *_logged(thresholds)):
+        if watched is not None and watched not in ("val/loss", *logged(thresholds)):
             raise ValueError(
                 f"callbacks.{name}.monitor={watched} is not logged; choose one of "
-                f"{', '.join(['val/loss', *_logged(thresholds)])}"
+                f"{', '.join(['val/loss', *logged(thresholds)])}"
             )
 
 
@@ -77,7 +77,8 @@ def is_interactive_slurm() -> bool:
     return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
 
 
-def _logged(thresholds: list[float]) -> list[str]:
+def logged(thresholds: list[float]) -> list[str]:
+    """Scores that validation logs, beside val/loss."""
     return [f"val/{score_name(score, value)}" for value in thresholds for score in ("csi", "bias")]
 
 
@@ -110,15 +111,21 @@ def run(config: DictConfig) -> None:
             torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
         if trainer.is_global_zero:
             join_metrics(folder)
-            finish(config, data, Path(best_checkpoint(trainer)), folder, console)
-            note_end(folder)
-            log.info("finished")
+            best = Path(best_checkpoint(trainer))
+            if config.evaluate:
+                finish(config, data, best, folder, console)
+                note_end(folder)
+                log.info("finished")
+            else:
+                console.print(f"wrote {best}", highlight=False, soft_wrap=True)
     except KeyboardInterrupt as end:  # while scoring
         raise SystemExit(_say_how_to_go_on(130, folder, console)) from end
     except SystemExit as end:
         if end.code in (130, 143):  # LastCheckpoint, told by a signal
             _say_how_to_go_on(end.code, folder, console)
         raise
+    finally:
+        close_loggers(trainer)
 
 
 def _say_how_to_go_on(code: int, folder: Path, console: Console) -> int:
@@ -253,6 +260,14 @@ def make_trainer(config: DictConfig, folder: Path) -> lightning.Trainer:
         config.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()], default_root_dir=folder
     )
     return trainer
+
+
+def close_loggers(trainer: lightning.Trainer) -> None:
+    """End the run of a logger that keeps one open in this process, as W&B does: the next run would go into it."""
+    for logger in trainer.loggers:
+        end = getattr(getattr(logger, "experiment", None), "finish", None)
+        if end is not None:
+            end(exit_code=0 if trainer.state.finished else 1)
 
 
 def best_checkpoint(trainer: lightning.Trainer) -> str:

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from nowcast.config import program
+from nowcast.config import in_multirun, program
 
 
 @program("train")
@@ -10,6 +10,10 @@ def main(config: DictConfig) -> None:
     """Run one experiment."""
     from nowcast.run import run  # torch and lightning load in seconds: --help and --cfg do without
 
+    if in_multirun():
+        from nowcast.multirun import prepare_job
+
+        prepare_job(config)
     run(config)
 
 

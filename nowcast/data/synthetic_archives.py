@@ -1,5 +1,6 @@
 """Synthetic events as ordinary archives, generated when first needed and kept on disk."""
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ class SyntheticArchives:
         missing = [name for name in names if not (folder / f"{name}.nc").exists()]
         if missing:
             for name in track(missing, description="generating synthetic echoes"):
-                self._write(folder / f"{name}.nc")
+                with contextlib.suppress(FileExistsError):  # another run at the same time made the same event
+                    self._write(folder / f"{name}.nc")
         return [folder / f"{name}.nc" for name in names]
 
     def _write(self, path: Path) -> None:

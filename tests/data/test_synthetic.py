@@ -195,3 +195,16 @@ def test_more_events_leave_the_old_ones_and_other_settings_get_their_own_folder(
     more = archives(tmp_path, train_events=3).paths()
     assert set(first) < set(more)
     assert not set(archives(tmp_path, seed=1).paths()) & set(more)
+
+
+def test_two_runs_may_make_the_same_archives_at_once(tmp_path, monkeypatch):
+    write = SyntheticArchives._write
+
+    def after_another(self, path):
+        write(self, path)  # another process was faster
+        write(self, path)
+
+    monkeypatch.setattr(SyntheticArchives, "_write", after_another)
+    paths = archives(tmp_path).paths()
+    assert paths
+    assert all(path.exists() for path in paths)

@@ -1,0 +1,1 @@
+"""The search for good settings: what `nowcast tune` is made of, on Optuna."""

@@ -1,0 +1,146 @@
+"""`nowcast summary runs=<folder>`: the runs of a multirun beside each other, mean and spread over seeds."""
+
+import atexit
+import csv
+import statistics
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from nowcast.atomic import written_whole
+from nowcast.config import program
+from nowcast.differences import flat
+
+SEEDS = ("seed", "data.seed")
+MAX_COLUMNS = 6  # settings in the printed table; the file has them all
+
+
+@program("summary")
+def main(config: DictConfig) -> None:
+    """Print the table and write it beside the runs."""
+    summarise(Path(config.runs))
+
+
+class SummaryAtEnd(Callback):
+    """Hydra's callback: the table when `nowcast train -m` ends, also after a job failed."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401 (Hydra's)
+        """Hydra tells of the end only when no job failed."""
+        atexit.register(summarise_if_any, Path(config.hydra.sweep.dir))
+
+
+def summarise_if_any(folder: Path) -> None:
+    """The table, unless no run got as far as a directory."""
+    if list(folder.glob("*/config.yaml")):
+        summarise(folder)
+
+
+def summarise(folder: Path) -> None:
+    """Read the runs of a folder, print the table and write summary.csv.
+
+    Raises:
+        FileNotFoundError: There is no run in the folder.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    runs = [read_run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
+    if not runs:
+        raise FileNotFoundError(f"{folder} has no run: no {folder}/*/config.yaml")
+    names, rows = table(runs)
+    path = folder / "summary.csv"
+    with written_whole(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*names, "runs", "unfinished", *[f"{s}_{part}" for s in SCORES for part in ("mean", "sd")]])
+        for row in rows:
+            scores = [row["scores"][s] for s in SCORES]
+            writer.writerow(
+                [*row["settings"], row["runs"], row["unfinished"], *[part for pair in scores for part in pair]]
+            )
+    console, shown = Console(), Table(title=f"{folder}: mean ± standard deviation over seeds", title_justify="left")
+    for name in [*names[:MAX_COLUMNS], "runs", *SCORES.values()]:
+        shown.add_column(name, overflow="fold")
+    for row in rows:
+        count = f"{row['runs']}" + (f" (+{row['unfinished']} unfinished)" if row["unfinished"] else "")
+        shown.add_row(*map(str, row["settings"][:MAX_COLUMNS]), count, *[_cell(*row["scores"][s]) for s in SCORES])
+    console.print(shown)
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+SCORES = {"val_best": "best validation score", "test_csi": "test CSI", "test_csi_calibrated": "test CSI, calibrated"}
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Settings and scores of a run; scores that it does not have are absent.
+
+    The test CSI is that of the network at the main threshold, averaged over lead times as in the printed tables.
+    """
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    settings = {key: value for key, value in flat(config).items() if str(config["output"]) not in str(value)}
+    for name in ("output", "resume", "name"):
+        settings.pop(name, None)
+    scores: dict[str, float] = {}
+    monitor, mode = config["callbacks"]["checkpoint"]["monitor"], config["callbacks"]["checkpoint"]["mode"]
+    values = [float(row[monitor]) for row in _rows(folder / "metrics.csv") if row.get(monitor)]
+    finished = (folder / "evaluation" / "scores.csv").exists() or not config["evaluate"]
+    if values and finished:
+        scores["val_best"] = (max if mode == "max" else min)(values)
+    model = str(config["model"]["_target_"]).rsplit(".", 1)[1].lower()
+    for name, key in ((model, "test_csi"), (f"{model}_calibrated", "test_csi_calibrated")):
+        csi = [
+            float(row["csi"])
+            for row in _rows(folder / "evaluation" / "scores.csv")
+            if row["model"] == name
+            and float(row["threshold"]) == config["verification"]["main_threshold"]
+            and row["csi"]
+        ]
+        if csi:
+            scores[key] = statistics.fmean(csi)
+    return {"settings": settings, "scores": scores, "finished": finished and bool(values)}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Names of the settings that differ, and one row per combination of them: seeds are averaged over."""
+    keys = list(dict.fromkeys(key for run in runs for key in run["settings"] if key not in SEEDS))
+    names = [key for key in keys if len({repr(run["settings"].get(key)) for run in runs}) > 1]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(repr([run["settings"].get(name) for name in names]), []).append(run)
+    rows = []
+    for group in groups.values():
+        done = [run for run in group if run["finished"]]
+        scores = {s: _mean_and_spread([run["scores"][s] for run in done if s in run["scores"]]) for s in SCORES}
+        rows.append(
+            {
+                "settings": [group[0]["settings"].get(name, "") for name in names],
+                "runs": len(done),
+                "unfinished": len(group) - len(done),
+                "scores": scores,
+            }
+        )
+    return names, rows
+
+
+def _mean_and_spread(values: list[float]) -> tuple[float | str, float | str]:
+    """Mean and sample standard deviation; empty where there are too few values."""
+    return (statistics.fmean(values) if values else "", statistics.stdev(values) if len(values) > 1 else "")
+
+
+def _cell(mean: float | str, spread: float | str) -> str:
+    if isinstance(mean, str):
+        return "–"  # noqa: RUF001 (as in the tables of scores)
+    return f"{mean:.3f}" + (f" ± {spread:.3f}" if isinstance(spread, float) else "")
+
+
+if __name__ == "__main__":
+    main()
