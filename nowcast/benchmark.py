@@ -6,6 +6,8 @@ from omegaconf import DictConfig
 
 from nowcast.config import build, plain, program
 
+LOADING_SECONDS = 3.0
+
 
 @program("benchmark")
 def main(config: DictConfig) -> None:
@@ -30,6 +32,16 @@ def main(config: DictConfig) -> None:
             console.print(table_of(name, mode, rows))
             for line in ceilings_of(rows):
                 console.print(line, highlight=False)
+    results["growth"] = grow(config)
+    for row in results["growth"]:
+        times = ", ".join(
+            f"{factor}x {seconds:.3g} s" for factor, seconds in zip(row["factors"], row["seconds"], strict=True)
+        )
+        console.print(f"{row['axis']}, {row['precision']}: {times}; exponent {row['exponent']:.2f}", highlight=False)
+    results["loading"] = load(config)
+    for row in results["loading"]:
+        speed = f"{row['windows_per_second']:,.0f} windows/s"
+        console.print(f"windows of 20x{row['side']}x{row['side']}, cache={row['cache']}: {speed}", highlight=False)
     if config.output is not None:
         Path(config.output).expanduser().write_text(json.dumps(results, indent=1) + "\n")
         console.print(f"wrote {config.output}", highlight=False, soft_wrap=True)
@@ -46,12 +58,23 @@ def validate(config: DictConfig) -> None:
 
     import torch
 
+    from nowcast.benchmarks.growth import AXES
     from nowcast.benchmarks.rounds import CLOCKS, PRECISIONS
 
-    for key, allowed in (("run", config.sizes), ("precisions", PRECISIONS), ("modes", ("train", "inference"))):
+    choices = {
+        "run": config.sizes,
+        "precisions": PRECISIONS,
+        "modes": ("train", "inference"),
+        "growth": AXES,
+    }
+    may_be_empty = ("growth", "run") if config.growth or config.loading else ("growth",)
+    for key, allowed in choices.items():
         unknown = [value for value in config[key] if value not in allowed]
-        if unknown or not config[key]:
+        if unknown or not (config[key] or key in may_be_empty):
             raise ValueError(f"{key}={list(config[key])}: choose from {', '.join(allowed)}")
+    largest = min(config.archives.rain.shape)
+    if not all(0 < side <= largest for side in config.loading):
+        raise ValueError(f"loading={list(config.loading)}: sides must be 1 to {largest} cells (archives.rain.shape)")
     if config.rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {config.rounds}")
     if not config.compiled or not all(isinstance(value, bool) for value in config.compiled):
@@ -103,6 +126,33 @@ def measure_size(name: str, config: DictConfig) -> dict[str, Any]:
         clock = CLOCKS[config.clock]
         results += measure(contenders, convolutions, mode, (inputs, targets), config.rounds, clock, track, title)
     return {"parameters": sum(p.numel() for p in net.parameters()), "differences": differences, "results": results}
+
+
+def grow(config: DictConfig) -> list[dict[str, Any]]:
+    """How the time of a training step grows along each axis asked for."""
+    import torch
+
+    from nowcast.benchmarks.growth import measure_growth
+    from nowcast.benchmarks.rounds import CLOCKS, Contender
+    from nowcast.progress import track
+
+    size, device = config.sizes.decade, torch.device(config.device)
+    smallest = (size.batch_size, size.input_steps, size.forecast_steps, size.frame_shape)
+    rows = []
+    for axis in config.growth:
+        for precision in config.precisions:
+            ours = Contender("nowcast", precision, False, build(size.model).to(device))
+            rows.append(measure_growth(axis, ours, smallest, device, config.rounds, track, CLOCKS[config.clock]))
+    return rows
+
+
+def load(config: DictConfig) -> list[dict[str, Any]]:
+    """Windows per second of each side asked for; the archive is generated when it is missing."""
+    if not config.loading:
+        return []
+    from nowcast.benchmarks.loading import measure_loading
+
+    return measure_loading(build(config.archives).paths(), list(config.loading), LOADING_SECONDS, config.seed)
 
 
 def make_contenders(net: Any, config: DictConfig) -> list[Any]:  # noqa: ANN401 (torch is imported late)

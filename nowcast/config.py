@@ -153,6 +153,9 @@ class BenchmarkConfig:
 
     sizes: Any = MISSING  # name → model, frame_shape, input_steps, forecast_steps, batch_size
     run: list[str] = MISSING
+    growth: list[str] = MISSING
+    loading: list[int] = MISSING  # cells
+    archives: Any = MISSING  # what loading reads
     precisions: list[str] = MISSING
     modes: list[str] = MISSING
     compiled: list[bool] = MISSING

@@ -2,16 +2,21 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from nowcast.benchmarks.growth import enlarged, exponent, measure_growth
+from nowcast.benchmarks.loading import measure_loading
 from nowcast.benchmarks.memory import peak_memory
 from nowcast.benchmarks.rounds import Contender, check_equal, measure
 from nowcast.benchmarks.textbook import Textbook
 from nowcast.benchmarks.work import Ceiling, necessary
+from nowcast.data.synthetic_archives import SyntheticArchives
 from nowcast.models.convlstm import ConvLSTM
+from tests.data.test_synthetic import RAIN
 from tests.programs import run
 
 TINY = [
@@ -136,6 +141,58 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
     assert "ceiling bf16, GFLOP/s: forward" in printed
 
 
+def test_the_exponent_is_the_slope_of_the_logarithms():
+    assert exponent((1, 2, 5, 10), [3, 6, 15, 30]) == pytest.approx(1)
+    assert exponent((1, 2, 5, 10), [1, 4, 25, 100]) == pytest.approx(2)
+    assert exponent((1, 10), [7, 7]) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [("batch", (20, 5, 15, (100, 80))), ("frames", (2, 50, 150, (100, 80))), ("pixels", (2, 5, 15, (316, 253)))],
+)
+def test_ten_times_the_work_along_each_axis(axis, expected):
+    assert enlarged(axis, 10, (2, 5, 15, (100, 80))) == expected
+    assert enlarged(axis, 1, (2, 5, 15, (100, 80))) == (2, 5, 15, (100, 80))
+
+
+def test_growth_times_every_size_in_turn():
+    ticks = iter(range(10_000))
+    contender = Contender("nowcast", "fp32", False, make())
+    row = measure_growth(
+        "batch", contender, (1, 2, 2, (6, 6)), CPU, 2, lambda items, *_: items, lambda: float(next(ticks))
+    )
+    assert row == {"axis": "batch", "precision": "fp32", "factors": [1, 2, 5, 10], "seconds": [1] * 4, "exponent": 0}
+
+
+def test_growth_and_loading_alone(tmp_path, capsys):
+    output = tmp_path / "out.json"
+    settings = ["growth=[batch]", "sizes.decade.frame_shape=[8,8]", "sizes.decade.model.hidden=[4,4]", "rounds=1"]
+    settings += [
+        "loading=[32]",
+        "archives.rain.shape=[40,40]",
+        "archives.rain.frames=24",
+        f"archives.folder={tmp_path}",
+    ]
+    settings += ["threads=1", f"output={output}"]
+    assert run("benchmark", "run=[]", "precisions=[fp32]", *settings) == (0, "")
+    results = json.loads(output.read_text())
+    assert [row["cache"] for row in results["loading"]] == ["none", "memmap"]
+    assert all(row["side"] == 32 and row["windows_per_second"] > 0 for row in results["loading"])
+    assert len(results["growth"]) == 1
+    printed = capsys.readouterr().out
+    assert "batch, fp32: 1x" in printed
+    assert "windows of 20x32x32, cache=memmap" in printed
+
+
+def test_windows_per_second_follow_from_the_clock(tmp_path):
+    """A clock that ticks by a quarter second each time it is read: after a second 3 windows were read."""
+    archives = SyntheticArchives(replace(RAIN, shape=(20, 20), frames=24), str(tmp_path), 1, 0, 0, 0)
+    ticks = (tick / 4 for tick in range(1000))
+    rows = measure_loading(archives.paths(), [16], 1.0, 0, lambda: next(ticks))
+    assert [row["windows_per_second"] for row in rows] == [3, 3]
+
+
 def test_a_peer_joins_with_a_python_file(tmp_path):
     peer, output = tmp_path / "peer.py", tmp_path / "out.json"
     peer.write_text("from nowcast.benchmarks.textbook import Textbook\n\n\ndef build(net):\n    return Textbook(net)\n")
@@ -148,13 +205,16 @@ def test_a_peer_joins_with_a_python_file(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["run=[huge]"], "run=['huge']: choose from radar, moving_mnist, large, small"),
+        (["run=[huge]"], "run=['huge']: choose from radar, moving_mnist, large, grid480, decade, small"),
         (["precisions=[fp8]"], "choose from fp32, bf16"),
         (["modes=[]"], "choose from train, inference"),
         (["rounds=0"], "rounds must be at least 1"),
         (["clock=sun"], "clock must be wall"),
         (["against=/nowhere/peer.py"], "/nowhere/peer.py: no such file"),
         (["compiled=[]"], "compiled must be"),
+        (["run=[]"], "run=[]: choose from radar"),
+        (["growth=[depth]"], "growth=['depth']: choose from batch, frames, pixels"),
+        (["run=[]", "loading=[481]"], "loading=[481]: sides must be 1 to 480 cells"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):
