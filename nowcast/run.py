@@ -1,13 +1,9 @@
 """One training run from config to scores."""
 
-import json
 import logging
 import os
-import platform
-import subprocess
 import sys
 import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +11,10 @@ import lightning
 import torch
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from nowcast import __version__, checkpoint
-from nowcast.atomic import written_whole
 from nowcast.callbacks import AtomicCheckpointIO
 from nowcast.config import build, given_on_command_line, plain
 from nowcast.counting import Counting
@@ -28,6 +23,7 @@ from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
 from nowcast.evaluation import conclude
 from nowcast.progress import track
+from nowcast.provenance import write_provenance
 from nowcast.resume import Start, join_metrics, keep_metrics, note_end, note_resumption, settle_start
 from nowcast.scores.family import Family
 from nowcast.strata import Groups
@@ -321,45 +317,3 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
         written += draw(models, data, folder / "evaluation", device, config.colour_blind_safe)
     for path in (best, folder / "metrics.csv", folder / "config.yaml", *written):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-
-
-def write_provenance(folder: Path, config: DictConfig, data: DataModule) -> None:
-    """Write config.yaml, split.json and provenance.json into a new run directory."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data.write_split(folder / "split.json")
-    facts = {
-        "nowcast": __version__,
-        "git_commit": _git_commit(),
-        "command": sys.argv,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "lightning": lightning.__version__,
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "seed": config.seed,
-        "data": data.provenance(),
-    }
-    (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")
-    with written_whole(folder / "config.yaml") as partial:  # last: where it is, a run was begun
-        partial.write_text(OmegaConf.to_yaml(config, resolve=True))
-
-
-def _git_commit() -> str | None:
-    """Commit of the source tree, with "+changes" when it is not clean; None outside a checkout."""
-    root = Path(__file__).parents[1]
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{commit}+changes" if changes else commit

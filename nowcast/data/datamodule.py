@@ -331,28 +331,10 @@ class RadarDataModule(lightning.LightningDataModule):
         """Plain facts of each archive: span, step, gaps, grid, unit, shares of rain and of no data, windows."""
         self.setup()
         windows = {split: self.starts(split) for split in SPLITS}
-        rows = []
-        for index, (region, step) in enumerate(zip(self.regions, self.steps, strict=True)):
-            archive = region.archive
-            seconds = np.diff(archive.times).astype(int)
-            valid, rain = archive.valid_fraction, archive.rain_fraction
-            rows.append(
-                {
-                    "name": archive.name,
-                    "first": str(archive.times[0]),
-                    "last": str(archive.times[-1]),
-                    "frames": len(archive.times),
-                    "timestep_minutes": step / 60,
-                    "gaps": int((seconds != archive.timestep).sum()),
-                    "grid": list(region.shape),
-                    "cell_km": cell_km(archive.grid)[0] * region.factor[0],
-                    "stored": f"{archive.to_rain_rate.quantity} ({archive.to_rain_rate.quantity.units})",
-                    "rain_fraction": float((rain * valid).sum() / max(float(valid.sum()), 1e-9)),
-                    "no_data_fraction": float(1 - valid.mean()),
-                    "windows": {split: len(windows[split][index]) for split in SPLITS},
-                }
-            )
-        return rows
+        return [
+            region.facts(step) | {"windows": {split: len(windows[split][index]) for split in SPLITS}}
+            for index, (region, step) in enumerate(zip(self.regions, self.steps, strict=True))
+        ]
 
     def write_split(self, path: Path) -> None:
         """Write which window belongs to which split as JSON: archive → split → first times of windows."""

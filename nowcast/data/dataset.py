@@ -1,7 +1,7 @@
 """Windows of radar archives as tensors of rain rate."""
 
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nowcast.data.archive import TILE, Archive
+from nowcast.data.cells import cell_km
 from nowcast.data.frame import Grid
 from nowcast.data.windows import owned_from, tile_corners
 
@@ -55,6 +56,28 @@ class Region:
             for values, size, factor in zip((native.y, native.x), self.shape, self.factor, strict=True)
         ]
         return Grid(x=centres[1], y=centres[0], crs=native.crs)
+
+    def facts(self, step: int) -> dict[str, Any]:
+        """Plain facts to print: span, step, gaps, grid, unit, shares of rain and of no data.
+
+        Args:
+            step: Seconds between the frames of a window.
+        """
+        archive = self.archive
+        valid, rain = archive.valid_fraction, archive.rain_fraction
+        return {
+            "name": archive.name,
+            "first": str(archive.times[0]),
+            "last": str(archive.times[-1]),
+            "frames": len(archive.times),
+            "timestep_minutes": step / 60,
+            "gaps": int((np.diff(archive.times).astype(int) != archive.timestep).sum()),
+            "grid": list(self.shape),
+            "cell_km": cell_km(archive.grid)[0] * self.factor[0],
+            "stored": f"{archive.to_rain_rate.quantity} ({archive.to_rain_rate.quantity.units})",
+            "rain_fraction": float((rain * valid).sum() / max(float(valid.sum()), 1e-9)),
+            "no_data_fraction": float(1 - valid.mean()),
+        }
 
 
 def area_average(
