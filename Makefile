@@ -1,14 +1,20 @@
 # make train   set up .venv and run the main job; ARGS="trainer.max_epochs=1" passes settings on
 # make test    run the tests          make lint    ruff, mypy, import-linter
+# make test-kernels   the CUDA kernels in Triton's interpreter, where there is no GPU
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test test-all lint clean
+.PHONY: train test test-kernels test-all lint clean
 train: .venv/installed
 	$(BIN)/nowcast train $(ARGS)
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+# Triton comes with PyTorch's CUDA builds; its version is theirs to choose, so that constraints.txt names none.
+test-kernels: .venv/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check triton
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 tests/models/test_cell_steps.py
 
 test-all: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
