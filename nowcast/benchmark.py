@@ -12,9 +12,7 @@ LOADING_SECONDS = 3.0
 @program("benchmark")
 def main(config: DictConfig) -> None:
     """Measure every size, mode and precision asked for; print tables, write output=<file.json>."""
-    import json
     import os
-    from pathlib import Path
 
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # counting memory makes torch warn of old blocks
     import torch
@@ -32,6 +30,7 @@ def main(config: DictConfig) -> None:
             console.print(table_of(name, mode, rows))
             for line in ceilings_of(rows):
                 console.print(line, highlight=False)
+        save(results, config)  # a long measurement that is stopped keeps what it has
     results["growth"] = grow(config)
     for row in results["growth"]:
         times = ", ".join(
@@ -42,9 +41,18 @@ def main(config: DictConfig) -> None:
     for row in results["loading"]:
         speed = f"{row['windows_per_second']:,.0f} windows/s"
         console.print(f"windows of 20x{row['side']}x{row['side']}, cache={row['cache']}: {speed}", highlight=False)
+    save(results, config)
+    if config.output is not None:
+        console.print(f"wrote {config.output}", highlight=False, soft_wrap=True)
+
+
+def save(results: dict[str, Any], config: DictConfig) -> None:
+    """Write output=<file.json>, if one is asked for."""
+    import json
+    from pathlib import Path
+
     if config.output is not None:
         Path(config.output).expanduser().write_text(json.dumps(results, indent=1) + "\n")
-        console.print(f"wrote {config.output}", highlight=False, soft_wrap=True)
 
 
 def validate(config: DictConfig) -> None:
@@ -221,15 +229,17 @@ def describe_machine(config: DictConfig) -> dict[str, Any]:
 
 def table_of(name: str, mode: str, rows: list[dict[str, Any]]) -> Any:  # noqa: ANN401
     """One row per contender; the last columns compare with the textbook: in the same precision, in fp32, memory."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=f"{name}, {mode}", title_justify="left")
-    for column in ("", "s", "spread", "seq/s", "GFLOP/s", "ceiling", "MiB", "speed", "/fp32", "memory"):
-        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    table = Table(title=f"{name}, {mode}", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("")
+    for column in ("s", "spread", "seq/s", "GFLOP/s", "ceiling", "MiB", "speed", "/fp32", "memory"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         keys = ("speed_against_textbook", "speed_against_textbook_fp32", "memory_against_textbook")
         table.add_row(
-            f"{row['name']} {row['precision']}{', compiled' if row['compiled'] else ''}",
+            f"{row['name']} {row['precision']}{' compiled' if row['compiled'] else ''}",
             f"{row['seconds']:.3g}",
             f"{row['spread']:.0%}",
             f"{row['sequences_per_second']:.3g}",

@@ -138,6 +138,7 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
     assert memory["recompute", "fp32"] < memory["nowcast", "fp32"]
     printed = capsys.readouterr().out
     assert "small, inference" in printed
+    assert "…" not in printed  # nothing is cut on 80 columns
     assert "ceiling bf16, GFLOP/s: forward" in printed
 
 
