@@ -1,8 +1,10 @@
 """Going on with an interrupted run in its own directory."""
 
 import csv
+import io
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from nowcast.differences import differences, flat
 # What may differ from the run that is taken up: what has no part in the weights.
 MAY_DIFFER = (
     "resume", "allow_data_change", "evaluate", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress",
-    "logger",
+    "logger", "data.workers",
 )  # fmt: skip
 # What may differ as well where a checkpoint is the start of another run.
 NEW_RUN_MAY_DIFFER = (
@@ -152,7 +154,10 @@ def join_metrics(folder: Path) -> None:
     if not pieces:
         return
     parts = [*pieces, folder / "metrics.csv"]
-    _write(folder / "metrics.csv", [row for path in parts if path.exists() for row in _rows(path)])
+    rows = [row for path in parts if path.exists() for row in _rows(path)]
+    # A kill between putting a piece aside and removing its source leaves lines twice.
+    once = {frozenset((name, value) for name, value in row.items() if value): row for row in rows}
+    _write(folder / "metrics.csv", list(once.values()))
     for path in pieces:
         path.unlink()
 
@@ -170,5 +175,24 @@ def _write(path: Path, rows: list[dict[str, str]], before: float = math.inf) -> 
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    """The whole lines; a kill may have cut the last."""
+    text = path.read_text()
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes were writing: files with temporary names that no living process owns."""
+    for path in (*folder.glob("*.partial"), *(folder / "checkpoints").glob("*.partial")):
+        owner = path.suffixes[-2].removeprefix(".") if len(path.suffixes) > 1 else ""
+        if owner.isdigit() and not _alive(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import lightning
 import torch
-from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -27,8 +26,18 @@ from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
 from nowcast.evaluation import conclude
+from nowcast.faults import explained
+from nowcast.metrics_log import MetricsLogger
 from nowcast.progress import track
-from nowcast.resume import Start, join_metrics, keep_metrics, note_end, note_resumption, settle_start
+from nowcast.resume import (
+    Start,
+    join_metrics,
+    keep_metrics,
+    note_end,
+    note_resumption,
+    remove_leftovers,
+    settle_start,
+)
 from nowcast.scores.family import Family
 from nowcast.strata import Groups
 from nowcast.task import NowcastTask, score_name
@@ -100,24 +109,8 @@ def run(config: DictConfig) -> None:
     trainer = make_trainer(config, folder)
     announce(config, data, task, folder, console, start)
     try:
-        trainer.fit(
-            task,
-            datamodule=cast(lightning.LightningDataModule, data),
-            ckpt_path=start.checkpoint,
-            weights_only=True,
-        )
-        trainer.strategy.barrier()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
-        if trainer.is_global_zero:
-            join_metrics(folder)
-            best = Path(best_checkpoint(trainer))
-            if config.evaluate:
-                finish(config, data, best, folder, console)
-                note_end(folder)
-                log.info("finished")
-            else:
-                console.print(f"wrote {best}", highlight=False, soft_wrap=True)
+        with explained(folder, plain(config)):
+            train_and_score(config, data, task, trainer, start, console)
     except KeyboardInterrupt as end:  # while scoring
         raise SystemExit(_say_how_to_go_on(130, folder, console)) from end
     except SystemExit as end:
@@ -126,6 +119,29 @@ def run(config: DictConfig) -> None:
         raise
     finally:
         close_loggers(trainer)
+
+
+def train_and_score(
+    config: DictConfig, data: DataModule, task: NowcastTask, trainer: lightning.Trainer, start: Start, console: Console
+) -> None:
+    """Train, and let the first process score."""
+    folder = Path(config.output)
+    trainer.fit(
+        task, datamodule=cast(lightning.LightningDataModule, data), ckpt_path=start.checkpoint, weights_only=True
+    )
+    trainer.strategy.barrier()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
+    if not trainer.is_global_zero:
+        return
+    join_metrics(folder)
+    best = Path(best_checkpoint(trainer))
+    if config.evaluate:
+        finish(config, data, best, folder, console)
+        note_end(folder)
+        log.info("finished")
+    else:
+        console.print(f"wrote {best}", highlight=False, soft_wrap=True)
 
 
 def _say_how_to_go_on(code: int, folder: Path, console: Console) -> int:
@@ -201,6 +217,7 @@ def announce(
 ) -> None:
     """Begin the run directory, or take it up again, and say where it is; once, however many processes train."""
     if start.known:
+        remove_leftovers(folder)
         keep_metrics(folder, start.checkpoint)
         note_resumption(folder, start.checkpoint)
     else:
@@ -254,7 +271,7 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
 def make_trainer(config: DictConfig, folder: Path) -> lightning.Trainer:
     """The trainer with its callbacks and loggers; metrics.csv is always written."""
     callbacks = [build(node) for node in config.callbacks.values() if node is not None]
-    loggers: list[Any] = [CSVLogger(folder, name="", version="")]
+    loggers: list[Any] = [MetricsLogger(folder)]
     loggers += [build(node) for node in (config.logger or {}).values() if node is not None]
     trainer: lightning.Trainer = build(
         config.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()], default_root_dir=folder

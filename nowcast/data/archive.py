@@ -225,7 +225,9 @@ class Archive:
             if self.unpacked is None:
                 return np.asarray(self._variable()[frames, rows, columns])
             if self._mapped is None:
-                self._mapped = np.load(self.unpacked, mmap_mode="r")
+                self._mapped = np.load(self.unpacked, mmap_mode="r", allow_pickle=False)
+            if self.unpacked.stat().st_size < self._mapped.nbytes:  # to touch what is gone would kill the process
+                raise OSError("the file was cut short")
             return np.asarray(self._mapped[frames, rows, columns])
         except (OSError, RuntimeError, IndexError, ValueError) as error:
             raise DataFormatError(self.unpacked or self.path, f"cannot read frames {frames}: {error}") from error
