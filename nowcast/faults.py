@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-WORKER_DIED = re.compile(r"DataLoader worker \(pid\(?s?\)? ([\d, ]+)\) (?:exited unexpectedly|is killed by signal: ([^.]*))")
+WORKER_DIED = re.compile(
+    r"DataLoader worker \(pid\(?s?\)? ([\d, ]+)\) (?:exited unexpectedly|is killed by signal: ([^.]*))"
+)
 NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
 
 
@@ -28,7 +30,7 @@ def explained(folder: Path, config: dict[str, Any]) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, MemoryError) as error:
         raise ValueError(_out_of_memory(str(error), folder, config)) from error
     except RuntimeError as error:
         # Loading a batch hides the cause: the loader's own thread dies of the error of the worker.
@@ -41,10 +43,8 @@ def explained(folder: Path, config: dict[str, Any]) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise OSError(
-            error.errno, f"{error.strerror}: files that were whole before are as they were. Make room. {_go_on(folder)}",
-            error.filename or str(folder),
-        ) from error  # fmt: skip
+        text = f"{error.strerror}: files that were whole before are as they were. Make room. {_go_on(folder)}"
+        raise OSError(error.errno, text, error.filename or str(folder)) from error
 
 
 def _out_of_memory(text: str, folder: Path, config: dict[str, Any]) -> str:
@@ -75,7 +75,7 @@ def _numbers(text: str) -> str:
     """The sentences of torch's message that hold numbers, without its advice to developers."""
     sentences = re.split(r"(?<=[a-zA-Z])\. |\n", text)
     kept = [part.strip().rstrip(".") for part in sentences if re.search(r"\d (?:[KMGT]i?B|bytes)", part)]
-    return ". ".join(kept) or text.splitlines()[0]
+    return ". ".join(kept) or text.partition("\n")[0] or "no memory left"
 
 
 def _worker_died(match: re.Match[str], folder: Path, config: dict[str, Any]) -> str:

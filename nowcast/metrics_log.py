@@ -71,6 +71,6 @@ class MetricsLogger(CSVLogger):
     @rank_zero_experiment
     def experiment(self) -> MetricsWriter:
         """The writer."""
-        if self._experiment is None:
+        if not isinstance(self._experiment, MetricsWriter):
             self._experiment = MetricsWriter(self.log_dir)
         return self._experiment

@@ -38,11 +38,13 @@ class Start:
         checkpoint: What training goes on from; None = from initial weights.
         known: The run directory is that of an earlier start of the same run.
         finished: That run trained and scored to its end: nothing is left to do.
+        lower_rate: Factor of the learning rate, where the run was to be tried again from this very checkpoint.
     """
 
     checkpoint: Path | None
     known: bool
     finished: bool = False
+    lower_rate: float | None = None
 
 
 def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], first_process: bool) -> Start:
@@ -87,8 +89,11 @@ def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Sta
     facts = json.loads((folder / "provenance.json").read_text())
     _refuse_other_data(folder, facts["data"], data, config["allow_data_change"])
     last = folder / "checkpoints" / "last.ckpt"
-    # Without a checkpoint it stopped in its first epoch and has nothing to lose.
-    return Start(last if last.is_file() else None, known=True, finished="finished" in facts)
+    if not last.is_file():  # it stopped in its first epoch and has nothing to lose
+        return Start(None, known=True, finished="finished" in facts)
+    retry = facts.get("retry", {})
+    lower = retry["lr_factor"] if retry.get("step") == checkpoint.read(last)["global_step"] else None
+    return Start(last, known=True, finished="finished" in facts, lower_rate=lower)
 
 
 def _refuse_another(begun: Path, before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str, ...]) -> None:
@@ -121,6 +126,16 @@ def note_resumption(folder: Path, resumed: Path | None) -> None:
     """Add to provenance.json that and when the run was taken up again, and from which checkpoint (None = anew)."""
     entry = {"when": _now(), "from": None if resumed is None else resumed.name}
     _amend(folder, lambda facts: facts.setdefault("resumed", []).append(entry))
+
+
+def retry_once(folder: Path, lr_factor: float) -> Start | None:
+    """Another start of a run that diverged, from its last checkpoint, noted in provenance.json; None = not again."""
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.is_file() or "retry" in json.loads((folder / "provenance.json").read_text()):
+        return None
+    step = checkpoint.read(last)["global_step"]
+    _amend(folder, lambda facts: facts.update(retry={"when": _now(), "step": step, "lr_factor": lr_factor}))
+    return Start(last, known=True, lower_rate=lr_factor)
 
 
 def note_end(folder: Path) -> None:

@@ -6,10 +6,8 @@ import os
 import platform
 import subprocess
 import sys
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
 
 import lightning
 import torch
@@ -19,7 +17,7 @@ from rich.console import Console
 
 from nowcast import __version__, checkpoint
 from nowcast.atomic import written_whole
-from nowcast.callbacks import AtomicCheckpointIO
+from nowcast.confidential import refuse_secrets
 from nowcast.config import build, given_on_command_line, plain
 from nowcast.counting import Counting
 from nowcast.data.datamodule import RadarDataModule
@@ -27,7 +25,6 @@ from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
 from nowcast.evaluation import conclude
 from nowcast.faults import explained
-from nowcast.metrics_log import MetricsLogger
 from nowcast.progress import track
 from nowcast.resume import (
     Start,
@@ -41,6 +38,7 @@ from nowcast.resume import (
 from nowcast.scores.family import Family
 from nowcast.strata import Groups
 from nowcast.task import NowcastTask, score_name
+from nowcast.training import best_checkpoint, is_first_process, make_task, quieten, train
 from nowcast.verification import draw, fit_calibration, score_models
 
 log = logging.getLogger(__name__)
@@ -53,6 +51,7 @@ def validate(config: DictConfig) -> None:
     Raises:
         ValueError: Naming the keys, their values and the way out.
     """
+    refuse_secrets(plain(config))
     if config.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu, but torch sees no CUDA device; use trainer=cpu")
     if launched_from_outside() and not given_on_command_line("output="):
@@ -106,36 +105,23 @@ def run(config: DictConfig) -> None:
     if start.finished:
         console.print(f"{folder} is finished already: nothing to do", highlight=False, soft_wrap=True)
         return
-    trainer = make_trainer(config, folder)
     announce(config, data, task, folder, console, start)
     try:
         with explained(folder, plain(config)):
-            train_and_score(config, data, task, trainer, start, console)
+            trainer = train(config, data, task, start, console)
+            if trainer.is_global_zero:
+                conclude_run(config, data, Path(best_checkpoint(trainer)), folder, console)
     except KeyboardInterrupt as end:  # while scoring
         raise SystemExit(_say_how_to_go_on(130, folder, console)) from end
     except SystemExit as end:
         if end.code in (130, 143):  # LastCheckpoint, told by a signal
             _say_how_to_go_on(end.code, folder, console)
         raise
-    finally:
-        close_loggers(trainer)
 
 
-def train_and_score(
-    config: DictConfig, data: DataModule, task: NowcastTask, trainer: lightning.Trainer, start: Start, console: Console
-) -> None:
-    """Train, and let the first process score."""
-    folder = Path(config.output)
-    trainer.fit(
-        task, datamodule=cast(lightning.LightningDataModule, data), ckpt_path=start.checkpoint, weights_only=True
-    )
-    trainer.strategy.barrier()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
-    if not trainer.is_global_zero:
-        return
+def conclude_run(config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console) -> None:
+    """What comes after training, in one process."""
     join_metrics(folder)
-    best = Path(best_checkpoint(trainer))
     if config.evaluate:
         finish(config, data, best, folder, console)
         note_end(folder)
@@ -163,11 +149,6 @@ def rehearse(config: DictConfig, data: DataModule) -> None:
         make(lead_times=data.forecast_steps)
     for baseline in make_baselines(config).values():
         baseline(torch.zeros(1, data.input_steps, 1, 16, 16), 1)
-
-
-def is_first_process() -> bool:
-    """Of those that train together."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def make_counting(config: DictConfig, data: DataModule) -> Counting:
@@ -228,76 +209,6 @@ def announce(
         console.print(f"going on from {start.checkpoint}", highlight=False, soft_wrap=True)
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
     console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
-
-
-def quieten() -> None:
-    """Let Lightning's messages appear once, and only those that a user can act on."""
-    if not is_first_process():
-        logging.getLogger().setLevel(logging.ERROR)  # one log for all
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).handlers.clear()  # its lines reach the root logger anyway
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*is smaller than the logging interval.*",
-        ".*Experiment logs directory.*exists and is not empty.*",  # it holds config.yaml, and no metrics yet
-        ".*isinstance\\(treespec, LeafSpec\\).*",
-        ".*Checkpoint directory.*exists and is not empty.*",
-        ".*The dirpath has changed.*",  # a new run that begins with the checkpoint of another
-    ):
-        warnings.filterwarnings("ignore", message=message)
-
-
-def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
-    """The Lightning module of a config."""
-    net, optimizer = build(config.model), build(config.optimizer)
-    if getattr(net, "works_on", "grey") != "grey":
-        raise ValueError(
-            f"model {config.model._target_} is a baseline with nothing to train; score it with "
-            "`nowcast evaluate model=…`"
-        )
-    return NowcastTask(
-        net=net,
-        scaling=build(config.scaling),
-        loss=build(config.loss),
-        optimizer=optimizer["optimizer"],
-        schedule=optimizer["schedule"],
-        thresholds=list(config.verification.thresholds),
-        forecast_steps=data.forecast_steps,
-        identity={"version": __version__, "config": plain(config), "data": data.provenance()},
-    )
-
-
-def make_trainer(config: DictConfig, folder: Path) -> lightning.Trainer:
-    """The trainer with its callbacks and loggers; metrics.csv is always written."""
-    callbacks = [build(node) for node in config.callbacks.values() if node is not None]
-    loggers: list[Any] = [MetricsLogger(folder)]
-    loggers += [build(node) for node in (config.logger or {}).values() if node is not None]
-    trainer: lightning.Trainer = build(
-        config.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()], default_root_dir=folder
-    )
-    return trainer
-
-
-def close_loggers(trainer: lightning.Trainer) -> None:
-    """End the run of a logger that keeps one open in this process, as W&B does: the next run would go into it."""
-    for logger in trainer.loggers:
-        end = getattr(getattr(logger, "experiment", None), "finish", None)
-        if end is not None:
-            end(exit_code=0 if trainer.state.finished else 1)
-
-
-def best_checkpoint(trainer: lightning.Trainer) -> str:
-    """Path of the best checkpoint.
-
-    Raises:
-        ValueError: None was written.
-    """
-    callback = trainer.checkpoint_callback
-    path = getattr(callback, "best_model_path", "") or ""
-    if not path:
-        raise ValueError("no checkpoint was written: trainer.max_epochs is 0, or no epoch was validated")
-    return str(path)
 
 
 def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console) -> None:

@@ -24,9 +24,8 @@ class PatientWandbLogger(WandbLogger):
         Raises:
             ValueError: W&B asks for a key.
         """
-        begin = WandbLogger.experiment.fget
         try:
-            return begin(self)
+            return super().experiment
         except wandb.errors.UsageError as error:
             raise ValueError(
                 f"W&B refuses this run: {error}. Export WANDB_API_KEY or run `wandb login`, or stay offline with "
@@ -39,4 +38,4 @@ class PatientWandbLogger(WandbLogger):
                 self.save_dir,
             )
             self._wandb_init["mode"] = "offline"
-            return begin(self)
+            return super().experiment

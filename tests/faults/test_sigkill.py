@@ -53,7 +53,6 @@ def test_twenty_kills_change_nothing(tmp_path):
         in_the_middle += is_writing(part)
         found = checkpoint.read(part / "checkpoints" / "last.ckpt")  # always loadable
         assert all(value.isfinite().all() for value in found["state_dict"].values())
-        print(number, found["epoch"], found["global_step"], is_writing(part))
     code, out = result(start(part, *LONG))
     assert code == 0, out
     assert in_the_middle >= KILLS // 4
