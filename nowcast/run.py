@@ -38,7 +38,7 @@ from nowcast.resume import (
 from nowcast.scores.family import Family
 from nowcast.strata import Groups
 from nowcast.task import NowcastTask, score_name
-from nowcast.training import best_checkpoint, is_first_process, make_task, quieten, train
+from nowcast.training import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
 from nowcast.verification import draw, fit_calibration, score_models
 
 log = logging.getLogger(__name__)
@@ -105,10 +105,11 @@ def run(config: DictConfig) -> None:
     if start.finished:
         console.print(f"{folder} is finished already: nothing to do", highlight=False, soft_wrap=True)
         return
+    trainer = make_trainer(config, folder, start.lower_rate)
     announce(config, data, task, folder, console, start)
     try:
         with explained(folder, plain(config)):
-            trainer = train(config, data, task, start, console)
+            trainer = train(trainer, config, data, task, start, console)
             if trainer.is_global_zero:
                 conclude_run(config, data, Path(best_checkpoint(trainer)), folder, console)
     except KeyboardInterrupt as end:  # while scoring

@@ -81,10 +81,20 @@ def make_trainer(config: DictConfig, folder: Path, lower_rate: float | None = No
     return trainer
 
 
-def train(config: DictConfig, data: DataModule, task: NowcastTask, start: Start, console: Console) -> lightning.Trainer:
-    """Train, and once more with a lower learning rate where the config says so and training diverges."""
+def train(
+    trainer: lightning.Trainer,
+    config: DictConfig,
+    data: DataModule,
+    task: NowcastTask,
+    start: Start,
+    console: Console,
+) -> lightning.Trainer:
+    """Train, and once more with a lower learning rate where the config says so and training diverges.
+
+    Returns:
+        The trainer that finished.
+    """
     folder = Path(config.output)
-    trainer = make_trainer(config, folder, start.lower_rate)
     try:
         fit(trainer, task, data, start)
     except DivergedError as error:
@@ -95,7 +105,8 @@ def train(config: DictConfig, data: DataModule, task: NowcastTask, start: Start,
         log.warning("%s", error)
         console.print(f"trying once more from {again.checkpoint} with {factor} times the learning rate", soft_wrap=True)
         keep_metrics(folder, again.checkpoint)
-        return train(config, data, make_task(config, data), again, console)
+        another = make_trainer(config, folder, again.lower_rate)
+        return train(another, config, data, make_task(config, data), again, console)
     return trainer
 
 

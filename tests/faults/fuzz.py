@@ -166,12 +166,17 @@ def work(name, first, last, state):
             except DataFormatError:
                 pass
             except BaseException as error:
-                print(json.dumps({"number": number, "what": repr(error)[:300], "where": last_lines(error)}), flush=True)
+                say(json.dumps({"number": number, "what": repr(error)[:300], "where": last_lines(error)}))
                 failures += 1
                 if failures == MOST:
                     return
         faulthandler.cancel_dump_traceback_later()
-    print(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}), flush=True)
+    say(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+
+
+def say(line):
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def last_lines(error):
@@ -220,9 +225,9 @@ def main():
     else:
         for name in given.readers:
             failures, peak = fuzz(name, given.inputs, given.first)
-            print(f"{name}: {given.inputs} inputs, {len(failures)} failures, {peak} MB at most", flush=True)
+            say(f"{name}: {given.inputs} inputs, {len(failures)} failures, {peak} MB at most")
             for failure in failures:
-                print("   ", json.dumps(failure), flush=True)
+                say(f"    {json.dumps(failure)}")
 
 
 if __name__ == "__main__":

@@ -88,9 +88,16 @@ def netcdf(folder):
 
 
 def bom(folder):
+    import netCDF4
+
     values = FIELD[None].astype(np.float32)
-    more = {"attributes": {"units": "mm"}, "bounds": [[0, 5]], "name": "precipitation", "times": (5,)}
-    return [fakes.cf(folder / "a.nc", values, **more)]
+    path = fakes.cf(folder / "a.nc", values, name="precipitation", times=(5,), attributes={"units": "kg m-2"})
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset.renameVariable("time", "valid_time")
+        start = dataset.createVariable("start_time", "f8", ("time",))
+        start.units = dataset["valid_time"].units
+        start[:] = 0
+    return [path]
 
 
 def ukmo(folder):

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nowcast.data.frame import DataFormatError
+from nowcast.data.frame import DAMAGE, DataFormatError
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             yield file
     except DataFormatError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, UnicodeError, OverflowError) as error:
+    except DAMAGE as error:
         raise DataFormatError(path, f"not a readable HDF5 file: {error}") from error
 
 
