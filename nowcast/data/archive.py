@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.frame import DAMAGE, MAX_TIMES, DataFormatError, Grid, check_shape, check_size
+from nowcast.data.probe import open_netcdf
 from nowcast.units import ZR, Quantity, amount_to_rate
 
 FILL = 65535  # stored value of "no data" in packed variables
@@ -99,7 +100,7 @@ class Archive:
                 f"output={self.path}`"
             )
         try:
-            with netCDF4.Dataset(self.path) as dataset:
+            with open_netcdf(self.path) as dataset:
                 self._read_header(dataset)
         except DataFormatError:
             raise

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.frame import DAMAGE, MAX_FILE_CELLS, MAX_TIMES, DataFormatError, Grid, check_size
+from nowcast.data.probe import open_netcdf
 
 STANDARD_NAMES = ("rainfall_rate", "lwe_precipitation_rate", "rainfall_flux", "precipitation_flux")
 TO_MM_PER_HOUR = {
@@ -113,7 +114,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _opened(path: Path) -> netCDF4.Dataset:
     try:
-        return netCDF4.Dataset(path)
+        return open_netcdf(path)
     except OSError as error:
         raise DataFormatError(path, f"not a netCDF file ({error})") from error
 

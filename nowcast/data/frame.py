@@ -1,5 +1,6 @@
 """What every reader of a radar format returns: one field, its time, unit, grid and packing."""
 
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ MAX_TIMES = 1_000_000  # times of one file
 # What libraries raise when they read a damaged file.
 DAMAGE = (
     OSError, EOFError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError, SyntaxError,
-    MemoryError, zlib.error, zipfile.BadZipFile,
+    MemoryError, zlib.error, zipfile.BadZipFile, tokenize.TokenError,
 )  # fmt: skip
 
 

@@ -158,7 +158,16 @@ def png(folder):
     return named(folder, "RAD110503000000.png", [content.getvalue()])
 
 
+def statistics_file(folder):
+    from nowcast.data.statistics_file import write_statistics
+    from tests.statistics import statistics
+
+    write_statistics(folder / "a.nc", statistics({"a": 0.3}, blocks=2)[0])
+    return [folder / "a.nc"]
+
+
 FILES = {
+    "statistics": statistics_file,
     "knmi": lambda folder: [fakes.knmi(folder / "a.h5", FIELD)],
     "odim": lambda folder: [fakes.odim(folder / "a.hdf", FIELD.astype(np.float64))],
     "fmi_pgm": pgm,

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from nowcast.data.frame import DAMAGE, DataFormatError
+from nowcast.data.probe import probe
 
 
 @contextmanager
@@ -22,6 +23,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     try:
+        probe(path, h5py.File)
         with h5py.File(path, "r") as file:
             yield file
     except DataFormatError:

@@ -24,6 +24,7 @@ from nowcast.data.frame import (
     check_shape,
     check_size,
 )
+from nowcast.data.probe import open_netcdf
 from nowcast.units import ZR, Quantity, parse_unit
 
 CALENDARS = ("standard", "gregorian", "proleptic_gregorian")  # those in which UTC dates are what they seem
@@ -76,7 +77,7 @@ class NetcdfReader:
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}")
         try:
-            with netCDF4.Dataset(path) as dataset:
+            with open_netcdf(path) as dataset:
                 dataset.set_auto_maskandscale(False)
                 return self._frames(path, dataset)
         except DataFormatError:
