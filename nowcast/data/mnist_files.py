@@ -15,7 +15,8 @@ IMAGES = "train-images-idx3-ubyte"
 IMAGES_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 IMAGES_MD5 = "f68b3c2dcbeaaa9fbdd348bbdeb94873"
 IDX3_UBYTE = b"\x00\x00\x08\x03"
-MAX_BYTES = 500_000_000  # a damaged or malicious header must not fill the memory; the largest known file has 82 MB
+MAX_BYTES = 500_000_000  # of an idx file, unpacked: ten times MNIST; a header must not fill the memory
+MAX_MEMBER = 4_000_000_000  # of an array in .npz: 10,000 sequences of 20 frames in float32 have 3.3e9
 
 
 def training_images(folder: Path) -> NDArray[np.uint8]:
@@ -62,6 +63,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             content: bytes = file.read(MAX_BYTES + 1)
     except DAMAGE as error:
         raise DataFormatError(path, f"cannot be read: {error}") from error
+    if len(content) > MAX_BYTES:
+        raise DataFormatError(path, f"unpacks to more than {MAX_BYTES:,} bytes")
     sizes = np.frombuffer(content[4:16], dtype=">u4").tolist() if len(content) >= 16 else []
     if content[:4] != IDX3_UBYTE or sizes[1:] != [28, 28] or len(content) != 16 + 784 * sizes[0]:
         raise DataFormatError(path, "not an idx file of 28x28 images (MNIST's train-images-idx3-ubyte)")
@@ -109,7 +112,7 @@ def _mapped(path: Path) -> NDArray[Any]:
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """An array of a .npz file: its header and the archive agree on its size, which is not too large."""
     info = archive.getinfo(f"{name}.npy")
-    check_size(path, name, info.file_size, MAX_BYTES)
+    check_size(path, name, info.file_size, MAX_MEMBER)
     with archive.open(info) as file:
         major, _ = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0

@@ -25,6 +25,7 @@ from nowcast.data.frame import DataFormatError
 
 SECONDS = 30.0  # of one input, on a busy machine; sound ones take milliseconds
 MEMORY = 4 << 30  # bytes that a process may have mapped beside what it begins with
+COMMAND = ["-m", "tests.faults.fuzz", "--work"]
 MOST = 20  # failures after which a reader is given up
 EXTREMES = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\0\0\0", b"\0\0\0\x80")
 
@@ -194,7 +195,7 @@ def fuzz(name, inputs, first=0):
     failures, peak, last = [], 0, first + inputs
     with tempfile.TemporaryFile() as state, tempfile.TemporaryFile("w+") as errors:
         while first < last and len(failures) < MOST:
-            command = [sys.executable, "-m", "tests.faults.fuzz", "--work", name, str(first), str(last)]
+            command = [sys.executable, *COMMAND, name, str(first), str(last)]
             ended = subprocess.run(
                 [*command, str(state.fileno())], stdout=subprocess.PIPE, stderr=errors, text=True, check=False,
                 pass_fds=[state.fileno()], cwd=Path(__file__).parents[2],

@@ -51,7 +51,7 @@ def geotiff(folder):
         path = folder / f"{number}.tif"
         with rasterio.open(
             path, "w", driver="GTiff", height=4, width=5, count=1, dtype="uint8", crs="EPSG:3067", compress=compress,
-            transform=rasterio.transform.from_origin(0, 4000, 1000, 1000),
+            transform=rasterio.Affine(1000, 0, 0, 0, -1000, 4000),
         ) as file:  # fmt: skip
             file.write(FIELD.astype(np.uint8), 1)
             file.update_tags(GDAL_METADATA=xml)
@@ -65,7 +65,7 @@ def grib(folder):
 
     with rasterio.open(
         folder / "a.tif", "w", driver="GTiff", height=4, width=5, count=1, dtype="float32", crs="EPSG:4326",
-        transform=rasterio.transform.from_origin(-130, 55, 0.01, 0.01),
+        transform=rasterio.Affine(0.01, 0, -130, 0, -0.01, 55),
     ) as file:  # fmt: skip
         file.write(FIELD.astype(np.float32), 1)
     rasterio.shutil.copy(str(folder / "a.tif"), str(folder / "a.grib2"), driver="GRIB")
