@@ -178,6 +178,13 @@ def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
     assert composed(f"output={tmp_path}") != config
 
 
+def test_fully_sharded_training_can_be_built():
+    config = composed("trainer=fsdp", "trainer.num_nodes=2")
+    strategy = build(config.trainer.strategy)
+    assert (type(strategy).__name__, strategy._state_dict_type) == ("FSDPStrategy", "full")
+    assert config.trainer.gradient_clip_val is None
+
+
 def test_weights_and_biases_stays_offline_unless_told_otherwise(tmp_path, monkeypatch):
     from nowcast.training import make_trainer, quieten
 
