@@ -1,6 +1,6 @@
 """Forecasts of any system, read from CF netCDF files: ours, pysteps' or others'."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from glob import glob
@@ -57,7 +57,7 @@ class ForecastFiles:
             raise FileNotFoundError(f"no forecast file matches {', '.join(self.patterns)}")
         self.files = {}
         for path in paths:
-            with _opened(path) as dataset, _readable(path):
+            with _opened(path, open_netcdf) as dataset, _readable(path):
                 for number, init in enumerate(_init_times(path, dataset)):
                     if init in self.files:
                         other = self.files[init][0]
@@ -79,7 +79,7 @@ class ForecastFiles:
             DataFormatError: Another grid, a lead time that is missing, or an unknown unit.
         """
         path, number = self.files[init_time]
-        with _opened(path) as dataset, _readable(path):
+        with _opened(path, netCDF4.Dataset) as dataset, _readable(path):  # it opened before
             variable = _rain_variable(path, dataset)
             axes = _axes(path, dataset, variable)
             leads = _lead_seconds(path, dataset, axes, init_time)
@@ -112,9 +112,9 @@ def _readable(path: Path) -> Iterator[None]:
         raise DataFormatError(path, f"not readable as a forecast: {error}") from error
 
 
-def _opened(path: Path) -> netCDF4.Dataset:
+def _opened(path: Path, opens: Callable[[Path], netCDF4.Dataset]) -> netCDF4.Dataset:
     try:
-        return open_netcdf(path)
+        return opens(path)
     except OSError as error:
         raise DataFormatError(path, f"not a netCDF file ({error})") from error
 
