@@ -119,6 +119,22 @@ def test_a_schedule_is_lowered_too_and_stays_so_when_resumed(folder, monkeypatch
     assert base == pytest.approx([3e-4])
 
 
+def test_a_retry_that_is_killed_at_once_goes_on_with_the_lower_rate(folder, monkeypatch):
+    calls = diverge(monkeypatch, {3})
+    retry = "callbacks.divergence.retry_lr_factor=0.1"
+
+    def stop(task, batch, index):
+        if len(calls) == 4:  # before the first step of the retry
+            raise RuntimeError("stop")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NowcastTask, "on_train_batch_start", stop)
+        assert train(folder, "at_once", retry)[0] == 1
+    assert len(calls) == 4
+    assert train(folder, "at_once", retry, "resume=auto") == (0, "")
+    assert calls[4:] == pytest.approx([1e-4] * 4)
+
+
 @pytest.mark.parametrize("factor", [0, 1, 2.5, -1])
 def test_a_factor_that_does_not_lower_is_refused(folder, factor):
     code, message = train(folder, "factor", f"callbacks.divergence.retry_lr_factor={factor}")
