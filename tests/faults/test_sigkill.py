@@ -13,7 +13,7 @@ from tests.programs import rows
 from tests.test_resume import rows as logged
 
 KILLS = 20
-LONG = ["trainer.max_epochs=150", "resume=auto"]
+LONG = ["trainer.max_epochs=200", "resume=auto"]
 
 
 def modified(path):
@@ -28,16 +28,18 @@ def is_writing(folder):
 
 
 def killed(folder, draw, number):
-    """Start a run and kill it: every other time while it writes a checkpoint, else soon after one."""
+    """Start a run and kill it: at any moment, or while it writes a checkpoint, or soon after one."""
     before, last = modified(folder / "checkpoints" / "last.ckpt"), folder / "checkpoints" / "last.ckpt"
     process = start(folder, *LONG)
-    assert wait_for(lambda: modified(last) != before, process), result(process)
-    time.sleep(draw.uniform(0, 1.0))
+    if number % 4 == 2:
+        time.sleep(draw.uniform(0, 10))
+    else:
+        assert wait_for(lambda: modified(last) != before, process), result(process)
+        time.sleep(draw.uniform(0, 0.3))
     if number % 2:
         wait_for(lambda: is_writing(folder), process)
-    writing = is_writing(folder)
     kill(process)
-    return process.returncode == -9, writing
+    return process.returncode == -9
 
 
 @pytest.mark.slow
@@ -48,8 +50,7 @@ def test_twenty_kills_change_nothing(tmp_path):
     assert result(start(whole, *LONG))[0] == 0
     in_the_middle = 0
     for number in range(KILLS):
-        was_killed, _ = killed(part, draw, number)
-        assert was_killed, "the run was too short for so many kills"
+        assert killed(part, draw, number), "the run was too short for so many kills"
         in_the_middle += is_writing(part)
         found = checkpoint.read(part / "checkpoints" / "last.ckpt")  # always loadable
         assert all(value.isfinite().all() for value in found["state_dict"].values())
@@ -66,4 +67,4 @@ def test_twenty_kills_change_nothing(tmp_path):
     assert rows(part / "evaluation" / "scores.csv") == rows(whole / "evaluation" / "scores.csv")
     validated = [[row for row in logged(folder / "metrics.csv") if "val/loss" in row] for folder in (whole, part)]
     assert validated[0] == validated[1]
-    assert len(json.loads((part / "provenance.json").read_text())["resumed"]) == KILLS
+    assert len(json.loads((part / "provenance.json").read_text())["resumed"]) > KILLS // 2
