@@ -13,7 +13,7 @@ from tests.programs import rows
 from tests.test_resume import rows as logged
 
 KILLS = 20
-LONG = ["trainer.max_epochs=200", "resume=auto"]
+LONG = ["trainer.max_epochs=400", "resume=auto"]
 
 
 def modified(path):
@@ -32,7 +32,7 @@ def killed(folder, draw, number):
     before, last = modified(folder / "checkpoints" / "last.ckpt"), folder / "checkpoints" / "last.ckpt"
     process = start(folder, *LONG)
     if number % 4 == 2:
-        time.sleep(draw.uniform(0, 10))
+        time.sleep(draw.uniform(0, 5))
     else:
         assert wait_for(lambda: modified(last) != before, process), result(process)
         time.sleep(draw.uniform(0, 0.3))
