@@ -1,10 +1,11 @@
 # make train   set up .venv and run the main job; ARGS="trainer.max_epochs=1" passes settings on
 # make test    run the tests          make lint    ruff, mypy, import-linter
 # make test-kernels   the CUDA kernels in Triton's interpreter, where there is no GPU
+# make audit   look up known faults of the pinned dependencies; says so where the network does not allow it
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test test-kernels test-all lint clean
+.PHONY: train test test-kernels test-all lint audit clean
 train: .venv/installed
 	$(BIN)/nowcast train $(ARGS)
 
@@ -24,6 +25,9 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: .venv/installed-dev
+	$(BIN)/python scripts/audit.py
 
 clean:
 	rm -rf .venv build

@@ -1,7 +1,6 @@
 """What happens beside training: the checkpoint to go on from, and stops that lose nothing."""
 
 import json
-import math
 import signal
 import threading
 import time
@@ -20,6 +19,10 @@ from nowcast.data.dataset import Sample
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 REMEDY = "Begin a new run with a lower optimizer.optimizer.lr or a smaller trainer.gradient_clip_val"
+
+
+class DivergedError(ValueError):
+    """The loss, the data or the weights are not finite any more."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -119,7 +122,7 @@ class LastCheckpoint(lightning.Callback):
     def _write(self, trainer: lightning.Trainer) -> None:
         sick = [name for name, value in trainer.lightning_module.state_dict().items() if not value.isfinite().all()]
         if sick:
-            raise ValueError(
+            raise DivergedError(
                 f"training diverged: {sick[0]} is not finite after step {trainer.global_step}; last.ckpt was not "
                 f"overwritten. {REMEDY}"
             )
@@ -132,17 +135,25 @@ class LastCheckpoint(lightning.Callback):
 
 
 class StopOnDivergence(lightning.Callback):
-    """Ends training when the loss is not finite, before the weights take harm, and writes down the batch.
+    """Ends training when the loss or the data is not finite, before the weights take harm, and writes down the batch.
 
-    divergence_step_<n>.json holds the loss, learning rate, time stamps and statistics of the batch.
+    divergence_step_<n>.json holds the loss, learning rate, time stamps and statistics of the batch. NaN in the data is
+    no fault: it is "no data".
 
     Args:
         dirpath: The run directory.
+        retry_lr_factor: The program trains once more from the last checkpoint with this part of the learning rate;
+            None = it ends.
+
+    Raises:
+        ValueError: The factor is not between 0 and 1.
     """
 
-    def __init__(self, dirpath: str) -> None:
+    def __init__(self, dirpath: str, retry_lr_factor: float | None) -> None:
         """Keep the folder."""
-        self.folder = Path(dirpath)
+        if retry_lr_factor is not None and not 0 < retry_lr_factor < 1:
+            raise ValueError(f"callbacks.divergence.retry_lr_factor must be in (0, 1) or null, got {retry_lr_factor}")
+        self.folder, self.retry_lr_factor = Path(dirpath), retry_lr_factor
         self.batch: Sample | None = None
 
     def on_train_batch_start(
@@ -154,26 +165,30 @@ class StopOnDivergence(lightning.Callback):
     def on_before_backward(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: torch.Tensor
     ) -> None:
-        """Look at the loss.
+        """Look at the loss and at the data.
 
         Raises:
-            ValueError: It is not finite, in this or another of the processes that train together.
+            DivergedError: One is not finite, in this or another of the processes that train together.
         """
-        value = float(loss.detach())
-        mine = not math.isfinite(value)
+        assert self.batch is not None  # a loss comes of a batch
+        infinite = self.batch["inputs"].isinf().any() | self.batch["targets"].isinf().any()
+        mine = bool(infinite | ~loss.detach().isfinite())  # one look at the device, not three
         if not anyone(trainer, mine):
             return
+        value = float(loss.detach())
         path = self.folder / f"divergence_step_{trainer.global_step}.json"
         if mine:
             self._write(trainer, value, path)
-        raise ValueError(
-            f"training diverged: the loss of step {trainer.global_step} (epoch {trainer.current_epoch}) is "
-            f"{value}; its batch is described in {path}. Earlier weights are in {self.folder / 'checkpoints'}. "
-            f"Look at the data of that batch. {REMEDY}"
+        what = "the batch holds infinite values" if bool(infinite) else f"the loss is {value}"
+        last = self.folder / "checkpoints" / "last.ckpt"
+        kept = f"The last good weights are in {last}" if last.is_file() else "There was no checkpoint yet"
+        raise DivergedError(
+            f"training diverged at step {trainer.global_step} (epoch {trainer.current_epoch}): {what}; the batch is "
+            f"described in {path}. {kept}. Look at the data of that batch. {REMEDY}"
         )
 
     def _write(self, trainer: lightning.Trainer, loss: float, path: Path) -> None:
-        assert self.batch is not None  # a loss comes of a batch
+        assert self.batch is not None
         times = np.array(self.batch["init_time"].tolist(), dtype="datetime64[s]")
         facts: dict[str, Any] = {
             "loss": loss,
@@ -186,6 +201,27 @@ class StopOnDivergence(lightning.Callback):
         facts |= {name: _statistics(self.batch[name]) for name in ("inputs", "targets")}
         with written_whole(path) as partial:
             partial.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+class LowerRate(lightning.Callback):
+    """Lowers the learning rate once, when training goes on from a checkpoint; later checkpoints carry the lower one.
+
+    Args:
+        factor: The part of the learning rate that is left.
+    """
+
+    def __init__(self, factor: float) -> None:
+        """Keep the factor."""
+        self.factor = factor
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lower that of the optimiser, and what its schedule computes it from."""
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                for name in {"lr", "initial_lr"} & group.keys():
+                    group[name] *= self.factor
+        for entry in trainer.lr_scheduler_configs:
+            entry.scheduler.base_lrs = [rate * self.factor for rate in entry.scheduler.base_lrs]
 
 
 def anyone(trainer: lightning.Trainer, wish: bool) -> bool:

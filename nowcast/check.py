@@ -66,7 +66,7 @@ def describe(data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401 (import
 def try_training(config: DictConfig, data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401
     """Do a few training steps, print what they cost and what would fit; return the same as plain values."""
     from nowcast.benchmarks.training import measure_training
-    from nowcast.run import make_task
+    from nowcast.training import make_task
 
     found = measure_training(make_task(config, data), data.train_dataloader(), plain(config.trainer))
     console.print(

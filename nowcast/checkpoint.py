@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from nowcast.atomic import written_whole
 from nowcast.calibration import FrequencyCalibration
-from nowcast.config import build, from_plain
+from nowcast.config import build
 from nowcast.scaling import Scaling
+from nowcast.trusted import trusted
 
 
 class NetworkForecaster(nn.Module):
@@ -105,11 +106,12 @@ def load(path: Path) -> Checkpoint:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not a checkpoint of this project, or its weights do not fit its own config.
+        ValueError: Not a checkpoint of this project, its weights do not fit its own config, or that names a class that
+            is not this project's.
     """
     content = read(path)
     identity = content["nowcast"]
-    config = from_plain(identity["config"])
+    config = trusted({part: identity["config"][part] for part in ("model", "scaling")}, str(path))
     net, scaling = build(config.model), build(config.scaling)
     for part, prefix in ((net, "net."), (scaling, "scaling.")):
         state = {

@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nowcast.config import build, from_plain, plain, program
+from nowcast.config import build, plain, program
+from nowcast.trusted import trusted
 
 
 @program("compare")
@@ -24,7 +25,7 @@ def main(config: DictConfig) -> None:
     if (folder / "statistics.nc").exists():
         raise FileExistsError(f"{folder} holds a comparison already; choose another output=")
     statistics = merge({name: read_statistics(path) for name, path in find_runs(plain(config.runs)).items()})
-    families = make_families(from_plain(checked_families(statistics.families)))
+    families = make_families(trusted(statistics.families, "scores of the runs"))
     console = Console()
     written = report_pooled(pooled_scores(statistics), folder, console)
     write_statistics(folder / "statistics.nc", statistics)
@@ -74,20 +75,6 @@ def _statistics_of(folder: Path) -> Path:
             f"no statistics.nc in {folder} or {folder}/evaluation; `nowcast train` and `nowcast evaluate` write it"
         )
     return found[0]
-
-
-def checked_families(settings: dict[str, Any]) -> dict[str, Any]:
-    """The families' settings as they are.
-
-    Raises:
-        ValueError: A file of statistics names something that is no family of scores of this project.
-    """
-    for name, node in settings.items():
-        if not str(node.get("_target_", "")).startswith("nowcast.scores."):
-            raise ValueError(
-                f"statistics name {node.get('_target_')} as family {name!r}; only nowcast.scores.… is built"
-            )
-    return settings
 
 
 if __name__ == "__main__":

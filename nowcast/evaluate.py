@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from nowcast.config import build, from_plain, given_on_command_line, plain, program
+from nowcast.trusted import trusted
 
 
 @program("evaluate")
@@ -167,7 +168,7 @@ def like_training(config: DictConfig, trained: dict[str, Any], facts: dict[str, 
         settings.verification[key] = config.verification[key]
     for key in ("metrics", "baselines"):
         typed = given_on_command_line(key) or given_on_command_line(f"model@{key}") or key not in trained
-        settings[key] = config[key] if typed else from_plain(trained[key])
+        settings[key] = config[key] if typed else trusted(trained[key], f"{key} of the checkpoint's config")
     settings.scores, settings.strata = config.scores, config.strata
     return settings
 
@@ -178,7 +179,7 @@ def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[
     Time step and cell size stay those of training, since a network knows no other. Archives that the user
     names are scored whole unless data.split says otherwise.
     """
-    merged: DictConfig = from_plain(trained)
+    merged = trusted(trained, "data of the checkpoint's config")
     if len(facts.get("timesteps_seconds", [])) == 1:
         merged.timestep_minutes = facts["timesteps_seconds"][0] / 60
     if "cell_km" in facts:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from nowcast.config import build, from_plain, plain, program
+from nowcast.config import build, plain, program
+from nowcast.trusted import trusted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ def caveats(rows: Sequence["PaperRow"]) -> list[str]:
     """What the data modules of the runs say of their splits."""
     texts = []
     for run in {row.run.folder: row.run for row in rows if row.run is not None}.values():
-        texts.append(build(from_plain(run.config["data"])).caveat)
+        texts.append(build(trusted(run.config["data"], str(run.folder))).caveat)
     return [text for text in dict.fromkeys(texts) if text]
 
 
@@ -84,8 +85,8 @@ def draw_examples(rows: Sequence["PaperRow"], examples: dict[str, Any] | None, f
         "convlstm": checkpoint.load(run.folder / "checkpoints" / "best.ckpt").forecaster
     }
     for name in examples["baselines"]:
-        models[name] = build(from_plain(run.config["baselines"][name]))
-    data = build(from_plain(run.config["data"]))
+        models[name] = build(trusted(run.config["baselines"][name], str(run.folder)))
+    data = build(trusted(run.config["data"], str(run.folder)))
     paths = []
     for number, index in enumerate(rainiest(data.dataset("test"), examples["windows"]), start=1):
         case = make_case(models, data, index, torch.device("cpu"), colour_blind_safe=False)

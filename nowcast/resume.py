@@ -1,8 +1,10 @@
 """Going on with an interrupted run in its own directory."""
 
 import csv
+import io
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from nowcast.differences import differences, flat
 # What may differ from the run that is taken up: what has no part in the weights.
 MAY_DIFFER = (
     "resume", "allow_data_change", "evaluate", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress",
-    "logger",
+    "logger", "data.workers",
 )  # fmt: skip
 # What may differ as well where a checkpoint is the start of another run.
 NEW_RUN_MAY_DIFFER = (
@@ -36,11 +38,13 @@ class Start:
         checkpoint: What training goes on from; None = from initial weights.
         known: The run directory is that of an earlier start of the same run.
         finished: That run trained and scored to its end: nothing is left to do.
+        lower_rate: Factor of the learning rate, where the run was to be tried again from this very checkpoint.
     """
 
     checkpoint: Path | None
     known: bool
     finished: bool = False
+    lower_rate: float | None = None
 
 
 def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], first_process: bool) -> Start:
@@ -85,8 +89,11 @@ def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Sta
     facts = json.loads((folder / "provenance.json").read_text())
     _refuse_other_data(folder, facts["data"], data, config["allow_data_change"])
     last = folder / "checkpoints" / "last.ckpt"
-    # Without a checkpoint it stopped in its first epoch and has nothing to lose.
-    return Start(last if last.is_file() else None, known=True, finished="finished" in facts)
+    if not last.is_file():  # it stopped in its first epoch and has nothing to lose
+        return Start(None, known=True, finished="finished" in facts)
+    retry = facts.get("retry", {})
+    lower = retry["lr_factor"] if retry.get("step") == checkpoint.read(last)["global_step"] else None
+    return Start(last, known=True, finished="finished" in facts, lower_rate=lower)
 
 
 def _refuse_another(begun: Path, before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str, ...]) -> None:
@@ -121,6 +128,16 @@ def note_resumption(folder: Path, resumed: Path | None) -> None:
     _amend(folder, lambda facts: facts.setdefault("resumed", []).append(entry))
 
 
+def retry_once(folder: Path, lr_factor: float) -> Start | None:
+    """Another start of a run that diverged, from its last checkpoint, noted in provenance.json; None = not again."""
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.is_file() or "retry" in json.loads((folder / "provenance.json").read_text()):
+        return None
+    step = checkpoint.read(last)["global_step"]
+    _amend(folder, lambda facts: facts.update(retry={"when": _now(), "step": step, "lr_factor": lr_factor}))
+    return Start(last, known=True, lower_rate=lr_factor)
+
+
 def note_end(folder: Path) -> None:
     """Add to provenance.json that and when the run finished."""
     _amend(folder, lambda facts: facts.update(finished=_now()))
@@ -152,7 +169,10 @@ def join_metrics(folder: Path) -> None:
     if not pieces:
         return
     parts = [*pieces, folder / "metrics.csv"]
-    _write(folder / "metrics.csv", [row for path in parts if path.exists() for row in _rows(path)])
+    rows = [row for path in parts if path.exists() for row in _rows(path)]
+    # A kill between putting a piece aside and removing its source leaves lines twice.
+    once = {frozenset((name, value) for name, value in row.items() if value): row for row in rows}
+    _write(folder / "metrics.csv", list(once.values()))
     for path in pieces:
         path.unlink()
 
@@ -170,5 +190,24 @@ def _write(path: Path, rows: list[dict[str, str]], before: float = math.inf) -> 
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    """The whole lines; a kill may have cut the last."""
+    text = path.read_text()
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes were writing: files with temporary names that no living process owns."""
+    for path in (*folder.glob("*.partial"), *(folder / "checkpoints").glob("*.partial")):
+        owner = path.suffixes[-2].removeprefix(".") if len(path.suffixes) > 1 else ""
+        if owner.isdigit() and not _alive(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

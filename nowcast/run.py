@@ -3,31 +3,38 @@
 import logging
 import os
 import sys
-import warnings
 from pathlib import Path
-from typing import Any, cast
 
 import lightning
 import torch
-from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from rich.console import Console
 
 from nowcast import __version__, checkpoint
-from nowcast.callbacks import AtomicCheckpointIO
+from nowcast.confidential import refuse_secrets
 from nowcast.config import build, given_on_command_line, plain
 from nowcast.counting import Counting
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
 from nowcast.evaluation import conclude
+from nowcast.faults import explained
 from nowcast.progress import track
 from nowcast.provenance import write_provenance
-from nowcast.resume import Start, join_metrics, keep_metrics, note_end, note_resumption, settle_start
+from nowcast.resume import (
+    Start,
+    join_metrics,
+    keep_metrics,
+    note_end,
+    note_resumption,
+    remove_leftovers,
+    settle_start,
+)
 from nowcast.scores.family import Family
 from nowcast.strata import Groups
 from nowcast.task import NowcastTask, score_name
+from nowcast.training import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
 from nowcast.verification import draw, fit_calibration, score_models
 
 log = logging.getLogger(__name__)
@@ -40,6 +47,7 @@ def validate(config: DictConfig) -> None:
     Raises:
         ValueError: Naming the keys, their values and the way out.
     """
+    refuse_secrets(plain(config))
     if config.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu, but torch sees no CUDA device; use trainer=cpu")
     if launched_from_outside() and not given_on_command_line("output="):
@@ -93,35 +101,30 @@ def run(config: DictConfig) -> None:
     if start.finished:
         console.print(f"{folder} is finished already: nothing to do", highlight=False, soft_wrap=True)
         return
-    trainer = make_trainer(config, folder)
+    trainer = make_trainer(config, folder, start.lower_rate)
     announce(config, data, task, folder, console, start)
     try:
-        trainer.fit(
-            task,
-            datamodule=cast(lightning.LightningDataModule, data),
-            ckpt_path=start.checkpoint,
-            weights_only=True,
-        )
-        trainer.strategy.barrier()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()  # the first rank goes on alone, with all windows
-        if trainer.is_global_zero:
-            join_metrics(folder)
-            best = Path(best_checkpoint(trainer))
-            if config.evaluate:
-                finish(config, data, best, folder, console)
-                note_end(folder)
-                log.info("finished")
-            else:
-                console.print(f"wrote {best}", highlight=False, soft_wrap=True)
+        with explained(folder, plain(config)):
+            trainer = train(trainer, config, data, task, start, console)
+            if trainer.is_global_zero:
+                conclude_run(config, data, Path(best_checkpoint(trainer)), folder, console)
     except KeyboardInterrupt as end:  # while scoring
         raise SystemExit(_say_how_to_go_on(130, folder, console)) from end
     except SystemExit as end:
         if end.code in (130, 143):  # LastCheckpoint, told by a signal
             _say_how_to_go_on(end.code, folder, console)
         raise
-    finally:
-        close_loggers(trainer)
+
+
+def conclude_run(config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console) -> None:
+    """What comes after training, in one process."""
+    join_metrics(folder)
+    if config.evaluate:
+        finish(config, data, best, folder, console)
+        note_end(folder)
+        log.info("finished")
+    else:
+        console.print(f"wrote {best}", highlight=False, soft_wrap=True)
 
 
 def _say_how_to_go_on(code: int, folder: Path, console: Console) -> int:
@@ -143,11 +146,6 @@ def rehearse(config: DictConfig, data: DataModule) -> None:
         make(lead_times=data.forecast_steps)
     for baseline in make_baselines(config).values():
         baseline(torch.zeros(1, data.input_steps, 1, 16, 16), 1)
-
-
-def is_first_process() -> bool:
-    """Of those that train together."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def make_counting(config: DictConfig, data: DataModule) -> Counting:
@@ -197,6 +195,7 @@ def announce(
 ) -> None:
     """Begin the run directory, or take it up again, and say where it is; once, however many processes train."""
     if start.known:
+        remove_leftovers(folder)
         keep_metrics(folder, start.checkpoint)
         note_resumption(folder, start.checkpoint)
     else:
@@ -207,76 +206,6 @@ def announce(
         console.print(f"going on from {start.checkpoint}", highlight=False, soft_wrap=True)
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
     console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
-
-
-def quieten() -> None:
-    """Let Lightning's messages appear once, and only those that a user can act on."""
-    if not is_first_process():
-        logging.getLogger().setLevel(logging.ERROR)  # one log for all
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).handlers.clear()  # its lines reach the root logger anyway
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*is smaller than the logging interval.*",
-        ".*Experiment logs directory.*exists and is not empty.*",  # it holds config.yaml, and no metrics yet
-        ".*isinstance\\(treespec, LeafSpec\\).*",
-        ".*Checkpoint directory.*exists and is not empty.*",
-        ".*The dirpath has changed.*",  # a new run that begins with the checkpoint of another
-    ):
-        warnings.filterwarnings("ignore", message=message)
-
-
-def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
-    """The Lightning module of a config."""
-    net, optimizer = build(config.model), build(config.optimizer)
-    if getattr(net, "works_on", "grey") != "grey":
-        raise ValueError(
-            f"model {config.model._target_} is a baseline with nothing to train; score it with "
-            "`nowcast evaluate model=…`"
-        )
-    return NowcastTask(
-        net=net,
-        scaling=build(config.scaling),
-        loss=build(config.loss),
-        optimizer=optimizer["optimizer"],
-        schedule=optimizer["schedule"],
-        thresholds=list(config.verification.thresholds),
-        forecast_steps=data.forecast_steps,
-        identity={"version": __version__, "config": plain(config), "data": data.provenance()},
-    )
-
-
-def make_trainer(config: DictConfig, folder: Path) -> lightning.Trainer:
-    """The trainer with its callbacks and loggers; metrics.csv is always written."""
-    callbacks = [build(node) for node in config.callbacks.values() if node is not None]
-    loggers: list[Any] = [CSVLogger(folder, name="", version="")]
-    loggers += [build(node) for node in (config.logger or {}).values() if node is not None]
-    trainer: lightning.Trainer = build(
-        config.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()], default_root_dir=folder
-    )
-    return trainer
-
-
-def close_loggers(trainer: lightning.Trainer) -> None:
-    """End the run of a logger that keeps one open in this process, as W&B does: the next run would go into it."""
-    for logger in trainer.loggers:
-        end = getattr(getattr(logger, "experiment", None), "finish", None)
-        if end is not None:
-            end(exit_code=0 if trainer.state.finished else 1)
-
-
-def best_checkpoint(trainer: lightning.Trainer) -> str:
-    """Path of the best checkpoint.
-
-    Raises:
-        ValueError: None was written.
-    """
-    callback = trainer.checkpoint_callback
-    path = getattr(callback, "best_model_path", "") or ""
-    if not path:
-        raise ValueError("no checkpoint was written: trainer.max_epochs is 0, or no epoch was validated")
-    return str(path)
 
 
 def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console) -> None:

@@ -2,13 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from nowcast import checkpoint
+from nowcast.data.dataset import RadarDataset
 from nowcast.losses import CrossEntropy
 from nowcast.task import NowcastTask
-from tests.programs import TINY, run
+from tests.programs import TINY, rows, run
 
 SETTINGS = [*TINY, "picture=false", "calibration=none", "optimizer=rmsprop_paper", "trainer.max_epochs=3"]
 
@@ -34,7 +36,8 @@ def test_a_loss_that_is_not_finite_ends_training_and_is_written_down(folder, mon
     name = f"diverged_{bad}"
     code, message = train(folder, name)
     assert code == 1
-    assert f"the loss of step 2 (epoch 1) is {bad}" in message
+    assert f"diverged at step 2 (epoch 1): the loss is {bad}" in message
+    assert f"The last good weights are in {folder / name / 'checkpoints' / 'last.ckpt'}" in message
     assert "optimizer.optimizer.lr" in message
     facts = json.loads((folder / name / "divergence_step_2.json").read_text())
     assert (facts["epoch"], facts["step"], facts["learning_rates"]) == (1, 2, [1e-3])
@@ -45,6 +48,97 @@ def test_a_loss_that_is_not_finite_ends_training_and_is_written_down(folder, mon
     last = checkpoint.read(folder / name / "checkpoints" / "last.ckpt")
     assert last["epoch"] == 0  # before the bad batch
     assert all(value.isfinite().all() for value in last["state_dict"].values())
+
+
+def test_infinite_data_ends_training_though_the_loss_hides_it(folder, monkeypatch):
+    read = RadarDataset._read
+
+    def spoilt(dataset, region, start, *window):
+        frames = read(dataset, region, start, *window)
+        frames[1, 3, 5] = np.inf
+        return frames
+
+    monkeypatch.setattr(RadarDataset, "_read", spoilt)
+    code, message = train(folder, "infinite")
+    assert code == 1
+    assert "diverged at step 0 (epoch 0): the batch holds infinite values" in message
+    assert "There was no checkpoint yet" in message
+    facts = json.loads((folder / "infinite" / "divergence_step_0.json").read_text())
+    assert facts["inputs"]["infinite_share"] == pytest.approx(1 / (3 * 16 * 16))
+    assert np.isfinite(facts["loss"])
+
+
+def diverge(monkeypatch, steps):
+    """Losses that are NaN in these calls of a training step."""
+    forward, calls = NowcastTask.training_step, []
+
+    def spoilt(task, *arguments):
+        calls.append(task.optimizers().param_groups[0]["lr"])
+        return forward(task, *arguments) * (torch.nan if len(calls) - 1 in steps else 1)
+
+    monkeypatch.setattr(NowcastTask, "training_step", spoilt)
+    return calls
+
+
+def test_training_goes_on_once_from_the_last_checkpoint_with_a_lower_rate(folder, monkeypatch):
+    calls = diverge(monkeypatch, {3})  # the second batch of epoch 1; each epoch has two
+    retry = "callbacks.divergence.retry_lr_factor=0.1"
+    assert train(folder, "again", retry) == (0, "")
+    assert calls == pytest.approx([1e-3] * 4 + [1e-4] * 4)  # epochs 0 and 1, then 1 and 2
+    last = checkpoint.read(folder / "again" / "checkpoints" / "last.ckpt")
+    assert (last["epoch"], last["global_step"]) == (2, 6)
+    assert last["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(1e-4)
+    facts = json.loads((folder / "again" / "provenance.json").read_text())
+    assert (facts["retry"]["step"], facts["retry"]["lr_factor"]) == (2, 0.1)
+    validated = [row["epoch"] for row in rows(folder / "again" / "metrics.csv") if row["val/loss"]]
+    assert validated == ["0", "1", "2"]
+
+
+def test_it_goes_on_only_once(folder, monkeypatch):
+    calls = diverge(monkeypatch, {3, 5})
+    code, message = train(folder, "twice", "callbacks.divergence.retry_lr_factor=0.1")
+    assert (code, "diverged at step 3" in message) == (1, True)
+    assert len(calls) == 6
+
+
+def test_a_schedule_is_lowered_too_and_stays_so_when_resumed(folder, monkeypatch):
+    calls = diverge(monkeypatch, {3})
+    settings = ["optimizer=adamw", "callbacks.divergence.retry_lr_factor=0.1"]
+
+    def stop(task, batch, index):
+        if len(calls) == 7:  # in epoch 2, after the retry
+            raise RuntimeError("stop")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NowcastTask, "on_train_batch_start", stop)
+        assert train(folder, "sched", *settings)[0] == 1
+    del calls[:]
+    diverge(monkeypatch, set())
+    assert train(folder, "sched", *settings, "resume=auto") == (0, "")
+    base = checkpoint.read(folder / "sched" / "checkpoints" / "last.ckpt")["lr_schedulers"][0]["base_lrs"]
+    assert base == pytest.approx([3e-4])
+
+
+def test_a_retry_that_is_killed_at_once_goes_on_with_the_lower_rate(folder, monkeypatch):
+    calls = diverge(monkeypatch, {3})
+    retry = "callbacks.divergence.retry_lr_factor=0.1"
+
+    def stop(task, batch, index):
+        if len(calls) == 4:  # before the first step of the retry
+            raise RuntimeError("stop")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NowcastTask, "on_train_batch_start", stop)
+        assert train(folder, "at_once", retry)[0] == 1
+    assert len(calls) == 4
+    assert train(folder, "at_once", retry, "resume=auto") == (0, "")
+    assert calls[4:] == pytest.approx([1e-4] * 4)
+
+
+@pytest.mark.parametrize("factor", [0, 1, 2.5, -1])
+def test_a_factor_that_does_not_lower_is_refused(folder, factor):
+    code, message = train(folder, "factor", f"callbacks.divergence.retry_lr_factor={factor}")
+    assert (code, "must be in (0, 1) or null" in message) == (1, True)
 
 
 def test_weights_that_are_not_finite_never_overwrite_the_last_checkpoint(folder, monkeypatch):

@@ -97,7 +97,7 @@ def test_only_scores_of_this_project_are_built_from_a_file(tmp_path):
             dataclasses.replace(one, families=one.families | {"continuous": {"_target_": "os.getcwd"}}),
         )
     code, message = run("compare", f"runs=[{tmp_path / 'x'},{tmp_path / 'y'}]", f"output={tmp_path / 'out'}")
-    assert (code, "only nowcast.scores" in message) == (1, True)
+    assert (code, "is no class of nowcast.models" in message) == (1, True)
 
 
 def test_folders_become_a_setting():

@@ -168,7 +168,7 @@ def composed(*overrides):
     ],
 )
 def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
-    from nowcast.run import make_trainer, quieten
+    from nowcast.training import make_trainer, quieten
 
     quieten()
     config = composed(override, f"output={tmp_path}")
@@ -178,8 +178,15 @@ def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
     assert composed(f"output={tmp_path}") != config
 
 
+def test_fully_sharded_training_can_be_built():
+    config = composed("trainer=fsdp", "trainer.num_nodes=2")
+    strategy = build(config.trainer.strategy)
+    assert (type(strategy).__name__, strategy._state_dict_type) == ("FSDPStrategy", "full")
+    assert config.trainer.gradient_clip_val is None
+
+
 def test_weights_and_biases_stays_offline_unless_told_otherwise(tmp_path, monkeypatch):
-    from nowcast.run import make_trainer, quieten
+    from nowcast.training import make_trainer, quieten
 
     quieten()
     for mode in (None, "online"):
@@ -188,8 +195,8 @@ def test_weights_and_biases_stays_offline_unless_told_otherwise(tmp_path, monkey
             monkeypatch.setenv("WANDB_MODE", mode)
         trainer = make_trainer(composed("logger=wandb", f"output={tmp_path}"), tmp_path)
         loggers = {type(logger).__name__: logger for logger in trainer.loggers}
-        assert set(loggers) == {"CSVLogger", "WandbLogger"}
-        assert loggers["WandbLogger"]._wandb_init["mode"] == (mode or "offline")
+        assert set(loggers) == {"MetricsLogger", "PatientWandbLogger"}
+        assert loggers["PatientWandbLogger"]._wandb_init["mode"] == (mode or "offline")
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse", "mae", "balanced"])

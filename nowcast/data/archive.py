@@ -16,7 +16,8 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.frame import DataFormatError, Grid
+from nowcast.data.frame import DAMAGE, MAX_TIMES, DataFormatError, Grid, check_shape, check_size
+from nowcast.data.probe import open_netcdf
 from nowcast.units import ZR, Quantity, amount_to_rate
 
 FILL = 65535  # stored value of "no data" in packed variables
@@ -99,9 +100,11 @@ class Archive:
                 f"output={self.path}`"
             )
         try:
-            with netCDF4.Dataset(self.path) as dataset:
+            with open_netcdf(self.path) as dataset:
                 self._read_header(dataset)
-        except (OSError, KeyError, RuntimeError, AttributeError, IndexError) as error:
+        except DataFormatError:
+            raise
+        except DAMAGE as error:
             raise DataFormatError(
                 self.path, f"not a nowcast archive ({error}); make one with `nowcast prepare`"
             ) from error
@@ -130,6 +133,7 @@ class Archive:
         )
         self._packed = variable.dtype == np.uint16
         self._scale, self._offset = attributes.get("scale_factor", 1.0), attributes.get("add_offset", 0.0)
+        _check_layout(self.path, dataset, variable)
         seconds = np.asarray(dataset.variables["time"][:], dtype=np.int64)
         self.times = seconds.astype("datetime64[s]")
         self.grid = Grid(
@@ -225,9 +229,11 @@ class Archive:
             if self.unpacked is None:
                 return np.asarray(self._variable()[frames, rows, columns])
             if self._mapped is None:
-                self._mapped = np.load(self.unpacked, mmap_mode="r")
+                self._mapped = np.load(self.unpacked, mmap_mode="r", allow_pickle=False)
+            if self.unpacked.stat().st_size < self._mapped.nbytes:  # to touch what is gone would kill the process
+                raise OSError("the file was cut short")
             return np.asarray(self._mapped[frames, rows, columns])
-        except (OSError, RuntimeError, IndexError, ValueError) as error:
+        except DAMAGE as error:
             raise DataFormatError(self.unpacked or self.path, f"cannot read frames {frames}: {error}") from error
 
     def close(self) -> None:
@@ -235,3 +241,17 @@ class Archive:
         if self._handle is not None and self._handle[0] == os.getpid():
             self._handle[1].close()
         self._handle = None
+
+
+def _check_layout(path: Path, dataset: netCDF4.Dataset, variable: Any) -> None:  # noqa: ANN401 (netCDF4 is untyped)
+    """Refuse sizes and types that no archive has, before they are read."""
+    if variable.ndim != 3 or variable.dtype not in (np.uint16, np.float32):
+        raise DataFormatError(path, f"{variable.name} has shape {variable.shape} and type {variable.dtype}")
+    frames, rows, columns = variable.shape
+    check_shape(path, rows, columns)
+    check_size(path, "time", frames, MAX_TIMES)
+    tiles = (frames, -(-rows // TILE), -(-columns // TILE))
+    expected = {"time": (frames,), "y": (rows,), "x": (columns,), "rain_fraction": tiles, "valid_fraction": tiles}
+    for name, shape in expected.items():
+        if dataset.variables[name].shape != shape:
+            raise DataFormatError(path, f"{name} has shape {dataset.variables[name].shape}, expected {shape}")

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -110,6 +112,21 @@ class ArchiveWriter:
     def _flush(self) -> None:
         if not self._buffer:
             return
+        with self._said_by_name():
+            self._write_buffer()
+
+    @contextmanager
+    def _said_by_name(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, OSError) as error:  # netCDF does not say why
+            free = shutil.disk_usage(self.path.parent).free
+            raise OSError(
+                f"{self.path}: cannot be written ({error}); {free / 1e6:.1f} MB are free on its disk. Nothing is left "
+                "of it; make room and give the same command again"
+            ) from error
+
+    def _write_buffer(self) -> None:
         block = np.stack(self._buffer)  # (T, ny, nx)
         start, stop = self._written, self._written + len(block)
         seconds = np.asarray(self._times[start:stop], dtype=np.int64)
@@ -138,11 +155,12 @@ class ArchiveWriter:
         self._flush()
         self._digest.update(repr(sorted(_variable_attributes(self._first).items())).encode())
         self._digest.update(self._first.grid.x.tobytes() + self._first.grid.y.tobytes())
-        self._dataset.fingerprint = self._digest.hexdigest()
-        self._dataset.history = history
-        self._dataset.close()
-        with self._partial.open("rb") as file:
-            os.fsync(file.fileno())
+        with self._said_by_name():
+            self._dataset.fingerprint = self._digest.hexdigest()
+            self._dataset.history = history
+            self._dataset.close()
+            with self._partial.open("rb") as file:
+                os.fsync(file.fileno())
         self._partial.rename(self.path)
 
     def __enter__(self) -> "ArchiveWriter":
@@ -157,7 +175,8 @@ class ArchiveWriter:
     ) -> None:
         """Remove the partial file unless `finish` was called."""
         if self._dataset.isopen():
-            self._dataset.close()
+            with suppress(RuntimeError):  # on a full disk closing fails, too
+                self._dataset.close()
         self._partial.unlink(missing_ok=True)
 
 

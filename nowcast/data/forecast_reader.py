@@ -1,6 +1,7 @@
 """Forecasts of any system, read from CF netCDF files: ours, pysteps' or others'."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -11,7 +12,8 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.frame import DataFormatError, Grid
+from nowcast.data.frame import DAMAGE, MAX_FILE_CELLS, MAX_TIMES, DataFormatError, Grid, check_size
+from nowcast.data.probe import open_netcdf
 
 STANDARD_NAMES = ("rainfall_rate", "lwe_precipitation_rate", "rainfall_flux", "precipitation_flux")
 TO_MM_PER_HOUR = {
@@ -55,7 +57,7 @@ class ForecastFiles:
             raise FileNotFoundError(f"no forecast file matches {', '.join(self.patterns)}")
         self.files = {}
         for path in paths:
-            with _opened(path) as dataset:
+            with _opened(path, open_netcdf) as dataset, _readable(path):
                 for number, init in enumerate(_init_times(path, dataset)):
                     if init in self.files:
                         other = self.files[init][0]
@@ -77,7 +79,7 @@ class ForecastFiles:
             DataFormatError: Another grid, a lead time that is missing, or an unknown unit.
         """
         path, number = self.files[init_time]
-        with _opened(path) as dataset:
+        with _opened(path, netCDF4.Dataset) as dataset, _readable(path):  # it opened before
             variable = _rain_variable(path, dataset)
             axes = _axes(path, dataset, variable)
             leads = _lead_seconds(path, dataset, axes, init_time)
@@ -88,6 +90,7 @@ class ForecastFiles:
                     f"has no lead time of {missing[0] / 60:g} min; it has {', '.join(f'{x / 60:g}' for x in leads)}",
                 )
             flip = _check_grid(path, dataset, axes, grid)
+            check_size(path, variable.name, variable.size, MAX_FILE_CELLS)
             order = [axes.index(name) for name in ("init", "member", "lead", "time", "y", "x") if name in axes]
             values = np.ma.filled(np.ma.asarray(variable[...], dtype=np.float32), np.nan).transpose(order)
             values = values[number] if "init" in axes else values
@@ -98,9 +101,20 @@ class ForecastFiles:
         return north_first
 
 
-def _opened(path: Path) -> netCDF4.Dataset:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What a damaged file makes fail inside becomes a DataFormatError."""
     try:
-        return netCDF4.Dataset(path)
+        yield
+    except DataFormatError:
+        raise
+    except DAMAGE as error:
+        raise DataFormatError(path, f"not readable as a forecast: {error}") from error
+
+
+def _opened(path: Path, opens: Callable[[Path], netCDF4.Dataset]) -> netCDF4.Dataset:
+    try:
+        return opens(path)
     except OSError as error:
         raise DataFormatError(path, f"not a netCDF file ({error})") from error
 
@@ -151,6 +165,7 @@ def _coordinate(dataset: netCDF4.Dataset, kind: str) -> "netCDF4.Variable[Any] |
 
 def _seconds(path: Path, variable: "netCDF4.Variable[Any]") -> list[int]:
     """Times as seconds since 1970."""
+    check_size(path, variable.name, variable.size, MAX_TIMES)
     if " since " not in getattr(variable, "units", ""):
         raise DataFormatError(path, f"{variable.name} has no unit such as {'seconds since 1970-01-01'!r}")
     dates = np.atleast_1d(

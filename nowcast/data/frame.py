@@ -1,5 +1,8 @@
 """What every reader of a radar format returns: one field, its time, unit, grid and packing."""
 
+import tokenize
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +13,16 @@ from numpy.typing import NDArray
 from nowcast.units import ZR, Quantity
 
 MAX_CELLS = 100_000_000  # cells of one field: three times the largest composite known (MRMS, 24.5 million)
+
+
+MAX_FILE_CELLS = 1_000_000_000  # cells of all fields of one file that is read at once: a day of a national composite
+MAX_TIMES = 1_000_000  # times of one file
+
+# What libraries raise when they read a damaged file.
+DAMAGE = (
+    OSError, EOFError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError, SyntaxError,
+    MemoryError, zlib.error, zipfile.BadZipFile, tokenize.TokenError,
+)  # fmt: skip
 
 
 class DataFormatError(ValueError):
@@ -80,6 +93,16 @@ def check_shape(path: Path, rows: int, columns: int) -> tuple[int, int]:
     if rows < 2 or columns < 2 or rows * columns > MAX_CELLS:
         raise DataFormatError(path, f"declares {rows} x {columns} cells; a field has 2 x 2 to {MAX_CELLS:,} cells")
     return rows, columns
+
+
+def check_size(path: Path, name: str, size: int, most: int) -> None:
+    """Refuse a number of values that a file declares, before anything is allocated for them.
+
+    Raises:
+        DataFormatError: There are more than `most`.
+    """
+    if size > most:
+        raise DataFormatError(path, f"{name} declares {size:,} values; at most {most:,} are read")
 
 
 @dataclass(frozen=True)

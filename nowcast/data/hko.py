@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nowcast.data.days import Day
-from nowcast.data.frame import DataFormatError, check_shape
+from nowcast.data.frame import DAMAGE, DataFormatError, check_shape
 from nowcast.progress import track
 
 STEP_MINUTES = 6
@@ -166,7 +166,9 @@ def _read_grey(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as picture:
             check_shape(path, picture.height, picture.width)
             return np.asarray(picture.convert("L"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except DataFormatError:
+        raise
+    except (*DAMAGE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataFormatError(path, f"cannot be read as a picture: {error}") from error
 
 
@@ -174,7 +176,7 @@ def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """(H, W) bool, True = usable: zlib over one byte per cell."""
     try:
         content = zlib.decompressobj().decompress(path.read_bytes(), shape[0] * shape[1] + 1)
-    except zlib.error as error:
+    except DAMAGE as error:
         raise DataFormatError(path, f"not a mask of HKO-7: {error}") from error
     if len(content) != shape[0] * shape[1]:
         raise DataFormatError(path, f"holds no mask of {shape[0]} x {shape[1]} cells")

@@ -1,6 +1,7 @@
 """Files that hold MNIST or sequences made from it: idx, the Toronto .npy, the authors' .npz."""
 
 import gzip
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.frame import DataFormatError
+from nowcast.data.frame import DAMAGE, DataFormatError, check_size
 
 IMAGES = "train-images-idx3-ubyte"
 IMAGES_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 IMAGES_MD5 = "f68b3c2dcbeaaa9fbdd348bbdeb94873"
 IDX3_UBYTE = b"\x00\x00\x08\x03"
-MAX_BYTES = 1_000_000_000  # a damaged header must not fill the memory
+MAX_BYTES = 500_000_000  # of an idx file, unpacked: ten times MNIST; a header must not fill the memory
+MAX_MEMBER = 4_000_000_000  # of an array in .npz: 10,000 sequences of 20 frames in float32 have 3.3e9
 
 
 def training_images(folder: Path) -> NDArray[np.uint8]:
@@ -58,9 +60,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:
-            content: bytes = file.read(MAX_BYTES)
-    except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+            content: bytes = file.read(MAX_BYTES + 1)
+    except DAMAGE as error:
         raise DataFormatError(path, f"cannot be read: {error}") from error
+    if len(content) > MAX_BYTES:
+        raise DataFormatError(path, f"unpacks to more than {MAX_BYTES:,} bytes")
     sizes = np.frombuffer(content[4:16], dtype=">u4").tolist() if len(content) >= 16 else []
     if content[:4] != IDX3_UBYTE or sizes[1:] != [28, 28] or len(content) != 16 + 784 * sizes[0]:
         raise DataFormatError(path, "not an idx file of 28x28 images (MNIST's train-images-idx3-ubyte)")
@@ -85,9 +89,8 @@ def read_sequences(path: Path, frames: int) -> NDArray[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no sequences at {path}")
     try:
-        content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
-        sequences = _from_npz(path, content) if path.suffix == ".npz" else content.swapaxes(0, 1)
-    except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
+        sequences = _from_npz(path) if path.suffix == ".npz" else _mapped(path).swapaxes(0, 1)
+    except DAMAGE as error:
         if isinstance(error, DataFormatError):
             raise
         raise DataFormatError(path, f"not sequences in .npy or .npz layout: {error}") from error
@@ -100,8 +103,29 @@ def read_sequences(path: Path, frames: int) -> NDArray[Any]:
     return _as_bytes(path, sequences)
 
 
-def _from_npz(path: Path, content: Any) -> NDArray[Any]:  # noqa: ANN401
-    frames, clips = content["input_raw_data"], content["clips"]
+def _mapped(path: Path) -> NDArray[Any]:
+    """The array of a .npy file, not yet in memory."""
+    mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # refuses what is pickled
+    return mapped
+
+
+def _member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """An array of a .npz file: its header and the archive agree on its size, which is not too large."""
+    info = archive.getinfo(f"{name}.npy")
+    check_size(path, name, info.file_size, MAX_MEMBER)
+    with archive.open(info) as file:
+        major, _ = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(file)
+        check_size(path, name, math.prod(shape) * dtype.itemsize, info.file_size)
+    with archive.open(info) as file:
+        values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return values
+
+
+def _from_npz(path: Path) -> NDArray[Any]:
+    with zipfile.ZipFile(path) as archive:
+        frames, clips = _member(path, archive, "input_raw_data"), _member(path, archive, "clips")
     if frames.ndim != 4 or frames.shape[1] != 1 or clips.ndim != 3 or clips.shape[0] != 2 or clips.shape[2] != 2:
         raise DataFormatError(
             path, f"input_raw_data {frames.shape} and clips {clips.shape} are not the authors' layout"

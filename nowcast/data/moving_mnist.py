@@ -197,7 +197,7 @@ class MovingMnist(lightning.LightningDataModule):
             made = digits.generate(training_images(self.mnist), size, self.frames, draw)
             with written_whole(path) as partial, partial.open("wb") as file:
                 np.save(file, made)
-        stored: Pictures = np.load(path, mmap_mode="r")
+        stored: Pictures = np.load(path, mmap_mode="r", allow_pickle=False)
         return stored
 
     def dataset(self, split: Split) -> Dataset[Sample]:

@@ -92,7 +92,7 @@ class PaperArchives:
         clutter = self._clutter(days, filtered)
         for day in track(days, "writing archives", len(days)):
             if not (folder / f"{day.name}.nc").exists():
-                self._write(folder / f"{day.name}.nc", day, np.load(filtered[day.name]), clutter)
+                self._write(folder / f"{day.name}.nc", day, np.load(filtered[day.name], allow_pickle=False), clutter)
         for path in filtered.values():
             path.unlink()
         return [day.name for day in days]
@@ -111,7 +111,7 @@ class PaperArchives:
             return np.zeros((self.size, self.size), dtype=np.bool_)
         months: dict[str, list[NDArray[Any]]] = defaultdict(list)
         for day in days:
-            grey = _from_steps(np.load(filtered[day.name]))
+            grey = _from_steps(np.load(filtered[day.name], allow_pickle=False))
             known = np.isfinite(grey)
             total, count = np.where(known, grey, 0).sum(axis=0), known.sum(axis=0)
             months[str(day.times[0].astype("datetime64[M]"))].append(np.stack([total, count]))

@@ -9,9 +9,10 @@ import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from nowcast.data.dataset import Sample
+from nowcast.data.frame import DataFormatError
 
 
 class EpochSampler(Sampler[int]):
@@ -92,6 +93,34 @@ class SameGridBatches(Sampler[list[int]]):
         yield from self.batches
 
 
+class Reported(Dataset[Any]):
+    """A dataset in a worker, whose errors of the data come as values: raised there, they would lose file and type.
+
+    Args:
+        dataset: The samples.
+    """
+
+    def __init__(self, dataset: Dataset[Sample]) -> None:
+        """Keep it."""
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.dataset)  # type: ignore[arg-type]  # torch leaves __len__ to its kinds of datasets
+
+    def __getitem__(self, index: int) -> Sample | DataFormatError:
+        """A sample, or what is wrong with its file."""
+        try:
+            return self.dataset[index]
+        except DataFormatError as error:
+            return DataFormatError(error.path, error.problem)  # without what cannot be sent to another process
+
+
+def collate(samples: list[Any]) -> Any:  # noqa: ANN401 (a batch, or an error)
+    """A batch, or the first error among its samples."""
+    return next((sample for sample in samples if isinstance(sample, DataFormatError)), None) or default_collate(samples)
+
+
 class ResumableLoader(DataLoader[Sample]):
     """A loader that the trainer may resume in the middle of an epoch.
 
@@ -100,8 +129,15 @@ class ResumableLoader(DataLoader[Sample]):
     """
 
     def __iter__(self) -> Iterator[Sample]:  # type: ignore[override]
-        """The batches."""
-        yield from super().__iter__()
+        """The batches.
+
+        Raises:
+            DataFormatError: A file can no longer be read.
+        """
+        for batch in super().__iter__():
+            if isinstance(batch, DataFormatError):
+                raise batch
+            yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing."""
@@ -121,7 +157,8 @@ def make_loader(dataset: Dataset[Sample], workers: int, **order: Any) -> DataLoa
     if workers:  # import PyTorch and the readers once in the server that workers are forked from, not in each of them
         multiprocessing.set_forkserver_preload([type(dataset).__module__])
     return ResumableLoader(
-        dataset,
+        Reported(dataset),
+        collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
         multiprocessing_context="forkserver" if workers else None,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from nowcast.atomic import written_whole
 from nowcast.data.archive import EPOCH
-from nowcast.data.frame import DataFormatError
+from nowcast.data.frame import DAMAGE, DataFormatError
+from nowcast.data.probe import open_netcdf
 
 FORMAT = "nowcast statistics 1"
 RAIN_STEP, NO_DATA = 0.02, 65535  # mm h-1 per unit of the stored example fields
@@ -158,12 +159,14 @@ def read_statistics(path: Path) -> Statistics:
     if not path.is_file():
         raise FileNotFoundError(f"no statistics at {path}; `nowcast train` and `nowcast evaluate` write statistics.nc")
     try:
-        with netCDF4.Dataset(path) as dataset:
+        with open_netcdf(path) as dataset:
             dataset.set_auto_mask(False)
             if getattr(dataset, "format", None) != FORMAT:
                 raise DataFormatError(path, f"is not a file of `{FORMAT}`")
             return _read(dataset)
-    except (OSError, KeyError, AttributeError) as error:
+    except DataFormatError:
+        raise
+    except DAMAGE as error:
         raise DataFormatError(path, f"not a file of statistics ({error})") from error
 
 

@@ -38,7 +38,7 @@ def use_unpacked(archives: list[Archive], track: Callable[[Iterable[Archive], st
     for archive in archives:
         path = unpacked_path(archive)
         try:
-            mapped = np.load(path, mmap_mode="r")
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise DataFormatError(path, f"damaged ({error}); delete it, it will be built again") from error
         found, expected = (mapped.dtype, mapped.shape), (archive.stored_type, _shape(archive))

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from nowcast.data.frame import DataFormatError, check_shape
+from nowcast.data.frame import DAMAGE, DataFormatError, check_shape
 
 
 def read_palette(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -31,10 +31,7 @@ def read_palette(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
             colours = np.asarray(picture.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
     except DataFormatError:
         raise
-    except (
-        OSError, EOFError, ValueError, SyntaxError, IndexError, TypeError, OverflowError,
-        UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning,
-    ) as error:  # fmt: skip
+    except (*DAMAGE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataFormatError(path, f"not a readable GIF: {error}") from error
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[: len(colours)] = colours[:256]

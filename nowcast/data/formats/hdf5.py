@@ -8,7 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nowcast.data.frame import DataFormatError
+from nowcast.data.frame import DAMAGE, DataFormatError
+from nowcast.data.probe import probe
 
 
 @contextmanager
@@ -22,11 +23,12 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     try:
+        probe(path, h5py.File)
         with h5py.File(path, "r") as file:
             yield file
     except DataFormatError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, UnicodeError, OverflowError) as error:
+    except DAMAGE as error:
         raise DataFormatError(path, f"not a readable HDF5 file: {error}") from error
 
 

@@ -13,7 +13,18 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from nowcast.data.frame import DataFormatError, Frame, Grid, Packing, check_shape
+from nowcast.data.frame import (
+    DAMAGE,
+    MAX_FILE_CELLS,
+    MAX_TIMES,
+    DataFormatError,
+    Frame,
+    Grid,
+    Packing,
+    check_shape,
+    check_size,
+)
+from nowcast.data.probe import open_netcdf
 from nowcast.units import ZR, Quantity, parse_unit
 
 CALENDARS = ("standard", "gregorian", "proleptic_gregorian")  # those in which UTC dates are what they seem
@@ -66,12 +77,12 @@ class NetcdfReader:
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}")
         try:
-            with netCDF4.Dataset(path) as dataset:
+            with open_netcdf(path) as dataset:
                 dataset.set_auto_maskandscale(False)
                 return self._frames(path, dataset)
         except DataFormatError:
             raise
-        except (OSError, RuntimeError, KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise DataFormatError(path, f"not readable as CF netCDF: {error}") from error
 
     def _frames(self, path: Path, dataset: netCDF4.Dataset) -> list[Frame]:
@@ -82,6 +93,7 @@ class NetcdfReader:
         except ValueError as error:
             raise DataFormatError(path, f"variable {variable.name}: {error}; set source.units") from error
         check_shape(path, *variable.shape[-2:])
+        check_size(path, variable.name, variable.size, MAX_FILE_CELLS)
         times, starts = self._times(path, dataset, variable)
         if variable.size != len(times) * variable.shape[-1] * variable.shape[-2]:
             raise DataFormatError(path, f"{variable.name} {variable.shape} is not (time, y, x) with {len(times)} times")
@@ -137,14 +149,14 @@ class NetcdfReader:
         if name is None or name not in dataset.variables:
             raise DataFormatError(path, "no time variable (standard_name time): set source.time_variable")
         time = dataset.variables[name]
-        times = _decode(path, time, time[...])
+        times = _decode(path, time, time)
         if self.start_variable is not None:
             start = dataset.variables[self.start_variable]
-            return times, _decode(path, start, start[...])
+            return times, _decode(path, start, start)
         bounds = dataset.variables.get(getattr(time, "bounds", None) or "")
         if bounds is None:
             return times, None
-        return times, _decode(path, time, bounds[...].reshape(-1, 2)[:, 0])
+        return times, _decode(path, time, bounds, of_pairs=True)
 
     def _period(self, path: Path, times: list[np.datetime64], starts: list[np.datetime64] | None) -> float:
         if self.period_seconds is not None:
@@ -194,8 +206,10 @@ def _time_name(dataset: netCDF4.Dataset, variable: Variable) -> str | None:
     return "time" if "time" in dataset.variables else None
 
 
-def _decode(path: Path, variable: Variable, values: NDArray[Any]) -> list[np.datetime64]:
-    """CF time values as UTC."""
+def _decode(path: Path, variable: Variable, stored: Variable, of_pairs: bool = False) -> list[np.datetime64]:
+    """CF time values, or the first of each pair of bounds, as UTC; unit and calendar are those of `variable`."""
+    check_size(path, stored.name, stored.size, MAX_TIMES)
+    values = stored[...].reshape(-1, 2)[:, 0] if of_pairs else stored[...]
     calendar = str(getattr(variable, "calendar", "standard")).lower()
     if calendar not in CALENDARS:
         raise DataFormatError(path, f"calendar {calendar!r} of {variable.name} is not one of {', '.join(CALENDARS)}")

@@ -1,6 +1,7 @@
 """Opening GeoTIFF and GRIB files through rasterio, an optional dependency."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,9 @@ def open_raster(path: Path, content: bytes | None = None) -> Iterator[Any]:
     # GDAL would turn kg m-2 s-1 into other units and degrees into radians.
     settings = {"GRIB_NORMALIZE_UNITS": "NO", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "CPL_LOG": os.devnull}
     try:
-        with rasterio.Env(**settings):
+        with rasterio.Env(**settings), warnings.catch_warnings():
+            # Without a position the grid is not north up, which is said below.
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             if content is None:
                 with rasterio.open(path) as dataset:
                     yield _checked(path, dataset)

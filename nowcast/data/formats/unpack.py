@@ -2,10 +2,9 @@
 
 import bz2
 import gzip
-import zlib
 from pathlib import Path
 
-from nowcast.data.frame import DataFormatError
+from nowcast.data.frame import DAMAGE, DataFormatError
 
 
 def is_gzip(path: Path) -> bool:
@@ -23,7 +22,7 @@ def unpack_gzip(path: Path, limit: int) -> bytes:
     try:
         with gzip.open(path) as file:
             content = file.read(limit + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         raise DataFormatError(path, f"damaged gzip file: {error}") from error
     return _bounded(path, content, limit)
 
@@ -37,7 +36,7 @@ def unpack_bzip2(path: Path, limit: int) -> bytes:
     try:
         with bz2.open(path) as file:
             content = file.read(limit + 1)
-    except (OSError, EOFError, ValueError) as error:
+    except DAMAGE as error:
         raise DataFormatError(path, f"damaged bzip2 file: {error}") from error
     return _bounded(path, content, limit)
 
