@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
         "Forecasts (figure 6)": draw_examples(rows, printed["examples"], folder),
     }
     drawn = {heading: kept for heading, paths in figures.items() if (kept := [path for path in paths if path])}
-    text = write_text(printed, rows, drawn, caveats(rows), config.quick)
+    text = write_text(printed, rows, drawn, [*caveats(rows), *tuning_caveats(runs)], config.quick)
     pages = {"report.md": text, "report.html": page(text, printed["title"], folder)}
     for name, content in pages.items():
         with written_whole(folder / name) as partial:
@@ -68,6 +68,23 @@ def caveats(rows: Sequence["PaperRow"]) -> list[str]:
     for run in {row.run.folder: row.run for row in rows if row.run is not None}.values():
         texts.append(build(trusted(run.config["data"], str(run.folder))).caveat)
     return [text for text in dict.fromkeys(texts) if text]
+
+
+def tuning_caveats(runs: "Path") -> list[str]:
+    """Where a baseline's best setting lies at the end of what was tried, so that a better one may lie beyond."""
+    import json
+
+    texts = []
+    for path in sorted(runs.glob("tuned_*/tuned.json")):
+        found = json.loads(path.read_text())
+        best = ", ".join(f"{key}={value:g}" for key, value in found["best"].items())
+        if found["at_an_edge"]:
+            edges = " and ".join(found["at_an_edge"])
+            texts.append(
+                f"{found['baseline']} was tuned on validation ({best}), but the best {edges} is the first or last "
+                "value tried: a better one may lie beyond"
+            )
+    return texts
 
 
 def draw_examples(rows: Sequence["PaperRow"], examples: dict[str, Any] | None, folder: "Path") -> list["Path"]:

@@ -17,7 +17,7 @@ from nowcast.atomic import written_whole
 from nowcast.data.interface import DataModule
 
 
-def write_provenance(folder: Path, config: DictConfig, data: DataModule) -> None:
+def write_provenance(folder: Path, config: DictConfig, data: DataModule, parameters: int) -> None:
     """Write config.yaml, split.json and provenance.json into a new run directory."""
     folder.mkdir(parents=True, exist_ok=True)
     data.write_split(folder / "split.json")
@@ -33,6 +33,7 @@ def write_provenance(folder: Path, config: DictConfig, data: DataModule) -> None
         "cores": os.cpu_count(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "seed": config.seed,
+        "parameters": parameters,
         "data": data.provenance(),
     }
     (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")

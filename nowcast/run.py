@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightning
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from nowcast import __version__, checkpoint
+from nowcast.atomic import written_by_one
 from nowcast.confidential import refuse_secrets
 from nowcast.config import build, given_on_command_line, plain
 from nowcast.counting import Counting
@@ -97,6 +99,11 @@ def run(config: DictConfig) -> None:
     data.setup()
     rehearse(config, data)
     task = make_task(config, data)
+    with written_by_one(folder) if is_first_process() else nullcontext():
+        _run(config, data, task, folder, console)
+
+
+def _run(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console) -> None:
     start = settle_start(folder, plain(config), data.provenance(), first_process=is_first_process())
     if start.finished:
         console.print(f"{folder} is finished already: nothing to do", highlight=False, soft_wrap=True)
@@ -194,17 +201,17 @@ def announce(
     config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console, start: Start
 ) -> None:
     """Begin the run directory, or take it up again, and say where it is; once, however many processes train."""
+    parameters = sum(parameter.numel() for parameter in task.net.parameters())
     if start.known:
         remove_leftovers(folder)
         keep_metrics(folder, start.checkpoint)
         note_resumption(folder, start.checkpoint)
     else:
-        write_provenance(folder, config, data)
+        write_provenance(folder, config, data, parameters)
     log.info("nowcast %s: %s", __version__, " ".join(sys.argv))
     if start.checkpoint is not None:
         log.info("going on from %s", start.checkpoint)
         console.print(f"going on from {start.checkpoint}", highlight=False, soft_wrap=True)
-    parameters = sum(parameter.numel() for parameter in task.net.parameters())
     console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
 
 

@@ -7,13 +7,34 @@ from omegaconf import DictConfig
 
 from nowcast.config import build, plain, program
 
-OVERRIDES = "overrides.txt"
+OVERRIDES, RECORD = "overrides.txt", "tuned.json"
+DECISIVE = ("data", "baselines", "baseline", "grid", "variant", "score", "metrics")
 
 
 @program("tune_baseline")
 def main(config: DictConfig) -> None:
     """Score every combination of config.grid on the validation windows; write the best one as overrides."""
     from pathlib import Path
+
+    from rich.console import Console
+
+    from nowcast.atomic import written_by_one
+
+    folder = Path(config.output).expanduser()
+    candidates = make_candidates(config)
+    data = build(config.data)
+    decisive = plain(config)
+    facts = {key: decisive[key] for key in DECISIVE} | {"found": data.provenance()}
+    with written_by_one(folder):
+        if tuned_already(folder, facts):
+            Console().print(f"{folder} is tuned already: nothing to do", highlight=False, soft_wrap=True)
+            return
+        tune(config, candidates, data, folder, facts)
+
+
+def tune(config: DictConfig, candidates: dict[str, dict[str, Any]], data: Any, folder: Any, facts: Any) -> None:  # noqa: ANN401
+    """Score the candidates and write what was found; the overrides last, so that they are there when all is."""
+    import json
 
     import torch
     from rich.console import Console
@@ -22,11 +43,6 @@ def main(config: DictConfig) -> None:
     from nowcast.run import make_counting
     from nowcast.verification import choose_device, report, score_models
 
-    folder = Path(config.output).expanduser()
-    if (folder / OVERRIDES).exists():
-        raise FileExistsError(f"{folder} holds a tuned baseline already; choose another output=")
-    candidates = make_candidates(config)
-    data = build(config.data)
     counting = make_counting(config, data)
     if config.variant not in counting.variants:
         raise ValueError(f"variant={config.variant} is not among metrics: {', '.join(counting.variants) or 'none'}")
@@ -43,16 +59,41 @@ def main(config: DictConfig) -> None:
     console = Console()
     for name, value in values.items():
         console.print(f"{name}: {config.score} {value:.4f}{' best' if name == best else ''}", highlight=False)
-    if edges := at_an_edge(plain(config.grid), candidates[best]):
+    edges = at_an_edge(plain(config.grid), candidates[best])
+    if edges:
         console.print(f"the best value is the first or last one tried of {', '.join(edges)}: widen grid.…")
     overrides = [
         f"baselines.{baseline}.{key}={value}"
         for baseline in (config.baseline, *config.same_settings)
         for key, value in candidates[best].items()
     ]
+    found = {"baseline": config.baseline, "best": candidates[best], "at_an_edge": edges, "facts": facts}
+    (folder / RECORD).write_text(json.dumps(found, indent=1) + "\n")
     (folder / OVERRIDES).write_text("\n".join(overrides) + "\n")
     for path in (*written, folder / OVERRIDES):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def tuned_already(folder: Any, facts: dict[str, Any]) -> bool:  # noqa: ANN401 (Path is imported late)
+    """Whether the folder holds the result of the same search on the same data.
+
+    Raises:
+        ValueError: It holds that of another; the message shows what differs.
+    """
+    import json
+
+    from nowcast.differences import differences
+
+    if not (folder / OVERRIDES).exists():
+        return False
+    if not (folder / RECORD).exists():
+        raise ValueError(f"{folder} holds {OVERRIDES} without {RECORD}; choose another output=, or delete it")
+    before = json.loads((folder / RECORD).read_text())["facts"]
+    if changed := differences(before, json.loads(json.dumps(facts))):
+        raise ValueError(
+            f"{folder} holds a baseline tuned otherwise: {'; '.join(changed[:8])}. Choose another output=, or delete it"
+        )
+    return True
 
 
 def make_candidates(config: DictConfig) -> dict[str, dict[str, Any]]:

@@ -1,11 +1,5 @@
 """The report of the paper's experiments, and the script that makes everything it needs."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
 from PIL import Image
 
 from tests.programs import rows, run
@@ -66,49 +60,3 @@ def test_a_report_without_runs_says_what_makes_them(tmp_path):
     assert "mnist_fc_lstm" in message
     assert "scripts/reproduce_paper.sh" in message
     assert not list(tmp_path.iterdir())
-
-
-SCRIPT = Path(__file__).parents[1] / "scripts" / "reproduce_paper.sh"
-
-
-def reproduce(*arguments):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["bash", str(SCRIPT), *arguments], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_one_command_reproduces_the_radar_experiment_and_goes_on_where_it_stopped(tmp_path):
-    command = ["radar", "--quick", "--output", str(tmp_path / "out"), "--", *small_day(tmp_path)]
-    first = reproduce(*command)
-    assert first.returncode == 0, first.stderr
-    report = tmp_path / "out" / "report_radar" / "report.md"
-    text = report.read_text()
-    assert "Not there yet" not in text
-    (tmp_path / "out" / "paper_radar_fc_lstm").rename(tmp_path / "elsewhere")
-    assert reproduce(*command).returncode == 0
-    again = report.read_text()
-    assert [line for line in text.splitlines() if line.startswith("| ")][:8] == [
-        line for line in again.splitlines() if line.startswith("| ")
-    ][:8]
-    assert reproduce(*command).stdout.count("finished already") == 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [(["--data", "x"], "--data belongs to one experiment"), (["radar", "--data", "/nowhere"], "no such folder"),
-     (["rain"], "unknown argument rain"), (["mnist", "--data"], "--data needs a folder")],
-)  # fmt: skip
-def test_the_script_refuses_what_it_does_not_understand(arguments, said):
-    ended = reproduce(*arguments)
-    assert ended.returncode != 0
-    assert said in ended.stderr
-
-
-def test_a_folder_without_radar_is_explained(tmp_path):
-    ended = reproduce("radar", "--data", str(tmp_path), "--output", str(tmp_path / "out"))
-    assert ended.returncode == 1
-    assert "expected radarPNG/2011/05/03/RAD110503000000.png" in ended.stderr
-    assert "Hong Kong Observatory" in ended.stderr

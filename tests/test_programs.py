@@ -50,6 +50,8 @@ def test_a_run_leaves_everything_that_it_promises(trained):
         assert (trained / name).stat().st_size > 0, name
     facts = json.loads((trained / "provenance.json").read_text())
     assert facts["seed"] == 0
+    network = checkpoint.load(trained / "checkpoints" / "best.ckpt").forecaster
+    assert facts["parameters"] == sum(weight.numel() for weight in network.parameters())
     assert len(facts["data"]["archives"]) == 5
     assert yaml.safe_load((trained / "config.yaml").read_text())["model"]["hidden"] == [4, 4]
     split = json.loads((trained / "split.json").read_text())

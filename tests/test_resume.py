@@ -1,6 +1,7 @@
 """Going on with an interrupted run: the same weights as without the interruption, and nothing else by mistake."""
 
 import csv
+import fcntl
 import json
 import os
 import signal
@@ -228,6 +229,16 @@ def test_a_checkpoint_with_nothing_left_to_train_is_refused(half):
 def test_auto_without_a_run_begins_one(half):
     assert train(half, "fresh", "trainer.max_epochs=1", "resume=auto") == (0, "")
     assert "resumed" not in json.loads((half / "fresh" / "provenance.json").read_text())
+
+
+def test_two_processes_do_not_write_one_run(half):
+    (half / "shared").mkdir()
+    with (half / "shared" / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, message = train(half, "shared", "resume=auto")
+    assert code == 1
+    assert f"another process is writing {half / 'shared'}" in message
+    assert [path.name for path in (half / "shared").iterdir()] == [".lock"]
 
 
 def test_a_run_is_not_overwritten_and_the_message_offers_to_go_on(half):

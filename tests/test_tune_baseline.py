@@ -67,3 +67,15 @@ def test_a_tuned_baseline_is_not_overwritten(settings, tmp_path):
     assert code == 1
     assert "choose another output=" in message
     assert (tmp_path / "overrides.txt").read_text() == "mine"
+
+
+def test_the_same_search_is_not_done_twice_and_another_one_is_refused(settings, tmp_path, capsys):
+    grid = "grid={alpha:[500.0],sigma:[2.0]}"
+    assert run("tune_baseline", *settings, grid, f"output={tmp_path}") == (0, "")
+    before = (tmp_path / "tuned.json").stat().st_mtime_ns
+    assert run("tune_baseline", *settings, grid, f"output={tmp_path}") == (0, "")
+    assert "is tuned already" in capsys.readouterr().out
+    assert (tmp_path / "tuned.json").stat().st_mtime_ns == before
+    code, message = run("tune_baseline", *settings, grid, "data.archives.seed=7", f"output={tmp_path}")
+    assert code == 1
+    assert "data.archives.seed: 0 → 7" in message

@@ -40,7 +40,7 @@ def plot_losses(rows: Sequence[PaperRow], title: str, path: Path) -> Path | None
     """Write the validation loss by epoch, a line per run; None without any epoch."""
     trained: dict[Path, tuple[str, list[tuple[int, float]]]] = {}
     for row in rows:
-        if row.run is not None and row.run.losses and row.parameters:
+        if row.run is not None and row.run.losses and row.is_network:
             trained.setdefault(row.run.folder, (row.label, row.run.losses))  # two rows may share a training
     if not trained:
         return None

@@ -14,6 +14,8 @@ from nowcast.data.frame import DataFormatError
 from nowcast.differences import differences
 from nowcast.variants import VariantScores, read_variant_csv
 
+ARCHIVES_SHOWN = 3
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -24,6 +26,7 @@ class Run:
         config: Its resolved config.
         facts: Its provenance.json.
         split: Split → number of samples.
+        data: The data in words: which archives, from when to when, or how many sequences.
         losses: (epoch, value) of the column asked for, in order.
         departures: "setting: the experiment's value → this run's" for every setting that matters and differs.
     """
@@ -32,6 +35,7 @@ class Run:
     config: dict[str, Any]
     facts: dict[str, Any]
     split: dict[str, int]
+    data: str
     losses: list[tuple[int, float]]
     departures: list[str]
 
@@ -49,7 +53,7 @@ class PaperRow:
         name: As the paper calls it.
         label: Short name for figures.
         folder: Name of the folder of its scores.
-        parameters: Trained parameters, None for what has none.
+        is_network: It was trained; else a baseline.
         printed: Score → the paper's number.
         scores: What came out, None = not scored yet.
         pooled_csi: CSI of pooled counts, mean over lead times; NaN = undefined, None = not scored so.
@@ -59,7 +63,7 @@ class PaperRow:
     name: str
     label: str
     folder: str
-    parameters: int | None
+    is_network: bool
     printed: dict[str, float]
     scores: VariantScores | None
     pooled_csi: float | None
@@ -96,7 +100,7 @@ def read_rows(
                 name=row["name"],
                 label=row.get("label", row["name"]),
                 folder=folder,
-                parameters=row.get("parameters"),
+                is_network=row.get("network", False),
                 printed=row.get("printed", {}),
                 scores=scores.get(row["model"]),
                 pooled_csi=pooled_csi(evaluation / "scores.csv", row["model"], printed["pooled_threshold"]),
@@ -123,11 +127,13 @@ def read_run(trained: Path, scored: Path, experiment: dict[str, Any], printed: M
     config = _read(trained / "config.yaml", yaml.safe_load)
     if scored != trained and (scored / "evaluation" / "settings.yaml").is_file():
         config["data"] = _read(scored / "evaluation" / "settings.yaml", yaml.safe_load)["data"]
+    split = _read(trained / "split.json", json.loads)
     return Run(
         folder=trained,
         config=config,
         facts=_read(trained / "provenance.json", json.loads),
-        split=_sizes(_read(trained / "split.json", json.loads)),
+        split=_sizes(split),
+        data=_in_words(split),
         losses=_losses(trained / "metrics.csv", printed["loss_column"]),
         departures=differences(_chosen(experiment, printed["settings"]), _chosen(config, printed["settings"])),
     )
@@ -176,6 +182,15 @@ def _sizes(split: dict[str, Any]) -> dict[str, int]:
         for name, times in archive.items():
             sizes[name] = sizes.get(name, 0) + len(times)
     return sizes
+
+
+def _in_words(split: dict[str, Any]) -> str:
+    """Such as "12 archives (hko_20110501, …), 2011-05-01 to 2013-09-20", or "10,000 training sequences"."""
+    if all("count" in entry for entry in split.values()):
+        return f"{int(split['train']['count']):,} training and {int(split['test']['count']):,} test sequences"
+    times = sorted(time[:10] for archive in split.values() for starts in archive.values() for time in starts)
+    names = ", ".join(list(split)[:ARCHIVES_SHOWN]) + (", …" if len(split) > ARCHIVES_SHOWN else "")
+    return f"{len(split)} archives ({names}), {f'{times[0]} to {times[-1]}' if times else 'without a window'}"
 
 
 def _chosen(config: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

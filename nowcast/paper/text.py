@@ -39,7 +39,7 @@ def write_text(
     parts += [
         "## Scores",
         score_table(printed, rows),
-        f"Printed: {printed['printed_for']}. Difference: ours - printed.",
+        f"Printed: {printed['printed_for']}. Ours: {_data_in_words(rows)}. Difference: ours - printed.",
     ]
     parts += [f"> {caveat}" for caveat in caveats]
     if printed["pooled_threshold"] is not None:
@@ -64,7 +64,7 @@ def score_table(printed: Mapping[str, Any], rows: Sequence[PaperRow]) -> str:
         header += ["printed", "difference"] if score["score"] in printed_anywhere else []
     lines = []
     for row in rows:
-        cells = [row.name]
+        cells = [row.name + _narrower(row)]
         for score in printed["scores"]:
             ours = math.nan if row.scores is None else row.scores.overall[score["score"]]
             theirs = row.printed.get(score["score"], math.nan)
@@ -114,19 +114,19 @@ def run_table(rows: Sequence[PaperRow]) -> str:
     header = ["run", "parameters", "epochs", "begun (UTC)", "finished", "taken up again", "device", "torch", "nowcast"]
     lines = []
     for folder, run in _runs(rows).items():
-        parameters = next((row.parameters for row in rows if row.folder == folder and row.parameters), None)
         lines.append([
-            f"`{folder}`", _parameters(run, parameters), str(run.epochs), run.facts["started"][:16],
+            f"`{folder}`", f"{run.facts['parameters']:,}", str(run.epochs), run.facts["started"][:16],
             run.facts.get("finished", MISSING)[:16], str(len(run.facts.get("resumed", []))), run.facts["device"],
             run.facts["torch"], f"{run.facts['nowcast']} ({str(run.facts['git_commit'])[:10]})",
         ])  # fmt: skip
     return _table(header, lines)
 
 
-def _parameters(run: Run, papers: int | None) -> str:
-    """The paper's count, if the network is the paper's."""
-    changed = any(departure.startswith("model.") for departure in run.departures)
-    return MISSING if papers is None or changed else f"{papers:,}"
+def _narrower(row: PaperRow) -> str:
+    """What the network behind a row has otherwise than the paper's."""
+    departures = [] if row.run is None or not row.is_network else row.run.departures
+    changed = [text.removeprefix("model.") for text in departures if text.startswith("model.")]
+    return f" (ours: {'; '.join(changed)})" if changed else ""
 
 
 def _runs(rows: Sequence[PaperRow]) -> dict[str, Run]:
@@ -144,6 +144,11 @@ def _describe(run: Run) -> str:
     settings = {key: value for key, value in flat(data).items() if _tells(key)}
     shown = ", ".join(f"{key}={_short(value)}" for key, value in settings.items())
     return f"{sizes} samples. Settings: `{shown}`."
+
+
+def _data_in_words(rows: Sequence[PaperRow]) -> str:
+    texts = list(dict.fromkeys(run.data for run in _runs(rows).values()))
+    return "; ".join(texts) or "no run yet"
 
 
 def _tells(key: str) -> bool:

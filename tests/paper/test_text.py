@@ -1,6 +1,7 @@
 """The report's words and tables, and the page made of them."""
 
 import copy
+import json
 import re
 
 import pytest
@@ -56,13 +57,26 @@ def test_the_report_says_what_was_done_and_what_is_missing(rows):
     assert "reduced" not in write_text(PRINTED, rows, {}, [], quick=False)
 
 
-def test_a_run_that_is_not_the_papers_network_does_not_get_its_count(tmp_path):
+def test_a_network_that_is_not_the_papers_says_so_in_its_row(tmp_path):
     config = copy.deepcopy(CONFIG) | {"model": {"hidden": [2]}}
-    facts = {key: value for key, value in FACTS.items() if key != "finished"}
-    write_run(tmp_path / "net", config, facts)
+    write_run(tmp_path / "net", config, {key: value for key, value in FACTS.items() if key != "finished"})
     text = write_text(PRINTED, read_rows(tmp_path, PRINTED, dict(PaperScores.best), EXPERIMENTS), {}, [], quick=False)
-    assert "1,234,567" not in text
-    assert f"| `net` | {MISSING} | 2 | 2026-01-01T00:00 | {MISSING} |" in text
+    assert "| ConvLSTM(3x3) (ours: hidden: [64, 64] → [2]) | 0.500 | 0.577 |" in text
+    assert "| ROVER1 | 0.500 |" in text
+    assert f"| `net` | 1,234,567 | 2 | 2026-01-01T00:00 | {MISSING} |" in text
+
+
+def test_the_table_says_whose_data_stand_on_either_side(rows):
+    text = write_text(PRINTED, rows, {}, [], quick=False)
+    assert "Printed: the paper's radar. Ours: 1 archives (day), 2011-05-01 to 2013-09-20. Difference" in text
+
+
+def test_sequences_are_counted_in_words(tmp_path):
+    write_run(tmp_path / "net")
+    split = {name: {"count": count} for name, count in (("train", 10000), ("val", 2000), ("test", 3000))}
+    (tmp_path / "net" / "split.json").write_text(json.dumps(split))
+    text = write_text(PRINTED, read_rows(tmp_path, PRINTED, dict(PaperScores.best), EXPERIMENTS), {}, [], quick=False)
+    assert "Ours: 10,000 training and 3,000 test sequences." in text
 
 
 def test_figures_show_every_scored_row(rows, tmp_path):
