@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from nowcast.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.checkpoint import NetworkForecaster
+from nowcast.colours import RainColours
 from nowcast.counting import Counting, ModelSums, Scores, collect
 from nowcast.data.cells import cell_km
 from nowcast.data.datamodule import RadarDataModule
@@ -21,7 +22,8 @@ from nowcast.data.dataset import RadarDataset, Sample
 from nowcast.data.interface import DataModule
 from nowcast.digits_plot import plot_brightness
 from nowcast.forecasts import FileForecasts
-from nowcast.plotting import Case, animate_forecast, plot_forecast, plot_scores
+from nowcast.plotting import Case, animate_forecast, plot_forecast
+from nowcast.score_plot import plot_scores
 from nowcast.tables import (
     ModelScores,
     score_table,
@@ -222,7 +224,7 @@ def make_case(
         timestep_minutes=step,
         cell_km=cell,
         title=f"{archive.name}, forecast from {init_time} UTC",
-        colour_blind_safe=colour_blind_safe,
+        colours=RainColours(colour_blind_safe),
     )
 
 

@@ -12,6 +12,7 @@ import contextlib
 import io
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def forecast_one(region: Region, last: int, step: int, settings: argparse.Namesp
     coverage = np.isfinite(observed[-1])
     members = steps(observed, settings, step / 60, cell_km(region.grid)[0])
     members[..., ~coverage] = np.nan
-    text = f"pysteps {pysteps.__version__}"
+    text = f"pysteps {version('pysteps')}"
     write_forecast(
         output,
         Forecast(archive.times[last], step, members, coverage, region.grid),

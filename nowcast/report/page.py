@@ -14,9 +14,9 @@ import jinja2
 import numpy as np
 
 from nowcast.atomic import written_whole
+from nowcast.colours import LINE_COLOURS, RAIN_LEVELS
 from nowcast.data.statistics_file import Statistics
 from nowcast.estimates import Estimates, by_region, by_stratum
-from nowcast.plotting import LINE_COLOURS, RAIN_LEVELS
 from nowcast.report import charts, pictures, svg
 from nowcast.scores.bootstrap import BETTER, WORSE, Bootstrap, goodness
 from nowcast.scores.family import Family
