@@ -11,6 +11,7 @@ from torch import Tensor
 from nowcast.scores.family import Axis, Best, in_order
 
 Border = Literal["zero", "inside"]
+EXACT = 2**24  # float32 holds all whole numbers up to this one
 
 
 class Fractions:
@@ -66,7 +67,10 @@ class Fractions:
     def statistics(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Sums (B, K, W, 2) of each sample."""
         margin = max(map(int, self.windows)) // 2 if self.border == "zero" else 0
-        valid = None if self.border == "zero" or bool(mask.all()) else _integral(mask, 0)
+        whole: list[Tensor | None] = [None] * len(self.windows)  # (B, C, h, w): which windows lie inside the mask
+        if self.border == "inside" and not bool(mask.all()):
+            valid = _integral(mask, 0)
+            whole = [(_boxes(valid, int(window), 0) == window**2).float() for window in self.windows]
         by_threshold = []
         for threshold in torch.tensor(self.thresholds, dtype=forecast.dtype).tolist():
             # A rate of 0 outside the mask is an event only at a threshold of 0.
@@ -75,18 +79,20 @@ class Fractions:
                 by_threshold.append(forecast.new_zeros(len(forecast), len(self.windows), 2, dtype=torch.float64))
                 continue
             integrals = [_integral(field, margin) for field in events]
-            sums = [self._sums(integrals, valid, int(window), margin) for window in self.windows]
+            sums = [
+                self._sums(integrals, inside, int(window), margin)
+                for window, inside in zip(self.windows, whole, strict=True)
+            ]
             by_threshold.append(torch.stack(sums, dim=1))
         return {"fractions": torch.stack(by_threshold, dim=1)}
 
-    def _sums(self, integrals: list[Tensor], valid: Tensor | None, window: int, margin: int) -> Tensor:
+    def _sums(self, integrals: list[Tensor], whole: Tensor | None, window: int, margin: int) -> Tensor:
         """(B, 2) sums of one threshold and window from integral images."""
         if window > min(integrals[0].shape[-2:]) - 1:  # no window fits
             return torch.zeros(len(integrals[0]), 2, dtype=torch.float64, device=integrals[0].device)
         skip = margin - window // 2 if self.border == "zero" else 0
         f, o = (_boxes(integral, window, skip).float() for integral in integrals)  # (B, C, h, w) counts
-        if valid is not None:
-            whole = _boxes(valid, window, 0) == window**2
+        if whole is not None:
             f, o = f * whole, o * whole
         # Counts are whole numbers: squares of a row add up exactly, or to 1e-7, in float32; rows are added in float64.
         ff, oo, fo = (
@@ -102,9 +108,10 @@ class Fractions:
 
 
 def _integral(events: Tensor, margin: int) -> Tensor:
-    """Integral image (…, H + 2·margin + 1, W + 2·margin + 1) int32 of a frame with an empty margin."""
+    """Integral image (…, H + 2·margin + 1, W + 2·margin + 1) of a frame with an empty margin: exact whole numbers."""
     padded = F.pad(events, (margin + 1, margin, margin + 1, margin))
-    return padded.cumsum(-1, dtype=torch.int32).cumsum(-2, dtype=torch.int32)
+    kind = torch.float32 if padded.shape[-1] * padded.shape[-2] < EXACT else torch.int32  # float32 spares the casts
+    return padded.cumsum(-1, dtype=kind).cumsum(-2, dtype=kind)
 
 
 def _boxes(integral: Tensor, window: int, skip: int) -> Tensor:
