@@ -72,10 +72,12 @@ class Fractions:
             valid = _integral(mask, 0)
             whole = [(_boxes(valid, int(window), 0) == window**2).float() for window in self.windows]
         by_threshold = []
+        heaviest = max(float(rate.max()) if rate.numel() else 0.0 for rate in (forecast, observed))
         for threshold in torch.tensor(self.thresholds, dtype=forecast.dtype).tolist():
             # A rate of 0 outside the mask is an event only at a threshold of 0.
-            events = [(rate >= threshold) & mask for rate in (forecast, observed)]
-            if not any(bool(field.any()) for field in events):  # most weather is dry: nothing to count
+            fields = [rate >= threshold for rate in (forecast, observed)]
+            events = fields if threshold > 0 else [field & mask for field in fields]
+            if heaviest < threshold:  # most weather is dry: nothing to count
                 by_threshold.append(forecast.new_zeros(len(forecast), len(self.windows), 2, dtype=torch.float64))
                 continue
             integrals = [_integral(field, margin) for field in events]
@@ -110,8 +112,9 @@ class Fractions:
 def _integral(events: Tensor, margin: int) -> Tensor:
     """Integral image (…, H + 2·margin + 1, W + 2·margin + 1) of a frame with an empty margin: exact whole numbers."""
     padded = F.pad(events, (margin + 1, margin, margin + 1, margin))
-    kind = torch.float32 if padded.shape[-1] * padded.shape[-2] < EXACT else torch.int32  # float32 spares the casts
-    return padded.cumsum(-1, dtype=kind).cumsum(-2, dtype=kind)
+    rows = padded.cumsum(-1, dtype=torch.int16 if padded.shape[-1] < 2**15 else torch.int32)
+    # float32 spares casts of all boxes
+    return rows.cumsum(-2, dtype=torch.float32 if padded.shape[-1] * padded.shape[-2] < EXACT else torch.int32)
 
 
 def _boxes(integral: Tensor, window: int, skip: int) -> Tensor:
