@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader
 from nowcast.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.checkpoint import NetworkForecaster
 from nowcast.colours import RainColours
-from nowcast.counting import Counting, ModelSums, Scores, collect
+from nowcast.counting import Counting, ModelSums, Scores, add_lead_time, collect
 from nowcast.data.cells import cell_km
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import RadarDataset, Sample
@@ -75,7 +76,7 @@ def score_models(
     left_out = 0
     for model in models.values():
         model.to(device).eval()
-    adders = _Adders(device)
+    cores = _Cores(device)
     for batch in track(loader, "evaluating", len(loader)):
         targets, mask = batch["targets"].to(device), batch["mask"].to(device)
         ready: dict[str, tuple[Tensor, Tensor | None]] = {}
@@ -85,40 +86,38 @@ def score_models(
             mask = _common_mask(mask, models, batch, ready if counting.common_mask else {})
             left_out += int((before & ~mask).sum())
         numbers = counting.groups.numbers(batch, mask.cpu()) if counting.groups else {}
+        forecasts = []
         for number, (name, model) in enumerate(models.items()):
             forecast, logits = ready.pop(name) if ready else run_model(model, batch, device)
-            logits = None if _calibrated(model) else logits
-            adders.add(sums[name], forecast, targets, mask, logits, numbers)
+            forecasts.append(forecast)
+            sums[name].add(forecast, targets, mask, None if _calibrated(model) else logits)
             if number == 0 and counting.main_threshold is not None:
                 window_scores += _window_csi(forecast, targets, mask, counting.main_threshold)
-        adders.wait()
-    adders.close()
+        add = partial(
+            add_lead_time,
+            sums=list(sums.values()), forecasts=forecasts, targets=targets, mask=mask, numbers=numbers,
+        )  # fmt: skip
+        cores.share(add, range(targets.shape[1]))
+    cores.close()
     if left_out:
         log.warning("%d observed values were left out for all models, since one has no forecast there", left_out)
     return collect(sums, counting, window_scores)
 
 
-class _Adders:
-    """Adds the forecasts of several models at once, a core for each: that scales better than cores for each sum."""
+class _Cores:
+    """Works on several lead times at once, a core for each: that scales better than all cores for each sum."""
 
     def __init__(self, device: torch.device) -> None:
         self.threads = torch.get_num_threads() if device.type == "cpu" else 1
         self.pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
-        self.running: list[Future[None]] = []
 
-    def add(self, sums: ModelSums, *batch: Any) -> None:  # noqa: ANN401 (arguments of ModelSums.add)
-        """Add in the background, unless there is one core only; no more forecasts wait than there are cores."""
+    def share(self, work: Callable[[int], None], lead_times: Iterable[int]) -> None:
+        """Do all of it, and wait for the end."""
         if self.threads == 1:
-            sums.add(*batch)
-            return
-        if len(self.running) == self.threads:
-            self.running.pop(0).result()
-        self.running.append(self.pool.submit(torch.inference_mode()(sums.add), *batch))
-
-    def wait(self) -> None:
-        """Until all is added."""
-        while self.running:
-            self.running.pop(0).result()
+            for lead in lead_times:
+                work(lead)
+        else:
+            list(self.pool.map(torch.inference_mode()(work), lead_times))
 
     def close(self) -> None:
         """Give torch its cores back."""

@@ -91,6 +91,8 @@ def draw_chart(axes: Axes, chart: Chart, models: Sequence[str]) -> None:
         axes.set_xlim(*chart.x_range)
     if chart.y_range is not None:
         axes.set_ylim(*chart.y_range)
+    elif not chart.y_log:
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
 
 
 def draw_example(example: ExampleFields, stem: Path) -> Iterator[Path]:

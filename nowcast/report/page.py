@@ -126,12 +126,12 @@ def _remarks(statistics: Statistics) -> Iterator[str]:
     if statistics.facts.get("caveat"):
         yield str(statistics.facts["caveat"])
     missing = statistics.sums["block"]["missing"].sum(axis=(1, 2))
-    for name, count in zip(statistics.models, missing.tolist(), strict=True):
-        if count:
-            yield (
-                f"{name}: {int(count):,} forecast values were missing over valid observations and count as no rain "
-                "(verification.common_mask=true leaves them out for all models)"
-            )
+    counts = [f"{name} {int(n):,}" for name, n in zip(statistics.models, missing.tolist(), strict=True) if n]
+    if counts:
+        yield (
+            f"Forecast values that are missing over valid observations count as no rain: {', '.join(counts)} "
+            "(verification.common_mask=true leaves them out for all models)"
+        )
 
 
 def _difference_labels() -> list[str]:
