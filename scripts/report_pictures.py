@@ -5,22 +5,24 @@ python scripts/report_pictures.py outputs/evaluate/<date_time> docs/my_report
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nowcast.colours import LINE_COLOURS, LINE_MARKERS
 from nowcast.config import from_plain
-from nowcast.data.statistics_file import ExampleFields, read_statistics
-from nowcast.estimates import estimate
+from nowcast.data.statistics_file import ExampleFields, Statistics, read_statistics
+from nowcast.estimates import by_stratum, estimate
 from nowcast.plotting import Case, animate_forecast, plot_forecast
 from nowcast.report.charts import Section, sections
-from nowcast.report.svg import Chart
+from nowcast.report.svg import Chart, Line
 from nowcast.run import make_families
 from nowcast.scores.bootstrap import Bootstrap
+from nowcast.scores.family import Family
 
 COLUMNS = 4
 NAMES = {  # beginning of a section's title → file
@@ -42,9 +44,31 @@ def main() -> None:
         name = next((file for start, file in NAMES.items() if section.title.startswith(start)), None)
         if name and section.charts:
             say(draw_section(section, statistics.models, settings.output / f"{name}.png"))
+    say(draw_section(by_event(statistics, families), statistics.models, settings.output / "events.png"))
     for example in statistics.examples:
         for path in draw_example(example, settings.output / example.name):
             say(path)
+
+
+def by_event(statistics: Statistics, families: Mapping[str, Family]) -> Section:
+    """CSI of each event by lead time, a row for the lowest threshold and one for the next."""
+    lead = np.array(statistics.lead_times)
+    thresholds = families["categorical"].axes["threshold"][:2]
+    charts = [
+        Chart(
+            f"{label}, ≥ {threshold:g} mm/h",
+            f"lead time ({statistics.lead_unit})",
+            "CSI",
+            [
+                Line(model, lead, scores[model]["categorical/csi"][:, k], number)
+                for number, model in enumerate(statistics.models)
+            ],
+            y_range=(0.0, 1.0),
+        )
+        for k, threshold in enumerate(thresholds)
+        for label, _, scores in by_stratum(statistics, families, "event")
+    ]
+    return Section("By event", "", charts, open=True)
 
 
 def say(path: Path) -> None:
@@ -54,8 +78,8 @@ def say(path: Path) -> None:
 
 def draw_section(section: Section, models: Sequence[str], path: Path) -> Path:
     """A panel per chart, with one key for all."""
-    lines = -(-len(section.charts) // COLUMNS)
-    columns = min(COLUMNS, len(section.charts))
+    columns = min(len(section.charts), 3 if len(section.charts) % 3 == 0 else COLUMNS)
+    lines = -(-len(section.charts) // columns)
     figure = Figure(figsize=(3.1 * columns, 2.6 * lines + 0.6), layout="constrained", dpi=80)
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes, chart in zip(grid.flat, section.charts, strict=False):
@@ -66,7 +90,7 @@ def draw_section(section: Section, models: Sequence[str], path: Path) -> Path:
     handles = [
         grid[0, 0].plot([], [], color=colour, marker=marker, ms=4, label=name)[0] for name, colour, marker in keys
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(models), frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3 if columns < 3 else len(models), frameon=False, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     return path
@@ -87,6 +111,10 @@ def draw_chart(axes: Axes, chart: Chart, models: Sequence[str]) -> None:
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
     axes.set(xscale="log" if chart.x_log else "linear", yscale="log" if chart.y_log else "linear")
+    if chart.x_log and chart.lines:
+        ticks = chart.lines[0].x[:: 1 + len(chart.lines[0].x) // 6]
+        axes.set_xticks(ticks, labels=[f"{tick:.2g}" for tick in ticks], minor=False)
+        axes.minorticks_off()
     if chart.x_range is not None:
         axes.set_xlim(*chart.x_range)
     if chart.y_range is not None:
@@ -99,7 +127,11 @@ def draw_example(example: ExampleFields, stem: Path) -> Iterator[Path]:
     """A strip and an animation."""
     case = Case(
         observed=example.rain["observed"],
-        forecasts={name: field for name, field in example.rain.items() if name != "observed"},
+        forecasts={
+            name: np.where(np.isfinite(example.rain["observed"]), field, np.float32(np.nan))
+            for name, field in example.rain.items()
+            if name != "observed"
+        },
         inputs=None,
         init_time=example.init_time,
         timestep_minutes=example.timestep_minutes,
