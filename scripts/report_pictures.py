@@ -90,7 +90,9 @@ def draw_section(section: Section, models: Sequence[str], path: Path) -> Path:
     handles = [
         grid[0, 0].plot([], [], color=colour, marker=marker, ms=4, label=name)[0] for name, colour, marker in keys
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3 if columns < 3 else len(models), frameon=False, fontsize=9)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3 if columns < 3 else len(models), frameon=False, fontsize=9
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     return path
