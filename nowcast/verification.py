@@ -76,29 +76,28 @@ def score_models(
     left_out = 0
     for model in models.values():
         model.to(device).eval()
-    cores = _Cores(device)
-    for batch in track(loader, "evaluating", len(loader)):
-        targets, mask = batch["targets"].to(device), batch["mask"].to(device)
-        ready: dict[str, tuple[Tensor, Tensor | None]] = {}
-        if counting.common_mask or any(isinstance(model, FileForecasts) for model in models.values()):
-            ready = {name: run_model(model, batch, device) for name, model in models.items()}
-            before = mask
-            mask = _common_mask(mask, models, batch, ready if counting.common_mask else {})
-            left_out += int((before & ~mask).sum())
-        numbers = counting.groups.numbers(batch, mask.cpu()) if counting.groups else {}
-        forecasts = []
-        for number, (name, model) in enumerate(models.items()):
-            forecast, logits = ready.pop(name) if ready else run_model(model, batch, device)
-            forecasts.append(forecast)
-            sums[name].add(forecast, targets, mask, None if _calibrated(model) else logits)
-            if number == 0 and counting.main_threshold is not None:
-                window_scores += _window_csi(forecast, targets, mask, counting.main_threshold)
-        add = partial(
-            add_lead_time,
-            sums=list(sums.values()), forecasts=forecasts, targets=targets, mask=mask, numbers=numbers,
-        )  # fmt: skip
-        cores.share(add, range(targets.shape[1]))
-    cores.close()
+    with _Cores(device) as cores:
+        for batch in track(loader, "evaluating", len(loader)):
+            targets, mask = batch["targets"].to(device), batch["mask"].to(device)
+            ready: dict[str, tuple[Tensor, Tensor | None]] = {}
+            if counting.common_mask or any(isinstance(model, FileForecasts) for model in models.values()):
+                ready = {name: run_model(model, batch, device) for name, model in models.items()}
+                before = mask
+                mask = _common_mask(mask, models, batch, ready if counting.common_mask else {})
+                left_out += int((before & ~mask).sum())
+            numbers = counting.groups.numbers(batch, mask.cpu()) if counting.groups else {}
+            forecasts = []
+            for number, (name, model) in enumerate(models.items()):
+                forecast, logits = ready.pop(name) if ready else run_model(model, batch, device)
+                forecasts.append(forecast)
+                sums[name].add(forecast, targets, mask, None if _calibrated(model) else logits)
+                if number == 0 and counting.main_threshold is not None:
+                    window_scores += _window_csi(forecast, targets, mask, counting.main_threshold)
+            add = partial(
+                add_lead_time,
+                sums=list(sums.values()), forecasts=forecasts, targets=targets, mask=mask, numbers=numbers,
+            )  # fmt: skip
+            cores.share(add, range(targets.shape[1]))
     if left_out:
         log.warning("%d observed values were left out for all models, since one has no forecast there", left_out)
     return collect(sums, counting, window_scores)
@@ -119,7 +118,10 @@ class _Cores:
         else:
             list(self.pool.map(torch.inference_mode()(work), lead_times))
 
-    def close(self) -> None:
+    def __enter__(self) -> "_Cores":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Give torch its cores back."""
         self.pool.shutdown()
         torch.set_num_threads(self.threads)
