@@ -289,9 +289,9 @@ def best_table(rows: Sequence[Row], monitor: str, count: int) -> Table:
         value = float(row.get(name) or "nan")
         return math.inf if math.isnan(value) else sign * value
 
-    shown = [key for key in (rows[0] if rows else {}) if key.startswith("val/")]
+    shown = [key for key in (rows[0] if rows else {}) if key in (name, "val/loss") or key.startswith("val/csi")]
     table = Table(title=f"best epochs by {name}")
-    for column in ("epoch", *shown, "samples/s"):
+    for column in ("epoch", *(key.removeprefix("val/") for key in shown), "samples/s"):
         table.add_column(column, justify="right")
     for row in sorted(rows, key=rank)[:count]:
         cells = [f"{float(row.get(key) or 'nan'):.3f}" for key in shown]
