@@ -104,3 +104,24 @@ def test_the_best_epochs_come_first_and_undefined_ones_last():
 def test_negative_numbers_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"callbacks\.watch\.cases must be at least 0, got -1"):
         Watch(str(tmp_path), 1, -1, [2, 4], "val/loss", 5)
+
+
+def test_loggers_of_both_kinds_get_the_picture(tmp_path):
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (5, 4), "#ff0000").save(picture)
+    images, boards = [], []
+
+    def log_image(key, paths, step):
+        images.append((key, paths, step))
+
+    def add_image(tag, pixels, step, dataformats):
+        boards.append((tag, pixels.shape, pixels[0, 0].tolist(), step, dataformats))
+
+    loggers = [
+        SimpleNamespace(log_image=log_image),  # as W&B's
+        SimpleNamespace(experiment=SimpleNamespace(add_image=add_image)),  # as TensorBoard's
+        SimpleNamespace(experiment=object()),  # as the one of metrics.csv
+    ]
+    watch.show(SimpleNamespace(loggers=loggers, global_step=7), "case_1", picture)
+    assert images == [("watch/case_1", [str(picture)], 7)]
+    assert boards == [("watch/case_1", (4, 5, 3), [255, 0, 0], 7, "HWC")]
