@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "score checkpoints, baselines and others' forecasts on radar archives",
     "compare": "scores of finished runs side by side",
     "predict": "forecast from the newest frames of an archive or of provider files",
+    "plot": "draw a forecast or an archive as PNG, GIF or MP4",
     "prepare": "turn a weather service's files into one archive",
     "check": "look at data and model before training",
     "benchmark": "measure speed and memory beside the textbook ConvLSTM",
@@ -33,7 +34,7 @@ def usage() -> str:
         [
             f"nowcast {__version__}: predict the next hours of rain from radar echoes",
             "",
-            "usage: nowcast <command> [key=value …]   (nowcast compare <run> <run> …)",
+            "usage: nowcast <command> [key=value …]   (nowcast compare <run> <run> …, nowcast plot <file.nc>)",
             "",
             *lines,
             "",
@@ -54,18 +55,25 @@ def main() -> None:
         return
     if command not in COMMANDS:
         sys.exit(f"nowcast: unknown command {command!r}; commands: {', '.join(COMMANDS)}")
-    rest = folders_as_setting(arguments[1:]) if command == "compare" else arguments[1:]
+    rest = names_as_setting(command, arguments[1:])
     if command in WITH_NETWORKS:
         os.environ.setdefault("GLIBC_TUNABLES", KEEP_MEMORY)
     os.execv(sys.executable, [sys.executable, "-m", f"nowcast.{command}", *rest])
 
 
-def folders_as_setting(arguments: list[str]) -> list[str]:
-    """`compare a b key=value` as `compare runs=[a,b] key=value`, with names quoted as Hydra wants them."""
+def names_as_setting(command: str, arguments: list[str]) -> list[str]:
+    """`compare a b key=value` as `compare runs=[a,b] key=value`, `plot a` as `plot file=a`, quoted for Hydra."""
+    if command not in ("compare", "plot"):
+        return arguments
     plain = list(takewhile(lambda text: not text.startswith("-") and "=" not in text, arguments))
     others = arguments[len(plain) :]
     quoted = ["'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'" for text in plain]
-    return [f"runs=[{','.join(quoted)}]", *others] if plain else others
+    if command == "plot" and len(plain) > 1:
+        sys.exit(
+            f"nowcast plot draws one file, got {', '.join(plain)}; for the observations beside: observed=<archive>"
+        )
+    setting = f"file={quoted[0]}" if command == "plot" and quoted else f"runs=[{','.join(quoted)}]"
+    return [setting, *others] if plain else others
 
 
 if __name__ == "__main__":

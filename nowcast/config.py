@@ -135,6 +135,24 @@ class PredictConfig:
 
 
 @dataclass
+class PlotConfig:
+    """`nowcast plot`."""
+
+    file: str = MISSING
+    observed: str | None = None
+    init_time: str | None = None
+    frames: int = MISSING
+    members: int = MISSING
+    unit: str = MISSING  # mm/h | dBZ
+    zr: list[float] | None = None
+    coastlines: str = MISSING
+    formats: list[str] = MISSING
+    every: int | None = None
+    colour_blind_safe: bool = MISSING
+    output: str | None = None
+
+
+@dataclass
 class PrepareConfig:
     """`nowcast prepare`."""
 
@@ -208,6 +226,7 @@ SCHEMATA = {
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
     "predict": PredictConfig,
+    "plot": PlotConfig,
     "prepare": PrepareConfig,
     "benchmark": BenchmarkConfig,
     "paper_report": PaperReportConfig,

@@ -1,7 +1,7 @@
 """What is counted while models run, and the scores that come of it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from nowcast.metrics import LeadTimeScores
 from nowcast.scores.categorical import categorical_scores
 from nowcast.scores.continuous import Continuous
 from nowcast.scores.family import Family
-from nowcast.scores.sums import GroupSums
+from nowcast.scores.sums import GroupSums, one_lead_time
 from nowcast.strata import Groups
 from nowcast.tables import ModelScores
 from nowcast.variants import VariantScores
@@ -84,12 +84,8 @@ class ModelSums:
         if counting.map_shape is not None:
             self.map = torch.zeros(4, *counting.map_shape, dtype=torch.int64, device=device)
 
-    def add(
-        self, forecast: Tensor, targets: Tensor, mask: Tensor, logits: Tensor | None, numbers: Mapping[str, Tensor]
-    ) -> None:
-        """Add a batch; arguments as in `GroupSums.update`, and a network's logits where they are the forecast."""
-        if self.groups is not None:
-            self.groups.update(forecast, targets, mask, numbers)
+    def add(self, forecast: Tensor, targets: Tensor, mask: Tensor, logits: Tensor | None) -> None:
+        """Add a batch to variants and maps; a network's logits where they are the forecast."""
         single = forecast.mean(dim=1) if forecast.ndim == 6 else forecast
         for variant in self.variants.values():
             variant.update(single, targets, mask, logits)
@@ -97,6 +93,34 @@ class ModelSums:
             said, seen = single >= self.threshold, targets >= self.threshold  # NaN is no rain
             cells = (said & seen & mask, ~said & seen & mask, said & ~seen & mask, ~said & ~seen & mask)
             self.map += torch.stack([part.sum(dim=(0, 1, 2)) for part in cells])
+
+
+def add_lead_time(
+    number: int,
+    sums: Sequence[ModelSums],
+    forecasts: Sequence[Tensor],
+    targets: Tensor,
+    mask: Tensor,
+    numbers: Mapping[str, Tensor],
+) -> None:
+    """Add one lead time of a batch to the groups of several models; the work on the observation is done once.
+
+    Args:
+        number: Of the lead time, from 0.
+        sums: Of each model.
+        forecasts: (B, T, C, H, W) or (B, M, T, C, H, W) mm h-1 of each model; NaN = missing.
+        targets: (B, T, C, H, W) mm h-1.
+        mask: (B, T, C, H, W) bool, cells that count.
+        numbers: Grouping → (B,) group of each window.
+    """
+    seen = None
+    for model, forecast in zip(sums, forecasts, strict=True):
+        if model.groups is None:
+            continue
+        members = forecast[:, :, number] if forecast.ndim == 6 else forecast[:, None, number]
+        lead = one_lead_time(members, targets[:, number], mask[:, number])
+        seen = model.groups.of_observed(lead) if seen is None else seen
+        model.groups.add_lead_time(number, lead, numbers, seen)
 
 
 def collect(sums: Mapping[str, ModelSums], counting: Counting, window_scores: list[float]) -> Scores:

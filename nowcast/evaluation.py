@@ -130,7 +130,8 @@ def make_examples(
         for model_name, model in models.items():
             forecast = run_model(model, batch, device)[0]
             single = forecast.mean(dim=1) if forecast.ndim == 6 else forecast
-            rain[model_name] = single[0, :, 0].cpu().numpy()
+            shown = torch.where(sample["mask"], single[0].cpu(), torch.nan)  # where the radar sees, as it is scored
+            rain[model_name] = shown[:, 0].numpy()
         examples.append(
             ExampleFields(
                 name=name,

@@ -1,4 +1,4 @@
-"""Pictures of forecasts and scores.
+"""Pictures of forecasts: rows of maps, and animations.
 
 The maps are laid out in inches by hand, not by a layout engine: every panel keeps its size whatever the labels,
 and a frame of an animation is drawn in tens of milliseconds.
@@ -7,17 +7,14 @@ and a frame of an animation is drawn in tens of milliseconds.
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import cycle
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
@@ -26,36 +23,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nowcast.atomic import written_whole
-from nowcast.tables import ModelScores, check_comparable, shown_lead_times
+from nowcast.colours import DRY, NO_DATA, RainColours
+from nowcast.maplines import MapLine
+from nowcast.moving_pictures import write_gif, write_mp4
+from nowcast.tables import shown_lead_times
 
 Field = NDArray[np.float32]
-RAIN_LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # mm h-1, lower edges of the colours
-# Blue, green, yellow, orange, red, violet, and darker at every step, so that more rain is darker in grey too.
-RAIN_COLOURS = (
-    "#def0fc", "#b0dafa", "#88d596", "#dfb02a", "#e8862a", "#d9502a", "#b8202a", "#8a1560", "#5c0a5c", "#2b0530",
-)  # fmt: skip
-DRY, NO_DATA = "#ffffff", "#b9b9b9"
-# Okabe & Ito's colours that tell apart for most colour-blind readers; with the markers also in print.
-LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#e69f00")
-LINE_MARKERS = "osD^vPX"
-MAX_PANELS = 4  # maps side by side in an animation, curves side by side
-FRAME_MILLISECONDS = 350
+MAX_PANELS = 4  # maps side by side in an animation
 DPI = 100
 # Inches around the maps: row labels, colour bar, key below, between maps.
 LEFT, RIGHT, BOTTOM, GAP = 0.55, 1.05, 0.42, 0.1
-
-
-def rain_colormap(colour_blind_safe: bool = False) -> tuple[Colormap, BoundaryNorm]:
-    """Colour table of rain rate in mm h-1: white below 0.1, grey for no data, a level belongs to the class above it.
-
-    Args:
-        colour_blind_safe: Viridis instead of the table of blue, green, yellow, red and violet.
-    """
-    colours: list[Any] = list(RAIN_COLOURS)
-    if colour_blind_safe:
-        colours = [colormaps["viridis_r"](k / (len(RAIN_LEVELS) - 1)) for k in range(len(RAIN_LEVELS))]
-    colormap = ListedColormap(colours[:-1]).with_extremes(under=DRY, bad=NO_DATA, over=colours[-1])
-    return colormap, BoundaryNorm(RAIN_LEVELS, len(RAIN_LEVELS) - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +47,9 @@ class Case:
         timestep_minutes: Time between frames, > 0.
         cell_km: Side of a cell, > 0, for the scale bar; None = no scale bar.
         title: Above the picture.
-        colour_blind_safe: Draw with the colour table of rain_colormap(True).
+        colours: Unit and colour table.
+        lines: Coastlines and degrees to draw over the maps.
+        leads: Label with lead times; False for observations alone, that nothing was forecast from.
 
     Raises:
         ValueError: Shapes do not agree, there is no frame, a forecast has a name that the picture needs
@@ -84,7 +63,9 @@ class Case:
     timestep_minutes: float
     cell_km: float | None
     title: str
-    colour_blind_safe: bool = False
+    colours: RainColours = field(default_factory=RainColours)
+    lines: Sequence[MapLine] = ()
+    leads: bool = True
 
     def __post_init__(self) -> None:
         """Check names, shapes and scales."""
@@ -123,12 +104,19 @@ class Case:
         """Lead time and valid time of a step; step 0 is the last input."""
         minutes = step * self.timestep_minutes
         valid = self.init_time.astype("datetime64[s]") + np.timedelta64(round(minutes * 60), "s")
-        text = np.datetime_as_string(valid, unit="m").replace("T", " ")
-        return f"{minutes:+g} min{separator}{text} UTC"
+        text = np.datetime_as_string(valid, unit="m").replace("T", " ") + " UTC"
+        return f"{minutes:+g} min{separator}{text}" if self.leads else text
+
+    def short_label(self, step: int) -> str:
+        """The same in a corner of a map: lead time, and hour and minute."""
+        *lead, valid = self.time_label(step).split("\n")
+        return "  ".join([*lead, valid.split(" ")[1]])
 
 
 def plot_forecast(case: Case, path: Path, every: int | None = None) -> Path:
     """Write a PNG with rows of maps: the inputs, the observation, each forecast; columns are lead times.
+
+    Every map says its lead and valid time: with the date above the first rows, in a corner below.
 
     Args:
         case: What to draw.
@@ -147,9 +135,12 @@ def plot_forecast(case: Case, path: Path, every: int | None = None) -> Path:
     headers = [0.38 if name in times else 0.0 for name in panels]
     figure, axes = _maps(case, headers, len(shown), base=1.8)
     for row, (name, fields) in enumerate(panels.items()):
-        for column, field in enumerate(fields):
-            _draw(case, axes[row][column], field)
-            axes[row][column].set_title(times[name][column] if name in times else "", fontsize=8, pad=3)
+        for column, rain in enumerate(fields):
+            _draw(case, axes[row][column], rain)
+            if name in times:
+                axes[row][column].set_title(times[name][column], fontsize=8, pad=3)
+            else:
+                _corner(axes[row][column], case.short_label(shown[column] + 1))
         axes[row][0].set_ylabel("\n".join(textwrap.wrap(name.replace("_", " "), 15)), fontsize=9)
         for empty in axes[row][len(fields) :]:
             empty.remove()
@@ -160,7 +151,17 @@ def plot_forecast(case: Case, path: Path, every: int | None = None) -> Path:
 
 
 def animate_forecast(case: Case, path: Path) -> Path:
-    """Write a GIF: the inputs in every panel, then the observation and each forecast side by side."""
+    """Write a GIF, or an MP4 if the name ends so: the inputs, then the observation and each forecast side by side."""
+    pictures = _frames(case)
+    if path.suffix == ".mp4":
+        write_mp4(pictures, path)
+    else:
+        write_gif(pictures, case.colours.exact(), path)
+    return path
+
+
+def _frames(case: Case) -> list[Image.Image]:
+    """The pictures of an animation."""
     rows, past = case.rows(), 0 if case.inputs is None else len(case.inputs)
     lines = math.ceil(len(rows) / MAX_PANELS)
     columns = math.ceil(len(rows) / lines)
@@ -180,11 +181,11 @@ def animate_forecast(case: Case, path: Path) -> Path:
     pictures = []
     for k in range(-past, case.steps):
         for image, frames in zip(images, rows.values(), strict=True):
-            image.set_data(np.ma.masked_invalid(frames[k] if k >= 0 or case.inputs is None else case.inputs[k]))
-        clock.set_text(("input " if k < 0 else "forecast ") + case.time_label(k + 1, ", "))
+            image.set_data(case.colours.values(frames[k] if k >= 0 or case.inputs is None else case.inputs[k]))
+        kind = "input " if k < 0 else "forecast " if case.leads else ""
+        clock.set_text(kind + case.time_label(k + 1, ", "))
         pictures.append(_render(figure))
-    _write_gif(pictures, _palette(case), path)
-    return path
+    return pictures
 
 
 def _title_inches(title: str) -> float:
@@ -228,24 +229,50 @@ def _maps(
 
 def _key(case: Case, figure: Figure, place: tuple[float, float, float, float]) -> None:
     """Colour bar, and the meaning of grey and white."""
-    colormap, norm = rain_colormap(case.colour_blind_safe)
+    colormap, norm = case.colours.table
+    levels = case.colours.levels
     axes = figure.add_axes(place)
-    bar = figure.colorbar(ScalarMappable(norm, colormap), cax=axes, extend="both", extendfrac=0.06, ticks=RAIN_LEVELS)
-    bar.ax.set_yticklabels([f"{level:g}" for level in RAIN_LEVELS], fontsize=7)
-    bar.set_label("rain rate (mm h$^{-1}$)", fontsize=9)
+    bar = figure.colorbar(ScalarMappable(norm, colormap), cax=axes, extend="both", extendfrac=0.06, ticks=levels)
+    bar.ax.set_yticklabels([f"{level:g}" for level in levels], fontsize=7)
+    bar.set_label(case.colours.label, fontsize=9)
     patches = [
         Patch(facecolor=NO_DATA, edgecolor="black", linewidth=0.5, label="no data"),
-        Patch(facecolor=DRY, edgecolor="black", linewidth=0.5, label=f"no rain (< {RAIN_LEVELS[0]:g} mm h$^{{-1}}$)"),
+        Patch(facecolor=DRY, edgecolor="black", linewidth=0.5, label=case.colours.dry_label),
     ]
     corner = (LEFT / figure.get_size_inches()[0], 0.0)
     figure.legend(handles=patches, loc="lower left", bbox_to_anchor=corner, ncols=2, fontsize=8, frameon=False)
 
 
-def _draw(case: Case, axes: Axes, field: Field) -> AxesImage:
-    colormap, norm = rain_colormap(case.colour_blind_safe)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    return axes.imshow(np.ma.masked_invalid(field), cmap=colormap, norm=norm, interpolation="nearest")
+def _draw(case: Case, axes: Axes, rain: Field) -> AxesImage:
+    colormap, norm = case.colours.table
+    image = axes.imshow(case.colours.values(rain), cmap=colormap, norm=norm, interpolation="nearest")
+    axes.set(xticks=[], yticks=[], autoscale_on=False)
+    for line in case.lines:
+        axes.plot(line.columns, line.rows, color=line.colour, linewidth=line.width, zorder=1.5)
+        if line.label:
+            _degrees(axes, line)
+    return image
+
+
+def _degrees(axes: Axes, line: MapLine) -> None:
+    """The label of a meridian or parallel, where it leaves the map in the south or west."""
+    at = line.leaves_at
+    axes.annotate(
+        line.label,
+        at,
+        xytext=(1, 1),
+        textcoords="offset points",
+        fontsize=5,
+        color=line.colour,
+        clip_on=True,
+        path_effects=[withStroke(linewidth=1.5, foreground="white")],
+    )
+
+
+def _corner(axes: Axes, text: str) -> None:
+    """A label in the upper left corner of a map."""
+    outline = [withStroke(linewidth=2, foreground="white")]
+    axes.text(0.02, 0.98, text, transform=axes.transAxes, fontsize=6.5, va="top", path_effects=outline)
 
 
 def scale_bar_km(width_km: float) -> float:
@@ -278,77 +305,3 @@ def _render(figure: Figure) -> Image.Image:
     canvas: Any = figure.canvas  # the FigureCanvasAgg that _maps attached
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-
-
-def _palette(case: Case) -> Image.Image:
-    """One palette for all frames with the exact colours of the table, so that white stays white."""
-    colormap, norm = rain_colormap(case.colour_blind_safe)
-    rates = np.ma.masked_invalid([np.nan, 0.0, *RAIN_LEVELS])
-    exact = colormap(norm(rates), bytes=True)[:, :3].tolist()
-    text = [[grey] * 3 for grey in range(0, 250, 12) if abs(grey - exact[0][0]) > 6]  # anti-aliased letters
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([part for colour in (*exact, *text) for part in colour])
-    return palette
-
-
-def _write_gif(pictures: Sequence[Image.Image], palette: Image.Image, path: Path) -> None:
-    frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    with written_whole(path) as partial:
-        frames[0].save(
-            partial,
-            format="GIF",
-            save_all=True,
-            append_images=frames[1:],
-            duration=[FRAME_MILLISECONDS] * (len(frames) - 1) + [4 * FRAME_MILLISECONDS],
-            loop=0,
-        )
-
-
-def plot_scores(models: Sequence[ModelScores], score: str, path: Path) -> Path:
-    """Write a PNG of a score by lead time: a panel per threshold, a line per model; undefined values are gaps.
-
-    Raises:
-        ValueError: Not comparable, or an unknown score (see check_comparable).
-    """
-    check_comparable(models, score)
-    thresholds = models[0].thresholds
-    lines = math.ceil(len(thresholds) / MAX_PANELS)
-    columns = math.ceil(len(thresholds) / lines)
-    figure = Figure(figsize=(max(3.0 * columns, 5) + 0.6, 2.8 * lines + 0.6), layout="constrained", dpi=DPI)
-    # The bias of rare heavy rain is so large that a common axis would flatten all other panels.
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=score != "bias")
-    for k, axes in enumerate(grid.flat):
-        if k >= len(thresholds):
-            axes.remove()
-            continue
-        _curves(axes, models, score, k)
-        if k + columns >= len(thresholds):
-            axes.set_xlabel("lead time (minutes)")
-            axes.tick_params(labelbottom=True)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("frequency bias (1 = unbiased)" if score == "bias" else score.upper())
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(models), 4), fontsize=9, frameon=False)
-    with written_whole(path) as partial:
-        figure.savefig(partial, format="png")
-    return path
-
-
-def _curves(axes: Axes, models: Sequence[ModelScores], score: str, k: int) -> None:
-    """One panel: the curves at threshold k, from zero upwards unless a score is negative."""
-    every = np.array([model.scores[score] if score != "bias" else model.scores[score][k] for model in models])
-    finite = every[np.isfinite(every)]
-    low, high = (
-        (min(0.0, finite.min()), max(finite.max(), 1.1 if score == "bias" else 0.05)) if finite.size else (0.0, 1.0)
-    )
-    for model, colour, marker in zip(models, cycle(LINE_COLOURS), cycle(LINE_MARKERS), strict=False):
-        values = model.scores[score][k]
-        axes.plot(model.lead_minutes, values, color=colour, marker=marker, ms=4, lw=1.5, label=model.name)
-    if all(np.isnan(model.scores[score][k]).all() for model in models):
-        axes.text(0.5, 0.5, "undefined (no such rain)", transform=axes.transAxes, ha="center", color="#555555")
-    axes.set_ylim(low - 0.03 * (high - low), high + 0.05 * (high - low))
-    axes.set_xlim(0, 1.04 * max(models[0].lead_minutes))
-    if score == "bias" or low < 0:
-        axes.axhline(1.0 if score == "bias" else 0.0, color="#555555", lw=1, ls="--", zorder=1)
-    axes.set_title(f"rain rate ≥ {models[0].thresholds[k]:g} mm h$^{{-1}}$", fontsize=10)
-    axes.grid(alpha=0.3)

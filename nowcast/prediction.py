@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nowcast import __version__
 from nowcast.checkpoint import Checkpoint
+from nowcast.colours import RainColours
 from nowcast.data.archive import Archive
 from nowcast.data.cells import averaging_factor, cell_km
 from nowcast.data.dataset import Region, area_average
@@ -22,6 +23,7 @@ from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.data.frame import Reader
 from nowcast.data.preparation import Limits, prepare_archive
 from nowcast.data.windows import frames_per_step
+from nowcast.maplines import map_lines
 from nowcast.plotting import Case, animate_forecast, plot_forecast
 from nowcast.progress import track
 
@@ -199,7 +201,8 @@ def write(result: Prediction, loaded: Checkpoint, output: Path, *, plot: bool, c
             timestep_minutes=forecast.step_seconds / 60,
             cell_km=cell_km(forecast.grid)[0],
             title=f"{result.archive}, forecast from {forecast.init_time} UTC",
-            colour_blind_safe=colour_blind_safe,
+            colours=RainColours(colour_blind_safe),
+            lines=map_lines(forecast.grid, "none")[0],
         )
         written.append(plot_forecast(case, output.with_suffix(".png")))
         written.append(animate_forecast(case, output.with_suffix(".gif")))

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,16 @@ from torch.utils.data import DataLoader
 
 from nowcast.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.checkpoint import NetworkForecaster
-from nowcast.counting import Counting, ModelSums, Scores, collect
+from nowcast.colours import RainColours
+from nowcast.counting import Counting, ModelSums, Scores, add_lead_time, collect
 from nowcast.data.cells import cell_km
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import RadarDataset, Sample
 from nowcast.data.interface import DataModule
 from nowcast.digits_plot import plot_brightness
 from nowcast.forecasts import FileForecasts
-from nowcast.plotting import Case, animate_forecast, plot_forecast, plot_scores
+from nowcast.plotting import Case, animate_forecast, plot_forecast
+from nowcast.score_plot import plot_scores
 from nowcast.tables import (
     ModelScores,
     score_table,
@@ -72,23 +76,55 @@ def score_models(
     left_out = 0
     for model in models.values():
         model.to(device).eval()
-    for batch in track(loader, "evaluating", len(loader)):
-        targets, mask = batch["targets"].to(device), batch["mask"].to(device)
-        ready: dict[str, tuple[Tensor, Tensor | None]] = {}
-        if counting.common_mask or any(isinstance(model, FileForecasts) for model in models.values()):
-            ready = {name: run_model(model, batch, device) for name, model in models.items()}
-            before = mask
-            mask = _common_mask(mask, models, batch, ready if counting.common_mask else {})
-            left_out += int((before & ~mask).sum())
-        numbers = counting.groups.numbers(batch, mask.cpu()) if counting.groups else {}
-        for number, (name, model) in enumerate(models.items()):
-            forecast, logits = ready.pop(name) if ready else run_model(model, batch, device)
-            sums[name].add(forecast, targets, mask, None if _calibrated(model) else logits, numbers)
-            if number == 0 and counting.main_threshold is not None:
-                window_scores += _window_csi(forecast, targets, mask, counting.main_threshold)
+    with _Cores(device) as cores:
+        for batch in track(loader, "evaluating", len(loader)):
+            targets, mask = batch["targets"].to(device), batch["mask"].to(device)
+            ready: dict[str, tuple[Tensor, Tensor | None]] = {}
+            if counting.common_mask or any(isinstance(model, FileForecasts) for model in models.values()):
+                ready = {name: run_model(model, batch, device) for name, model in models.items()}
+                before = mask
+                mask = _common_mask(mask, models, batch, ready if counting.common_mask else {})
+                left_out += int((before & ~mask).sum())
+            numbers = counting.groups.numbers(batch, mask.cpu()) if counting.groups else {}
+            forecasts = []
+            for number, (name, model) in enumerate(models.items()):
+                forecast, logits = ready.pop(name) if ready else run_model(model, batch, device)
+                forecasts.append(forecast)
+                sums[name].add(forecast, targets, mask, None if _calibrated(model) else logits)
+                if number == 0 and counting.main_threshold is not None:
+                    window_scores += _window_csi(forecast, targets, mask, counting.main_threshold)
+            add = partial(
+                add_lead_time,
+                sums=list(sums.values()), forecasts=forecasts, targets=targets, mask=mask, numbers=numbers,
+            )  # fmt: skip
+            cores.share(add, range(targets.shape[1]))
     if left_out:
         log.warning("%d observed values were left out for all models, since one has no forecast there", left_out)
     return collect(sums, counting, window_scores)
+
+
+class _Cores:
+    """Works on several lead times at once, a core for each: that scales better than all cores for each sum."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.threads = torch.get_num_threads() if device.type == "cpu" else 1
+        self.pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
+
+    def share(self, work: Callable[[int], None], lead_times: Iterable[int]) -> None:
+        """Do all of it, and wait for the end."""
+        if self.threads == 1:
+            for lead in lead_times:
+                work(lead)
+        else:
+            list(self.pool.map(torch.inference_mode()(work), lead_times))
+
+    def __enter__(self) -> "_Cores":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give torch its cores back."""
+        self.pool.shutdown()
+        torch.set_num_threads(self.threads)
 
 
 def run_model(model: nn.Module, batch: Sample, device: torch.device) -> tuple[Tensor, Tensor | None]:
@@ -211,18 +247,32 @@ def make_case(
     """A test window with every model's forecast."""
     dataset = data.dataset("test")
     sample = dataset[index]
+    forecasts = _forecasts(models, sample, device)
+    return case_of_sample(forecasts, data, dataset, index, sample, colour_blind_safe=colour_blind_safe)
+
+
+def case_of_sample(
+    forecasts: Mapping[str, NDArray[Any]],
+    data: RadarDataModule,
+    dataset: RadarDataset,
+    index: int,
+    sample: Sample,
+    *,
+    colour_blind_safe: bool,
+) -> Case:
+    """A window with forecasts (T, H, W) mm h-1 of it."""
     step, cell = _geometry(data, dataset, index)
     init_time = np.datetime64(int(sample["init_time"]), "s")
     archive = dataset.regions[int(sample["archive"])].archive
     return Case(
         observed=sample["targets"][:, 0].numpy(),
-        forecasts=_forecasts(models, sample, device),
+        forecasts=forecasts,
         inputs=sample["inputs"][:, 0].numpy(),
         init_time=init_time,
         timestep_minutes=step,
         cell_km=cell,
         title=f"{archive.name}, forecast from {init_time} UTC",
-        colour_blind_safe=colour_blind_safe,
+        colours=RainColours(colour_blind_safe),
     )
 
 

@@ -101,8 +101,8 @@ def test_only_scores_of_this_project_are_built_from_a_file(tmp_path):
 
 
 def test_folders_become_a_setting():
-    from nowcast.__main__ import folders_as_setting
+    from nowcast.__main__ import names_as_setting
 
-    assert folders_as_setting(["a b", "it's", "output=x", "--cfg", "job"]) == [
+    assert names_as_setting("compare", ["a b", "it's", "output=x", "--cfg", "job"]) == [
         "runs=['a b','it\\'s']", "output=x", "--cfg", "job",
     ]  # fmt: skip

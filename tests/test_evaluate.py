@@ -62,6 +62,26 @@ def test_days_are_blocks_and_intervals_stand_beside_every_score(days, tmp_path):
     assert not (tmp_path / "out" / "report.html").exists()
 
 
+def test_the_number_of_cores_does_not_change_a_score(days, tmp_path):
+    before = torch.get_num_threads()
+    archives = f"data.archives=[{days / 'day01.nc'},{days / 'day02.nc'}]"
+    truth = perfect(Archive(days / "day01.nc"), tmp_path / "truth", error=0.5, gap=True)
+    for cores in (1, 3):
+        torch.set_num_threads(cores)
+        try:
+            arguments = [*WINDOWS, archives, f"output={tmp_path / str(cores)}", "scores=full", "html=false"]
+            done = run("evaluate", f"forecasts={{other: '{truth}/*.nc'}}", *arguments)
+            assert (done, torch.get_num_threads()) == ((0, ""), cores)
+        finally:
+            torch.set_num_threads(before)
+    for name in ("intervals.csv", "strata.csv", "scores.csv"):
+        one, three = (rows(tmp_path / cores / name) for cores in ("1", "3"))
+        assert len(one) > 10
+        assert [row.get("value") or row["csi"] for row in one] == [row.get("value") or row["csi"] for row in three], (
+            name
+        )
+
+
 def test_forecasts_from_files_stand_beside_models(days, tmp_path):
     archive = Archive(days / "day03.nc")
     true = perfect(archive, tmp_path / "true")

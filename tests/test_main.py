@@ -40,3 +40,11 @@ def test_the_users_own_allocator_settings_stay(becomes, monkeypatch):
 def test_an_unknown_command_is_refused(becomes):
     with pytest.raises(SystemExit, match="unknown command 'trian'; commands: train"):
         becomes("trian")
+
+
+def test_the_file_of_plot_needs_no_key(becomes):
+    assert becomes("plot", "my file's.nc", "unit=dBZ")[0] == ["-m", "nowcast.plot", "file='my file\\'s.nc'", "unit=dBZ"]
+    assert becomes("plot", "file=a.nc")[0] == ["-m", "nowcast.plot", "file=a.nc"]
+    assert becomes("plot", "--help")[0] == ["-m", "nowcast.plot", "--help"]
+    with pytest.raises(SystemExit, match=r"draws one file, got a\.nc, b\.nc"):
+        becomes("plot", "a.nc", "b.nc")

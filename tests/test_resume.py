@@ -68,7 +68,8 @@ def half(folder):
 @pytest.mark.parametrize(
     ("kind", "epoch", "batch"),
     [("optimizer=rmsprop_paper", 2, 0), ("optimizer=adamw", 2, 1), ("optimizer=adamw", 1, 2), ("callbacks=ema", 2, 1),
-     ("optimizer=rmsprop_paper", 0, 0), ("data.workers=2", 2, 1), ("trainer.accumulate_grad_batches=2", 2, 0)],
+     ("optimizer=rmsprop_paper", 0, 0), ("data.workers=2", 2, 1), ("trainer.accumulate_grad_batches=2", 2, 0),
+     ("callbacks.watch.every_n_epochs=1", 2, 1)],
 )  # fmt: skip
 def test_a_resumed_run_ends_with_the_same_weights(folder, kind, epoch, batch):
     settings = ["trainer.max_epochs=4", "data.batch_size=2", "data.samples_per_epoch=7", kind]

@@ -23,7 +23,7 @@ class Forecast:
     Args:
         init_time: UTC datetime64[s] of the last input frame.
         step_seconds: Seconds between lead times; the first is one step after init_time.
-        rain_rate: (T, H, W) float32 mm h-1, NaN = no forecast.
+        rain_rate: (T, H, W), or (M, T, H, W) of an ensemble, float32 mm h-1, NaN = no forecast.
         coverage: (H, W) bool, True where the last input frame held data.
         grid: Cells, row 0 north.
     """
@@ -49,7 +49,8 @@ def write_forecast(path: Path, forecast: Forecast, attributes: Mapping[str, str]
 
 
 def _fill(dataset: netCDF4.Dataset, forecast: Forecast) -> None:
-    steps = np.arange(1, len(forecast.rain_rate) + 1) * forecast.step_seconds
+    *members, count = forecast.rain_rate.shape[:-2]
+    steps = np.arange(1, count + 1) * forecast.step_seconds
     start = int(forecast.init_time.astype("datetime64[s]").astype(np.int64))
     write_grid(dataset, forecast.grid)
     dataset.createDimension("time", len(steps))
@@ -66,10 +67,14 @@ def _fill(dataset: netCDF4.Dataset, forecast: Forecast) -> None:
         variable = dataset.createVariable(name, "i8", (dimension,) if dimension else ())
         variable.setncatts(attributes | ({"calendar": "standard"} if attributes["units"] == EPOCH else {}))
         variable[...] = values
+    if members:
+        dataset.createDimension("realization", members[0])
+        variable = dataset.createVariable("realization", "i4", ("realization",))
+        variable.setncatts({"standard_name": "realization", "units": "1"})
+        variable[:] = np.arange(members[0])
     quantity = Quantity.RAIN_RATE
-    rain = dataset.createVariable(
-        quantity.value, "f4", ("time", "y", "x"), compression="zstd", fill_value=np.float32(np.nan)
-    )
+    axes = (*(["realization"] if members else []), "time", "y", "x")
+    rain = dataset.createVariable(quantity.value, "f4", axes, compression="zstd", fill_value=np.float32(np.nan))
     rain.setncatts(
         {
             "standard_name": quantity.standard_name,

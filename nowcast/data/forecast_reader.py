@@ -10,6 +10,7 @@ from typing import Any
 import cftime
 import netCDF4
 import numpy as np
+import pyproj
 from numpy.typing import NDArray
 
 from nowcast.data.frame import DAMAGE, MAX_FILE_CELLS, MAX_TIMES, DataFormatError, Grid, check_size
@@ -63,6 +64,15 @@ class ForecastFiles:
                         other = self.files[init][0]
                         raise DataFormatError(path, f"holds the forecast from {_text(init)} UTC, as {other} does")
                     self.files[init] = (path, number)
+
+    def layout(self, init_time: int) -> tuple[list[int], Grid]:
+        """Lead times in seconds, and the grid, row 0 north, of one of `files`; crs "" when the file does not say."""
+        path, _ = self.files[init_time]
+        with _opened(path, netCDF4.Dataset) as dataset, _readable(path):  # it opened before
+            variable = _rain_variable(path, dataset)
+            leads = _lead_seconds(path, dataset, _axes(path, dataset, variable), init_time)
+            y, x = _centres(path, dataset)
+            return leads, Grid(x=x, y=y[::-1] if _from_south(y) else y, crs=_crs(dataset, variable))
 
     def read(self, init_time: int, lead_seconds: Sequence[int], grid: Grid) -> NDArray[np.float32]:
         """One forecast.
@@ -205,21 +215,45 @@ def _lead_seconds(path: Path, dataset: netCDF4.Dataset, axes: list[str], init_ti
     return [round(float(value) * scale[lead.units]) for value in np.ma.getdata(lead[...])]
 
 
+def _centres(path: Path, dataset: netCDF4.Dataset) -> list[NDArray[np.float64]]:
+    """Y and x of the cells as they stand in the file, in metres or degrees."""
+    found = []
+    for kind in ("y", "x"):
+        variable = _coordinate(dataset, kind)
+        if variable is None:
+            raise DataFormatError(path, f"the {kind} axis has no coordinate")
+        factor = 1000.0 if getattr(variable, "units", "") == "km" else 1.0
+        found.append(np.ma.getdata(variable[...]).astype(np.float64) * factor)
+    return found
+
+
+def _from_south(y: NDArray[np.float64]) -> bool:
+    return bool(len(y) > 1 and y[0] < y[-1])
+
+
+def _crs(dataset: netCDF4.Dataset, variable: "netCDF4.Variable[Any]") -> str:
+    """The projection of a field's grid mapping, or ""."""
+    mapping = dataset.variables.get(getattr(variable, "grid_mapping", ""))
+    if mapping is None:
+        return ""
+    attributes = {name: mapping.getncattr(name) for name in mapping.ncattrs()}
+    if "nowcast_crs" in attributes:
+        return str(attributes["nowcast_crs"])
+    try:
+        return str(pyproj.CRS.from_cf(attributes).to_wkt())
+    except (pyproj.exceptions.CRSError, KeyError, ValueError):
+        return ""
+
+
 def _check_grid(path: Path, dataset: netCDF4.Dataset, axes: list[str], grid: Grid) -> bool:
     """Whether rows must be turned to have north first.
 
     Raises:
         DataFormatError: The cells are not where they are wanted.
     """
-    theirs: list[NDArray[Any]] = []
-    for kind in ("y", "x"):
-        variable = _coordinate(dataset, kind)
-        if variable is None:
-            raise DataFormatError(path, f"the {kind} axis has no coordinate")
-        factor = 1000.0 if getattr(variable, "units", "") == "km" else 1.0
-        theirs.append(np.ma.getdata(variable[...]).astype(np.float64) * factor)
-    flip = bool(len(theirs[0]) > 1 and theirs[0][0] < theirs[0][-1])
-    theirs[0] = theirs[0][::-1] if flip else theirs[0]
+    y, x = _centres(path, dataset)
+    flip = _from_south(y)
+    theirs = [y[::-1] if flip else y, x]
     for kind, ours, other in zip(("y", "x"), (grid.y, grid.x), theirs, strict=True):
         tolerance = SAME_PLACE * abs(ours[1] - ours[0])
         if len(ours) != len(other) or not np.allclose(ours, other, rtol=0, atol=tolerance):

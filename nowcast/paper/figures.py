@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nowcast.atomic import written_whole
+from nowcast.colours import LINE_COLOURS, LINE_MARKERS
 from nowcast.paper.rows import PaperRow
-from nowcast.plotting import LINE_COLOURS, LINE_MARKERS
 
 NAMES = {"csi": "CSI", "far": "FAR", "pod": "POD", "correlation": "correlation"}
 

@@ -208,7 +208,8 @@ class _View:
             return
         leads = sorted({self.shown[0], self.shown[-1]})
         thresholds = self.families["probability"].axes["threshold"]
-        minutes = [f"after {self.lead[t]:g}" for t in leads]
+        unit = self.x_label.split("(")[1].rstrip(")")
+        minutes = [f"after {self.lead[t]:g} {unit}" for t in leads]
         diagonal = np.array([0.0, 1.0])
         yield Section(
             "Reliability",
@@ -237,7 +238,7 @@ class _View:
                 "Where the observation falls among the members; flat is reliable, a U is too sure.",
                 [
                     Chart(
-                        f"{when} {self.x_label.split('(')[1].rstrip(')')}",
+                        when,
                         "rank of the observation",
                         "share",
                         [self._line(model, "rank/rank_histogram", (t,), ranks) for model in self.models],

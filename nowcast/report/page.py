@@ -14,9 +14,9 @@ import jinja2
 import numpy as np
 
 from nowcast.atomic import written_whole
+from nowcast.colours import LINE_COLOURS, RAIN_LEVELS
 from nowcast.data.statistics_file import Statistics
 from nowcast.estimates import Estimates, by_region, by_stratum
-from nowcast.plotting import LINE_COLOURS, RAIN_LEVELS
 from nowcast.report import charts, pictures, svg
 from nowcast.scores.bootstrap import BETTER, WORSE, Bootstrap, goodness
 from nowcast.scores.family import Family
@@ -126,12 +126,12 @@ def _remarks(statistics: Statistics) -> Iterator[str]:
     if statistics.facts.get("caveat"):
         yield str(statistics.facts["caveat"])
     missing = statistics.sums["block"]["missing"].sum(axis=(1, 2))
-    for name, count in zip(statistics.models, missing.tolist(), strict=True):
-        if count:
-            yield (
-                f"{name}: {int(count):,} forecast values were missing over valid observations and count as no rain "
-                "(verification.common_mask=true leaves them out for all models)"
-            )
+    counts = [f"{name} {int(n):,}" for name, n in zip(statistics.models, missing.tolist(), strict=True) if n]
+    if counts:
+        yield (
+            f"Forecast values that are missing over valid observations count as no rain: {', '.join(counts)} "
+            "(verification.common_mask=true leaves them out for all models)"
+        )
 
 
 def _difference_labels() -> list[str]:

@@ -12,8 +12,9 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
 
+from nowcast.colours import DRY, NO_DATA, RAIN_COLOURS, RAIN_LEVELS
 from nowcast.data.statistics_file import ExampleFields, Statistics
-from nowcast.plotting import DRY, NO_DATA, RAIN_COLOURS, RAIN_LEVELS, scale_bar_km
+from nowcast.plotting import scale_bar_km
 
 DIFFERENCE_LEVELS = (-10.0, -5.0, -2.0, -0.5, 0.5, 2.0, 5.0, 10.0)  # mm h-1
 # Brown: too little, blue-green: too much, as blue is for wet; both darker with size.

@@ -135,13 +135,20 @@ class Categorical:
         """Which values are good."""
         return BEST
 
-    def statistics(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def of_observed(self, observed: Tensor, mask: Tensor) -> Tensor:
+        """Classes of the observation, the last one for cells that do not count."""
+        classes = len(self.thresholds) + 1
+        return self._classify(observed).masked_fill(~mask, classes**2)  # beyond the others, whatever the forecast
+
+    def statistics(
+        self, forecast: Tensor, observed: Tensor, mask: Tensor, seen: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Counts (B, K, 4) of each sample."""
         # One joint histogram of intensity classes gives the counts of all thresholds at once.
         classes = len(self.thresholds) + 1
         bins = classes**2 + 1  # the last one is for cells that do not count
-        joint = self._classify(forecast) * classes + self._classify(observed)
-        joint = joint.masked_fill(~mask, bins - 1).flatten(1)
+        joint = self._classify(forecast) * classes + (self.of_observed(observed, mask) if seen is None else seen)
+        joint = joint.clamp_(max=bins - 1).flatten(1)
         joint = joint + torch.arange(len(joint), device=joint.device, dtype=joint.dtype)[:, None] * bins
         histogram = torch.bincount(joint.flatten(), minlength=len(joint) * bins).view(-1, bins)
         return {"counts": _counts(histogram[:, :-1].reshape(-1, classes, classes)).double()}
@@ -208,12 +215,27 @@ class MaxPooled:
         """Which values are good."""
         return {"pooled_csi": "highest", "pooled_bias": "nearest one"}
 
-    def statistics(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Counts (B, P, K, 4) of each sample."""
-        counts = []
+    def of_observed(self, observed: Tensor, mask: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """By side: the pooled observation, its mask, and its classes."""
+        result = []
         for pool in map(int, self.pools):
-            fields = [F.max_pool2d(field, pool) for field in _padded(pool, forecast, observed, mask.to(forecast.dtype))]
-            counts.append(self.categorical.statistics(fields[0], fields[1], fields[2] > 0)["counts"])
+            truth, valid = (_pooled(pool, field) for field in (observed, mask.to(observed.dtype)))
+            result.append((truth, valid > 0, self.categorical.of_observed(truth, valid > 0)))
+        return result
+
+    def statistics(
+        self,
+        forecast: Tensor,
+        observed: Tensor,
+        mask: Tensor,
+        seen: list[tuple[Tensor, Tensor, Tensor]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Counts (B, P, K, 4) of each sample."""
+        pooled = self.of_observed(observed, mask) if seen is None else seen
+        counts = [
+            self.categorical.statistics(_pooled(int(pool), forecast), *parts)["counts"]
+            for pool, parts in zip(self.pools, pooled, strict=True)
+        ]
         return {"counts": torch.stack(counts, dim=1)}
 
     def scores(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -222,8 +244,8 @@ class MaxPooled:
         return {"pooled_csi": scores["csi"], "pooled_bias": scores["bias"]}
 
 
-def _padded(pool: int, *fields: Tensor) -> list[Tensor]:
-    """Fields smaller than a block, filled up with cells that are dry and do not count."""
-    height, width = fields[0].shape[-2:]
+def _pooled(pool: int, field: Tensor) -> Tensor:
+    """Maxima over blocks; a field smaller than a block is filled up with cells that are dry and do not count."""
+    height, width = field.shape[-2:]
     missing = (0, max(pool - width, 0), 0, max(pool - height, 0))
-    return [F.pad(field, missing) if any(missing) else field for field in fields]
+    return F.max_pool2d(F.pad(field, missing) if any(missing) else field, pool)

@@ -1,7 +1,7 @@
 """What a family of scores is: statistics of a window that can be summed, and scores of such sums."""
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -53,6 +53,25 @@ class Family(Protocol):
 
     def scores(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Scores (…, axes) float64 from sums with any leading axes; NaN = undefined."""
+        ...
+
+
+@runtime_checkable
+class SharesObserved(Protocol):
+    """A family whose work on the observation can be done once for several forecasts of the same windows."""
+
+    def of_observed(self, observed: Tensor, mask: Tensor) -> Any:  # noqa: ANN401 (each family's own)
+        """What `statistics` needs of the observation; arguments as there."""
+        ...
+
+    def statistics(
+        self,
+        forecast: Tensor,
+        observed: Tensor,
+        mask: Tensor,
+        seen: Any = None,  # noqa: ANN401
+    ) -> dict[str, Tensor]:
+        """As in `Family`; `seen` is what `of_observed` said of the same observation and mask, None = ask it."""
         ...
 
 

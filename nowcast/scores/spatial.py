@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from nowcast.scores.family import Axis, Best, in_order
 
 Border = Literal["zero", "inside"]
+EXACT = 2**24  # float32 holds all whole numbers up to this one
 
 
 class Fractions:
@@ -63,37 +65,62 @@ class Fractions:
         """Which values are good."""
         return {"fss": "highest"}
 
-    def statistics(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Sums (B, K, W, 2) of each sample."""
-        margin = max(map(int, self.windows)) // 2 if self.border == "zero" else 0
-        valid = None if self.border == "zero" or bool(mask.all()) else _integral(mask, 0)
-        by_threshold = []
-        for threshold in torch.tensor(self.thresholds, dtype=forecast.dtype).tolist():
-            # A rate of 0 outside the mask is an event only at a threshold of 0.
-            events = [(rate >= threshold) & mask for rate in (forecast, observed)]
-            if not any(bool(field.any()) for field in events):  # most weather is dry: nothing to count
-                by_threshold.append(forecast.new_zeros(len(forecast), len(self.windows), 2, dtype=torch.float64))
-                continue
-            integrals = [_integral(field, margin) for field in events]
-            sums = [self._sums(integrals, valid, int(window), margin) for window in self.windows]
-            by_threshold.append(torch.stack(sums, dim=1))
-        return {"fractions": torch.stack(by_threshold, dim=1)}
+    def of_observed(self, observed: Tensor, mask: Tensor) -> "_Seen":
+        """Which windows lie inside the mask, and the counts of events in them."""
+        whole: list[Tensor | None] = [None] * len(self.windows)
+        if self.border == "inside" and not bool(mask.all()):
+            valid = _integral(mask, 0)
+            whole = [(_boxes(valid, int(window), 0) == window**2).float() for window in self.windows]
+        heaviest = float(observed.max()) if observed.numel() else 0.0
+        counts = {
+            threshold: self._counts(observed, mask, threshold, whole)
+            for threshold in self._in_precision_of(observed)
+            if heaviest >= threshold
+        }
+        return _Seen(whole, {key: [(o, _squares(o, o)) for o in value] for key, value in counts.items()})
 
-    def _sums(self, integrals: list[Tensor], valid: Tensor | None, window: int, margin: int) -> Tensor:
-        """(B, 2) sums of one threshold and window from integral images."""
-        if window > min(integrals[0].shape[-2:]) - 1:  # no window fits
-            return torch.zeros(len(integrals[0]), 2, dtype=torch.float64, device=integrals[0].device)
-        skip = margin - window // 2 if self.border == "zero" else 0
-        f, o = (_boxes(integral, window, skip).float() for integral in integrals)  # (B, C, h, w) counts
-        if valid is not None:
-            whole = _boxes(valid, window, 0) == window**2
-            f, o = f * whole, o * whole
-        # Counts are whole numbers: squares of a row add up exactly, or to 1e-7, in float32; rows are added in float64.
-        ff, oo, fo = (
-            torch.linalg.vecdot(a, b).flatten(1).sum(1, dtype=torch.float64) for a, b in ((f, f), (o, o), (f, o))
-        )
-        worst = ff + oo
-        return torch.stack([worst - 2 * fo, worst], dim=1) / window**4
+    def statistics(
+        self, forecast: Tensor, observed: Tensor, mask: Tensor, seen: "_Seen | None" = None
+    ) -> dict[str, Tensor]:
+        """Sums (B, K, W, 2) of each sample."""
+        seen = self.of_observed(observed, mask) if seen is None else seen
+        heaviest = float(forecast.max()) if forecast.numel() else 0.0
+        nothing = forecast.new_zeros(len(forecast), len(self.windows), dtype=torch.float64)
+        by_threshold = []
+        for threshold in self._in_precision_of(forecast):
+            theirs = seen.counts.get(threshold)
+            ff, oo, fo = nothing, nothing, nothing
+            if theirs is not None:
+                oo = torch.stack([square for _, square in theirs], dim=1)
+            if heaviest >= threshold:  # most weather is dry: nothing to count
+                ours = self._counts(forecast, mask, threshold, seen.whole)
+                ff = torch.stack([_squares(f, f) for f in ours], dim=1)
+                if theirs is not None:
+                    fo = torch.stack([_squares(f, o) for f, (o, _) in zip(ours, theirs, strict=True)], dim=1)
+            worst = ff + oo
+            by_threshold.append(torch.stack([worst - 2 * fo, worst], dim=-1))
+        areas = torch.tensor([float(window) ** 4 for window in self.windows], dtype=torch.float64, device=mask.device)
+        return {"fractions": torch.stack(by_threshold, dim=1) / areas[:, None]}
+
+    def _in_precision_of(self, rate: Tensor) -> list[float]:
+        values: list[float] = torch.tensor(self.thresholds, dtype=rate.dtype).tolist()
+        return values
+
+    def _counts(self, rate: Tensor, mask: Tensor, threshold: float, whole: list[Tensor | None]) -> list[Tensor]:
+        """By window, events in each place of it (B, C, h, w) float32; empty where no window fits."""
+        margin = max(map(int, self.windows)) // 2 if self.border == "zero" else 0
+        events = rate >= threshold
+        if threshold <= 0:  # a rate of 0 outside the mask is an event only then
+            events = events & mask
+        integral, counts = _integral(events, margin), []
+        for window, inside in zip(map(int, self.windows), whole, strict=True):
+            if window > min(integral.shape[-2:]) - 1:  # no window fits
+                counts.append(integral.new_zeros(*integral.shape[:-2], 0, 0).float())
+                continue
+            skip = margin - window // 2 if self.border == "zero" else 0
+            found = _boxes(integral, window, skip).float()
+            counts.append(found if inside is None else found * inside)
+        return counts
 
     def scores(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Scores (…, K, W)."""
@@ -101,10 +128,31 @@ class Fractions:
         return {"fss": 1 - error / worst}
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Of an observation.
+
+    Attributes:
+        whole: By window, (B, C, h, w) float32, 1 where it lies inside the mask; None = everywhere.
+        counts: Threshold → by window, events (B, C, h, w) and their squares' sum (B,); none where it never rained so.
+    """
+
+    whole: list[Tensor | None]
+    counts: dict[float, list[tuple[Tensor, Tensor]]]
+
+
+def _squares(a: Tensor, b: Tensor) -> Tensor:
+    """Σab (B,) float64: of whole numbers, a row adds up exactly, or to 1e-7, in float32; rows are added in float64."""
+    total: Tensor = torch.linalg.vecdot(a, b).flatten(1).sum(1, dtype=torch.float64)
+    return total
+
+
 def _integral(events: Tensor, margin: int) -> Tensor:
-    """Integral image (…, H + 2·margin + 1, W + 2·margin + 1) int32 of a frame with an empty margin."""
+    """Integral image (…, H + 2·margin + 1, W + 2·margin + 1) of a frame with an empty margin: exact whole numbers."""
     padded = F.pad(events, (margin + 1, margin, margin + 1, margin))
-    return padded.cumsum(-1, dtype=torch.int32).cumsum(-2, dtype=torch.int32)
+    rows = padded.cumsum(-1, dtype=torch.int16 if padded.shape[-1] < 2**15 else torch.int32)
+    # float32 spares casts of all boxes
+    return rows.cumsum(-2, dtype=torch.float32 if padded.shape[-1] * padded.shape[-2] < EXACT else torch.int32)
 
 
 def _boxes(integral: Tensor, window: int, skip: int) -> Tensor:
@@ -161,15 +209,23 @@ class Spectrum:
         """The ratio is good near one."""
         return {"spectral_ratio": "nearest one", "rapsd_forecast": "none", "rapsd_observed": "none"}
 
-    def statistics(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def of_observed(self, observed: Tensor, mask: Tensor) -> Tensor:
+        """Power (B, bands)."""
+        weights = self._band_weights(observed.shape[-2], observed.shape[-1]).to(observed.device)
+        mean: Tensor = (power(observed) @ weights).mean(dim=1)
+        return mean
+
+    def statistics(
+        self, forecast: Tensor, observed: Tensor, mask: Tensor, seen: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Power (B, 2, bands) and coefficients (B, bands); none of a frame without any cell."""
         weights = self._band_weights(forecast.shape[-2], forecast.shape[-1]).to(forecast.device)
-        seen = mask.flatten(1).any(1).double()[:, None]
+        counts = mask.flatten(1).any(1).double()[:, None]
         forecasts = (power(forecast) @ weights).mean(dim=(1, 2))  # (B, M, C, bands) → (B, bands)
-        truth = (power(observed) @ weights).mean(dim=1)
+        truth = self.of_observed(observed, mask) if seen is None else seen
         return {
             "power": torch.stack([forecasts, truth], dim=1).double(),
-            "coefficients": weights.sum(0).double() * seen,
+            "coefficients": weights.sum(0).double() * counts,
         }
 
     def _band_weights(self, height: int, width: int) -> Tensor:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from nowcast.scores.family import Family, shape_of
+from nowcast.scores.family import Family, SharesObserved, shape_of
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,26 @@ def by_lead_time(forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: i
     if observed.shape[1] != lead_times:
         raise ValueError(f"expected {lead_times} lead times, got {observed.shape[1]}")
     for lead in range(lead_times):
-        valid, truth, values = mask[:, lead], observed[:, lead], members[:, :, lead]
-        if bool((truth.isnan() & valid).any()):
-            raise ValueError("an observation is NaN where the mask says that it is valid")
-        missing = values.isnan().any(dim=1) & valid
-        values = values.nan_to_num(0.0).masked_fill(~valid[:, None], 0.0)
-        mean = values[:, 0] if values.shape[1] == 1 else values.mean(dim=1)
-        yield Lead(values, mean, truth.masked_fill(~valid, 0.0), valid, missing.flatten(1).sum(1))
+        yield one_lead_time(members[:, :, lead], observed[:, lead], mask[:, lead])
+
+
+def one_lead_time(members: Tensor, observed: Tensor, mask: Tensor) -> Lead:
+    """One lead time.
+
+    Args:
+        members: (B, M, C, H, W) mm h-1; NaN = missing, counts as no rain.
+        observed: (B, C, H, W) mm h-1.
+        mask: (B, C, H, W) bool, True = valid observation.
+
+    Raises:
+        ValueError: An observation is NaN where the mask is True.
+    """
+    if bool((observed.isnan() & mask).any()):
+        raise ValueError("an observation is NaN where the mask says that it is valid")
+    missing = members.isnan().any(dim=1) & mask
+    values = members.nan_to_num(0.0).masked_fill(~mask[:, None], 0.0)
+    mean = values[:, 0] if values.shape[1] == 1 else values.mean(dim=1)
+    return Lead(values, mean, observed.masked_fill(~mask, 0.0), mask, missing.flatten(1).sum(1))
 
 
 class GroupSums(Metric):
@@ -98,15 +112,37 @@ class GroupSums(Metric):
             ValueError: Shapes differ, or an observation is NaN where the mask is True.
         """
         for number, lead in enumerate(by_lead_time(forecast, observed, mask, self.lead_times)):
-            statistics = {"missing": lead.missing, "windows": lead.mask.flatten(1).any(1)}
-            for name, family in self.families.items():
-                fields = lead.members if family.ensemble else lead.mean
+            self.add_lead_time(number, lead, groups, {})
+
+    def of_observed(self, lead: Lead) -> dict[str, Any]:
+        """What the families can share between forecasts of the same windows."""
+        return {
+            name: family.of_observed(lead.observed, lead.mask)
+            for name, family in self.families.items()
+            if isinstance(family, SharesObserved)
+        }
+
+    def add_lead_time(self, number: int, lead: Lead, groups: Mapping[str, Tensor], seen: Mapping[str, Any]) -> None:
+        """Add one lead time of a batch; different ones may be added at the same time.
+
+        Args:
+            number: Of the lead time, from 0.
+            lead: Forecast and observation.
+            groups: As in `update`.
+            seen: What `of_observed` said of the same observation, or nothing.
+        """
+        statistics = {"missing": lead.missing, "windows": lead.mask.flatten(1).any(1)}
+        for name, family in self.families.items():
+            fields = lead.members if family.ensemble else lead.mean
+            if name in seen and isinstance(family, SharesObserved):
+                values = family.statistics(fields, lead.observed, lead.mask, seen[name])
+            else:
                 values = family.statistics(fields, lead.observed, lead.mask)
-                statistics |= {f"{name}/{statistic}": value for statistic, value in values.items()}
-            for grouping in self.groups:
-                for name, value in statistics.items():
-                    state: Tensor = getattr(self, f"{grouping}/{name}".replace("/", "__"))
-                    state[:, number].index_add_(0, groups[grouping].to(value.device), value.double())
+            statistics |= {f"{name}/{statistic}": value for statistic, value in values.items()}
+        for grouping in self.groups:
+            for name, value in statistics.items():
+                state: Tensor = getattr(self, f"{grouping}/{name}".replace("/", "__"))
+                state[:, number].index_add_(0, groups[grouping].to(value.device), value.double())
 
     def sums(self, grouping: str) -> dict[str, Tensor]:
         """Statistic ("family/statistic", "missing" and "windows") → (groups, T, …) float64."""

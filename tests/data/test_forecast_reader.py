@@ -56,6 +56,13 @@ def test_our_own_forecasts(tmp_path):
     np.testing.assert_array_equal(files.read(SECONDS + 300, [600], GRID), gap[None, 1:2])
 
 
+def test_our_own_ensembles(tmp_path):
+    members = np.stack([RAIN, RAIN + 100])
+    members[1, 0, 2, 3] = np.nan
+    files = ForecastFiles([str(ours(tmp_path / "e.nc", rain=members))])
+    np.testing.assert_array_equal(files.read(SECONDS, [600, 300], GRID), members[:, [1, 0]])
+
+
 def test_members_southern_rows_and_missing_values_of_pysteps(tmp_path):
     files = ForecastFiles([str(theirs(tmp_path / "p.nc", fill=(0, 0, 0, 0)))])
     read = files.read(SECONDS, [300, 600, 900], GRID)

@@ -1,0 +1,148 @@
+"""The charts and examples of an evaluation as PNG and GIF, for pages that cannot hold its report.html.
+
+python scripts/report_pictures.py outputs/evaluate/<date_time> docs/my_report
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nowcast.colours import LINE_COLOURS, LINE_MARKERS
+from nowcast.config import from_plain
+from nowcast.data.statistics_file import ExampleFields, Statistics, read_statistics
+from nowcast.estimates import by_stratum, estimate
+from nowcast.plotting import Case, animate_forecast, plot_forecast
+from nowcast.report.charts import Section, sections
+from nowcast.report.svg import Chart, Line
+from nowcast.run import make_families
+from nowcast.scores.bootstrap import Bootstrap
+from nowcast.scores.family import Family
+
+COLUMNS = 4
+NAMES = {  # beginning of a section's title → file
+    "Critical": "csi_bias", "Performance": "performance", "Errors": "errors", "Fractions": "fss", "Spectra": "spectra",
+    "Reliability": "reliability", "Rank": "ranks",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Draw everything, and say what was written."""
+    parser = argparse.ArgumentParser(description="Pictures of an evaluation")
+    parser.add_argument("evaluation", type=Path, help="folder with statistics.nc")
+    parser.add_argument("output", type=Path)
+    settings = parser.parse_args()
+    statistics = read_statistics(settings.evaluation / "statistics.nc")
+    families = make_families(from_plain(statistics.families))
+    estimates = estimate(statistics, families, Bootstrap(1000, 0.95, 10, 0))
+    for section in sections(statistics, families, estimates):
+        name = next((file for start, file in NAMES.items() if section.title.startswith(start)), None)
+        if name and section.charts:
+            say(draw_section(section, statistics.models, settings.output / f"{name}.png"))
+    say(draw_section(by_event(statistics, families), statistics.models, settings.output / "events.png"))
+    for example in statistics.examples:
+        for path in draw_example(example, settings.output / example.name):
+            say(path)
+
+
+def by_event(statistics: Statistics, families: Mapping[str, Family]) -> Section:
+    """CSI of each event by lead time, a row for the lowest threshold and one for the next."""
+    lead = np.array(statistics.lead_times)
+    thresholds = families["categorical"].axes["threshold"][:2]
+    charts = [
+        Chart(
+            f"{label}, ≥ {threshold:g} mm/h",
+            f"lead time ({statistics.lead_unit})",
+            "CSI",
+            [
+                Line(model, lead, scores[model]["categorical/csi"][:, k], number)
+                for number, model in enumerate(statistics.models)
+            ],
+            y_range=(0.0, 1.0),
+        )
+        for k, threshold in enumerate(thresholds)
+        for label, _, scores in by_stratum(statistics, families, "event")
+    ]
+    return Section("By event", "", charts, open=True)
+
+
+def say(path: Path) -> None:
+    """One line for a file."""
+    sys.stdout.write(f"wrote {path}, {path.stat().st_size / 1000:.0f} kB\n")
+
+
+def draw_section(section: Section, models: Sequence[str], path: Path) -> Path:
+    """A panel per chart, with one key for all."""
+    columns = min(len(section.charts), 3 if len(section.charts) % 3 == 0 else COLUMNS)
+    lines = -(-len(section.charts) // columns)
+    figure = Figure(figsize=(3.1 * columns, 2.6 * lines + 0.6), layout="constrained", dpi=80)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes, chart in zip(grid.flat, section.charts, strict=False):
+        draw_chart(axes, chart, models)
+    for axes in list(grid.flat)[len(section.charts) :]:
+        axes.remove()
+    keys = list(zip(models, cycle(LINE_COLOURS), cycle(LINE_MARKERS), strict=False))
+    handles = [
+        grid[0, 0].plot([], [], color=colour, marker=marker, ms=4, label=name)[0] for name, colour, marker in keys
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3 if columns < 3 else len(models), frameon=False, fontsize=9
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def draw_chart(axes: Axes, chart: Chart, models: Sequence[str]) -> None:
+    """One chart of the report."""
+    for x, y, _ in chart.guides:
+        axes.plot(x, y, color="#aaaaaa", lw=0.8, zorder=1)
+    for line in chart.lines:
+        colour, marker = LINE_COLOURS[line.number % len(LINE_COLOURS)], LINE_MARKERS[line.number % len(LINE_MARKERS)]
+        if line.low is not None and line.high is not None:
+            axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, lw=0)
+        axes.plot(line.x, line.y, color=colour, marker=marker, ms=3, lw=1.3)
+    axes.set_title(chart.title, fontsize=9)
+    axes.set_xlabel(chart.x_label, fontsize=8)
+    axes.set_ylabel(chart.y_label, fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.grid(alpha=0.3)
+    axes.set(xscale="log" if chart.x_log else "linear", yscale="log" if chart.y_log else "linear")
+    if chart.x_log and chart.lines:
+        ticks = chart.lines[0].x[:: 1 + len(chart.lines[0].x) // 6]
+        axes.set_xticks(ticks, labels=[f"{tick:.2g}" for tick in ticks], minor=False)
+        axes.minorticks_off()
+    if chart.x_range is not None:
+        axes.set_xlim(*chart.x_range)
+    if chart.y_range is not None:
+        axes.set_ylim(*chart.y_range)
+    elif not chart.y_log:
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+
+
+def draw_example(example: ExampleFields, stem: Path) -> Iterator[Path]:
+    """A strip and an animation."""
+    case = Case(
+        observed=example.rain["observed"],
+        forecasts={
+            name: np.where(np.isfinite(example.rain["observed"]), field, np.float32(np.nan))
+            for name, field in example.rain.items()
+            if name != "observed"
+        },
+        inputs=None,
+        init_time=example.init_time,
+        timestep_minutes=example.timestep_minutes,
+        cell_km=example.cell_km,
+        title=f"{example.archive}, forecast from {example.init_time} UTC",
+    )
+    yield plot_forecast(case, stem.with_suffix(".png"), every=max(1, case.steps // 4))
+    yield animate_forecast(case, stem.with_suffix(".gif"))
+
+
+if __name__ == "__main__":
+    main()

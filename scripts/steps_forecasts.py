@@ -1,0 +1,115 @@
+"""Ensemble forecasts by pysteps' STEPS for the windows of archives, to be scored beside ours.
+
+pip install "nowcast[pysteps]", then for example:
+  python scripts/steps_forecasts.py data/mine.nc --output outputs/steps --cell-km 3 --steps 12 --every 3
+  nowcast evaluate checkpoint=best.ckpt data.stride=3 data.eval_crop=null scores=ensemble \
+      "forecasts={steps: 'outputs/steps/*.nc'}"
+Files that are there already are left alone: started again, it goes on.
+"""
+
+import argparse
+import contextlib
+import io
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pysteps
+from numpy.typing import NDArray
+
+from nowcast.data.archive import Archive
+from nowcast.data.cells import averaging_factor, cell_km
+from nowcast.data.dataset import Region, area_average
+from nowcast.data.forecast_file import Forecast, write_forecast
+from nowcast.data.windows import window_starts
+
+MOTION_FRAMES = 3  # Lucas-Kanade motion, and the autoregressive model of order 2, look at three frames
+WET, DRY_DB = 0.1, -15.0  # mm h-1 below which it is dry, and the decibels that stand for dry
+
+
+def main() -> None:
+    """Forecast from the last input of every window."""
+    settings = arguments()
+    settings.output.mkdir(parents=True, exist_ok=True)
+    for path in settings.archives:
+        archive = Archive(path)
+        step = archive.timestep
+        if step is None:
+            sys.exit(f"{path}: one frame only; a forecast needs {settings.inputs}")
+        region = Region(archive, averaging_factor(archive, settings.cell_km), 1)
+        length = settings.inputs + settings.steps
+        for start in window_starts(archive.times, length, step, 1, settings.every).tolist():
+            last = start + settings.inputs - 1
+            stamp = np.datetime_as_string(archive.times[last], unit="m").replace(":", "")
+            output = settings.output / f"{archive.name}_{stamp}.nc"
+            if not output.exists():
+                began = time.monotonic()
+                forecast_one(region, last, step, settings, output)
+                sys.stdout.write(f"wrote {output} in {time.monotonic() - began:.0f} s\n")
+                sys.stdout.flush()
+
+
+def forecast_one(region: Region, last: int, step: int, settings: argparse.Namespace, output: Path) -> None:
+    """Write one ensemble; cells without data in the last input get no forecast."""
+    archive = region.archive
+    rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
+    frames = slice(last - MOTION_FRAMES + 1, last + 1)
+    observed = area_average(archive.read(frames, slice(rows), slice(columns)), region.factor)  # (3, H, W)
+    coverage = np.isfinite(observed[-1])
+    members = steps(observed, settings, step / 60, cell_km(region.grid)[0])
+    members[..., ~coverage] = np.nan
+    text = f"pysteps {version('pysteps')}"
+    write_forecast(
+        output,
+        Forecast(archive.times[last], step, members, coverage, region.grid),
+        {"title": f"STEPS of {archive.name}", "source": f"{text}, {settings.members} members, seed {settings.seed}"},
+    )
+
+
+def steps(
+    observed: NDArray[np.float32], settings: argparse.Namespace, minutes: float, km: float
+) -> NDArray[np.float32]:
+    """(M, T, H, W) mm h-1 from (3, H, W) mm h-1; NaN is taken as dry, and is what has come in over the edge."""
+    rain = np.nan_to_num(observed)
+    decibels = np.where(rain >= WET, 10 * np.log10(np.maximum(rain, WET)), DRY_DB)
+    if (rain[-1] >= WET).mean() < 0.001:  # too little to find motion and spectrum in
+        return np.repeat(rain[None, -1:], settings.members, 0).repeat(settings.steps, 1)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints a page for each forecast
+        members = pysteps.nowcasts.get_method("steps")(
+            decibels,
+            pysteps.motion.get_method("LK")(decibels),
+            settings.steps,
+            n_ens_members=settings.members,
+            n_cascade_levels=6,
+            precip_thr=10 * np.log10(WET),
+            kmperpixel=km,
+            timestep=minutes,
+            noise_method="nonparametric",
+            vel_pert_method="bps",
+            mask_method="incremental",
+            seed=settings.seed,
+        )
+    return np.where(members < 10 * np.log10(WET), members * 0, 10 ** (members / 10)).astype(np.float32)
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    parser = argparse.ArgumentParser(description="STEPS ensembles of pysteps, for `nowcast evaluate forecasts=`")
+    parser.add_argument("archives", type=Path, nargs="+", help="files made by `nowcast prepare`")
+    parser.add_argument("--output", type=Path, required=True, help="folder for a netCDF file per forecast")
+    parser.add_argument("--cell-km", type=float, help="data.cell_km of the evaluation; left out = native cells")
+    parser.add_argument("--inputs", type=int, default=5, help="data.input_steps of the evaluation, at least 3")
+    parser.add_argument("--steps", type=int, default=12, help="data.forecast_steps")
+    parser.add_argument("--every", type=int, default=1, help="data.stride")
+    parser.add_argument("--members", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    settings = parser.parse_args()
+    if settings.inputs < MOTION_FRAMES:
+        parser.error(f"--inputs must be at least {MOTION_FRAMES}, got {settings.inputs}")
+    return settings
+
+
+if __name__ == "__main__":
+    main()

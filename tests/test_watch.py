@@ -1,0 +1,127 @@
+"""What can be looked at while training, and that it disturbs nothing."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from nowcast import checkpoint, watch
+from nowcast.watch import Speed, Watch, append, best_table, rows_of
+from tests.programs import TINY, run
+
+SETTINGS = [*TINY, "evaluate=false", "trainer.max_epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Runs that drew after every epoch, and never."""
+    folder = tmp_path_factory.mktemp("watch")
+    for name, extra in (("drawn", "callbacks.watch.every_n_epochs=1"), ("plain", "callbacks.watch=null")):
+        done = run("train", *SETTINGS, f"data.archives.folder={folder / 'data'}", f"output={folder / name}", extra)
+        assert done == (0, "")
+    return folder
+
+
+def test_a_run_leaves_pictures_and_numbers(folder):
+    place = folder / "drawn" / "watch"
+    assert sorted(path.name for path in place.iterdir()) == [
+        "case_1_epoch_000.gif", "case_1_epoch_000.png", "case_1_epoch_001.gif", "case_1_epoch_001.png",
+        "csi.csv", "epochs.csv", "spectra.csv",
+    ]  # fmt: skip
+    with Image.open(place / "case_1_epoch_001.gif") as picture:
+        assert picture.n_frames == 3 + 4
+    epochs = rows_of(place / "epochs.csv")
+    assert [row["epoch"] for row in epochs] == ["0", "1"]
+    assert all(float(row["samples_per_second"]) > 0 for row in epochs)
+    assert all(float(row["memory_mb"]) > 50 for row in epochs)
+    assert all(float(row["watch_seconds"]) > 0 for row in epochs)
+    spectra = rows_of(place / "spectra.csv")
+    assert {row["lead_minutes"] for row in spectra} == {"5.0", "10.0", "15.0", "20.0"}
+    assert any(float(row["spectral_ratio"]) > 0 for row in spectra)
+
+
+def test_its_scores_are_those_of_validation(folder):
+    logged = [row for row in rows_of(folder / "drawn" / "metrics.csv") if row["val/csi_0p5mmh"]]
+    rows = rows_of(folder / "drawn" / "watch" / "csi.csv")
+    for epoch in (0, 1):
+        csi = [float(row["csi"]) for row in rows if row["epoch"] == str(epoch) and row["threshold"] == "0.5"]
+        assert len(csi) == 4
+        defined = [value for value in csi if not math.isnan(value)]
+        expected = float(logged[epoch]["val/csi_0p5mmh"])
+        mean = sum(defined) / len(defined) if defined else math.nan
+        assert mean == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+def test_training_is_the_same_without_it(folder):
+    drawn, plain = (checkpoint.read(folder / name / "checkpoints" / "last.ckpt") for name in ("drawn", "plain"))
+    assert all((drawn["state_dict"][key] == value).all() for key, value in plain["state_dict"].items())
+    assert rows_of(folder / "drawn" / "metrics.csv") == rows_of(folder / "plain" / "metrics.csv")
+
+
+def test_the_epochs_of_an_interruption_stand_once(tmp_path):
+    for epoch in (0, 1, 2, 1):
+        append(tmp_path / "a.csv", [{"epoch": epoch, "csi": 0.1 * epoch}], epoch)
+    append(tmp_path / "a.csv", [{"epoch": 2, "csi": 0.5, "new": 1}], 2)
+    assert [(row["epoch"], row["csi"], row["new"]) for row in rows_of(tmp_path / "a.csv")] == [
+        ("0", "0.0", ""), ("1", "0.1", ""), ("2", "0.5", "1"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("every", "validated_every", "due"),
+    [(1, 1, [0, 1, 2, 3, 4, 5]), (3, 1, [2, 5]), (4, 3, [5]), (2, 3, [2, 5]), (0, 1, [])],
+)
+def test_when_it_draws(tmp_path, every, validated_every, due):
+    one = Watch(str(tmp_path), every, 1, [2, 4], "val/loss", 5)
+    validated = [epoch for epoch in range(6) if (epoch + 1) % validated_every == 0]
+    assert [epoch for epoch in validated if one.is_due(epoch, validated_every)] == due
+
+
+def test_the_time_left_is_that_of_the_batches_left(monkeypatch):
+    clock = iter([100.0, 102.0, 104.0])
+    monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
+    speed, trainer = Speed(), SimpleNamespace(estimated_stepping_batches=10, accumulate_grad_batches=2, global_step=4)
+    assert math.isnan(speed.left(trainer))
+    speed.add(8)
+    speed.add(8)
+    assert speed.samples_per_second == 4.0
+    assert speed.left(trainer) == (20 - 8) * 2.0
+    trainer.estimated_stepping_batches = math.inf
+    assert math.isnan(speed.left(trainer))
+
+
+def test_the_best_epochs_come_first_and_undefined_ones_last():
+    rows = [
+        {"epoch": "0", "val/csi": "0.2", "val/loss": "3", "samples_per_second": "1"},
+        {"epoch": "1", "val/csi": "nan", "val/loss": "1", "samples_per_second": "1"},
+        {"epoch": "2", "val/csi": "0.4", "val/loss": "2", "samples_per_second": "1"},
+    ]
+    assert list(best_table(rows, "val/csi", 3).columns[0].cells) == ["3", "1", "2"]
+    assert list(best_table(rows, "val/loss", 2).columns[0].cells) == ["2", "3"]
+
+
+def test_negative_numbers_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"callbacks\.watch\.cases must be at least 0, got -1"):
+        Watch(str(tmp_path), 1, -1, [2, 4], "val/loss", 5)
+
+
+def test_loggers_of_both_kinds_get_the_picture(tmp_path):
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (5, 4), "#ff0000").save(picture)
+    images, boards = [], []
+
+    def log_image(key, paths, step):
+        images.append((key, paths, step))
+
+    def add_image(tag, pixels, step, dataformats):
+        boards.append((tag, pixels.shape, pixels[0, 0].tolist(), step, dataformats))
+
+    loggers = [
+        SimpleNamespace(log_image=log_image),  # as W&B's
+        SimpleNamespace(experiment=SimpleNamespace(add_image=add_image)),  # as TensorBoard's
+        SimpleNamespace(experiment=object()),  # as the one of metrics.csv
+    ]
+    watch.show(SimpleNamespace(loggers=loggers, global_step=7), "case_1", picture)
+    assert images == [("watch/case_1", [str(picture)], 7)]
+    assert boards == [("watch/case_1", (4, 5, 3), [255, 0, 0], 7, "HWC")]
