@@ -31,7 +31,7 @@ def written_by_one(folder: Path) -> Iterator[None]:
         FileExistsError: Another process is writing it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("a") as file:  # "w" would change its time
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,11 @@
 """Fixtures shared by all tests, and the rule that the real-data tests run wherever the data is."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich import get_console
 
 # Several test processes share the cores; threads of one would wait for those of another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,6 +19,16 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real radar data at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture(autouse=True)
+def _no_progress_bar_goes_on() -> Iterator[None]:
+    """A bar that is left running waits for ever for the next one."""
+    yield
+    left = [*get_console()._live_stack]
+    for bar in reversed(left):
+        bar.stop()
+    assert not left
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -107,7 +107,7 @@ def test_digits_become_a_report(digits):
     text = (runs / "report_mnist" / "report.md").read_text()
     for path, name in ((runs / row / "evaluation", "5x5-64"), (other, "5x5-64, three unseen digits")):
         ours = next(r for r in rows(path / "frames.csv") if r["model"] == "convlstm")["cross_entropy"]
-        assert f"-{name} | {float(ours):.2f} | " in text
+        assert f"-{name} (ours: hidden: [128, 64, 64] → [2, 2, 2]) | {float(ours):.2f} | " in text
     departures = text[text.index("`mnist_three_digits` (the paper's") :]
     assert "model.hidden: [128, 64, 64] → [2, 2, 2]" in departures
     assert "test_digits" not in departures  # they are those of the paper's out-of-domain row

@@ -114,9 +114,6 @@ class Fractions:
             events = events & mask
         integral, counts = _integral(events, margin), []
         for window, inside in zip(map(int, self.windows), whole, strict=True):
-            if window > min(integral.shape[-2:]) - 1:  # no window fits
-                counts.append(integral.new_zeros(*integral.shape[:-2], 0, 0).float())
-                continue
             skip = margin - window // 2 if self.border == "zero" else 0
             found = _boxes(integral, window, skip).float()
             counts.append(found if inside is None else found * inside)
@@ -157,6 +154,8 @@ def _integral(events: Tensor, margin: int) -> Tensor:
 
 def _boxes(integral: Tensor, window: int, skip: int) -> Tensor:
     """Sums over all square windows; the first begins `skip` cells from the edge, and the last ends as far from it."""
+    if min(integral.shape[-2:]) - 2 * skip <= window:  # none fits
+        return integral.new_zeros(*integral.shape[:-2], 0, 0)
     end = (integral.shape[-2] - skip, integral.shape[-1] - skip)
     rows = integral[..., skip + window : end[0], :] - integral[..., skip : end[0] - window, :]
     return rows[..., skip + window : end[1]] - rows[..., skip : end[1] - window]

@@ -1,5 +1,7 @@
 """Fractions skill score and spectra against scipy, the library `scores`, and pysteps where it is installed."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,16 @@ def test_inside_only_windows_without_a_masked_cell_count():
                 pf, po = ((field[part] >= 2.0).double().mean().item() for field in (forecast, observed))
                 error, worst = error + (pf - po) ** 2, worst + pf**2 + po**2
     assert ours == pytest.approx(1 - error / worst, abs=1e-12)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_window_wider_than_the_grid_has_no_score(masked):
+    forecast = torch.full((1, 1, 1, 5, 9), 3.0)
+    mask = torch.ones(1, 1, 1, 5, 9, dtype=torch.bool)
+    mask[..., 0, 0] = not masked
+    fss = computed(Fractions([2.0], [3, 5, 7], "inside"), forecast, forecast, mask)["fss"].ravel().tolist()
+    assert fss[:2] == [1, 1]
+    assert math.isnan(fss[2])
 
 
 def test_a_displaced_cell_has_skill_only_at_wider_windows():
