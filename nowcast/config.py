@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 import hydra
@@ -248,6 +249,9 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
             try:
                 main(config)
             except (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException) as error:
+                clear_frames(
+                    error.__traceback__
+                )  # ends progress bars of loops that it left: the next would wait for them
                 if os.environ.get("HYDRA_FULL_ERROR") == "1" or in_multirun():
                     raise
                 sys.exit(f"nowcast {name}: error: {error}")
