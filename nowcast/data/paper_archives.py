@@ -101,10 +101,19 @@ class PaperArchives:
         path = folder / f"{day.name}.npy"
         if not path.exists():
             step = PaperFilter(self.crop, self.disk_radius, self.size)
-            stored = np.stack([_to_steps(step(frame)) for frame in day.frames()])  # (N, size, size)
+            stored = np.stack([_to_steps(step(self._large_enough(frame, day))) for frame in day.frames()])  # (N, H, W)
             with written_whole(path) as partial, partial.open("wb") as file:
                 np.save(file, stored)
         return path
+
+    def _large_enough(self, frame: NDArray[np.float32], day: Day) -> NDArray[np.float32]:
+        if min(frame.shape) < self.crop:
+            raise ValueError(
+                f"{day.origin}: a frame of {frame.shape[0]}x{frame.shape[1]} cells is smaller than "
+                f"data.archives.crop={self.crop}; give data.archives.crop={min(frame.shape)} or less, and "
+                "data.archives.size no larger than that"
+            )
+        return frame
 
     def _clutter(self, days: list[Day], filtered: dict[str, Path]) -> NDArray[np.bool_]:
         if self.clutter == "none":
