@@ -101,19 +101,10 @@ class PaperArchives:
         path = folder / f"{day.name}.npy"
         if not path.exists():
             step = PaperFilter(self.crop, self.disk_radius, self.size)
-            stored = np.stack([_to_steps(step(self._large_enough(frame, day))) for frame in day.frames()])  # (N, H, W)
+            stored = np.stack([_to_steps(_filtered_frame(step, frame, day)) for frame in day.frames()])  # (N, H, W)
             with written_whole(path) as partial, partial.open("wb") as file:
                 np.save(file, stored)
         return path
-
-    def _large_enough(self, frame: NDArray[np.float32], day: Day) -> NDArray[np.float32]:
-        if min(frame.shape) < self.crop:
-            raise ValueError(
-                f"{day.origin}: a frame of {frame.shape[0]}x{frame.shape[1]} cells is smaller than "
-                f"data.archives.crop={self.crop}; give data.archives.crop={min(frame.shape)} or less, and "
-                "data.archives.size no larger than that"
-            )
-        return frame
 
     def _clutter(self, days: list[Day], filtered: dict[str, Path]) -> NDArray[np.bool_]:
         if self.clutter == "none":
@@ -152,6 +143,13 @@ class PaperArchives:
             for frame in frames:
                 writer.append(frame)
             writer.finish(f"{int(clutter.sum())} of {clutter.size} cells removed as clutter ({self.clutter})")
+
+
+def _filtered_frame(step: PaperFilter, frame: NDArray[np.float32], day: Day) -> NDArray[Any]:
+    try:
+        return step(frame)
+    except ValueError as error:
+        raise ValueError(f"{day.origin}: {error}") from error
 
 
 def _to_steps(grey: NDArray[Any]) -> NDArray[np.uint16]:

@@ -339,11 +339,13 @@ def test_clutter_is_judged_by_the_mean_of_every_month(tmp_path, monkeypatch):
 
     def nothing(means, clusters, largest_share):
         asked.append(means)
+        assert (clusters, largest_share) == (3, 0.25)
         return np.zeros(means.shape[1:], dtype=bool)
 
     monkeypatch.setattr("nowcast.data.paper_archives.clutter_mask", nothing)
     source = tree(tmp_path, day_count=4)
-    archives(source, tmp_path / "made", clutter="kmeans").paths()
+    settings = {"clutter": "kmeans", "clutter_clusters": 3, "clutter_largest_share": 0.25}
+    archives(source, tmp_path / "made", **settings).paths()
     step = PaperFilter(12, 1.0, 6)
     by_day = [np.mean([step(field) for field in day.frames()], axis=0) for day in source.days()]
     assert len(asked) == 1
