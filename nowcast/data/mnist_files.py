@@ -100,7 +100,9 @@ def read_sequences(path: Path, frames: int) -> NDArray[Any]:
     except DAMAGE as error:
         # What NumPy says of other files is for programmers, and tells to trust them.
         detail = f" ({error})" if isinstance(error, OSError | KeyError) else ""
-        raise DataFormatError(path, f"cannot be read as arrays of numbers{detail}; expected {LAYOUTS}") from error
+        raise DataFormatError(
+            path, f"not sequences: no arrays of numbers can be read{detail}; expected {LAYOUTS}"
+        ) from error
     _check_numbers(path, sequences.dtype)
     if sequences.ndim != 4 or sequences.shape[1] != frames:
         raise DataFormatError(
@@ -115,7 +117,7 @@ def read_sequences(path: Path, frames: int) -> NDArray[Any]:
 
 def _check_numbers(path: Path, dtype: np.dtype[Any]) -> None:
     if dtype.kind not in NUMBERS:
-        raise DataFormatError(path, f"holds {dtype}, no numbers from black to white; expected {LAYOUTS}")
+        raise DataFormatError(path, f"not sequences: holds {dtype}, no numbers from black to white; expected {LAYOUTS}")
 
 
 def kept_sequences(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -173,7 +173,7 @@ def test_damaged_and_missing_files_are_named(tmp_path):
 def test_what_is_no_number_is_refused(tmp_path, dtype):
     np.save(tmp_path / "a.npy", np.zeros((20, 1, 8, 8), dtype=dtype))
     with pytest.raises(
-        DataFormatError, match=r"a\.npy: holds .*no numbers.*expected mnist_test_seq\.npy \(frames, seq"
+        DataFormatError, match=r"a\.npy: not sequences: holds .*no numbers.*expected mnist_test_seq\.npy \(frames, seq"
     ):
         read_sequences(tmp_path / "a.npy", 20)
 
