@@ -8,7 +8,7 @@ import scores
 import torch
 import xarray
 
-from nowcast.metrics import Contingency, ContinuousErrors
+from nowcast.metrics import Contingency, ContinuousErrors, LeadTimeScores
 from nowcast.scores.categorical import bias, csi, ets, far, hss, pod
 
 THRESHOLDS = [0.5, 2.0, 10.0]
@@ -233,3 +233,19 @@ def test_what_lies_outside_the_mask_does_not_matter():
         for other in results[1:]:
             for name, value in results[0].items():
                 torch.testing.assert_close(other[name], value, rtol=0, atol=0, equal_nan=True, msg=name)
+
+
+class Mark(LeadTimeScores):
+    best = {"mark": "highest"}  # noqa: RUF012 (as every subclass of LeadTimeScores)
+
+    def update(self, values, counted):
+        self.add({"mark": values}, counted)
+
+
+def test_frame_scores_are_means_over_the_frames_of_each_lead_time():
+    metric = Mark(3)
+    values = torch.tensor([[1.0, 5.0, 7.0], [3.0, torch.nan, 7.0]])
+    metric.update(values, torch.tensor([[True, True, False], [True, False, False]]))
+    metric.update(values[:1], torch.tensor([[True, False, False]]))
+    assert metric.compute()["mark"].tolist() == pytest.approx([5 / 3, 5, math.nan], nan_ok=True)
+    assert math.isnan(metric.overall()["mark"])  # undefined at one lead time, so undefined over all

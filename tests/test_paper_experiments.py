@@ -4,6 +4,7 @@ import json
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from nowcast.check import count_parameters
@@ -75,6 +76,12 @@ def test_every_row_is_trained_as_in_the_paper(experiment):
         assert (config.model.peephole, config.model.output_peephole) == ("channel", "current")
     else:
         assert config.model.peephole == "diagonal"
+
+
+def test_what_the_rows_share_is_no_experiment_by_itself():
+    with pytest.raises(ConfigCompositionException, match=r"specify 'model'[\s\S]*convlstm[\s\S]*fc_lstm"):
+        composed("train", "experiment=mnist_base", "output=x")
+    assert run("train", "experiment=mnist_base", "output=x")[0] != 0
 
 
 @pytest.mark.parametrize(("experiment", "count"), TABLE_1.items())

@@ -533,7 +533,10 @@ def test_check_counts_parameters_even_without_the_data(tmp_path):
     assert json.loads((tmp_path / "c.json").read_text()) == {"parameters": 896260}
 
 
-@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml")))
+EXPERIMENTS = {path.stem for path in (CONFIGS / "experiment").glob("*.yaml")} - {"mnist_base"}  # it has no model
+
+
+@pytest.mark.parametrize("experiment", sorted(EXPERIMENTS))
 def test_every_experiment_composes(experiment):
     config = composed(f"experiment={experiment}", "output=x")
     assert config.name == experiment

@@ -23,11 +23,13 @@ class Day:
         name: Unique; becomes the archive's name.
         times: (N,) UTC datetime64[s], rising.
         frames: Reads the N frames one by one: (H, W) float32 grey in [0, 1], NaN = no data.
+        origin: File or folder that holds them, for messages.
     """
 
     name: str
     times: NDArray[np.datetime64]
     frames: Callable[[], Iterator[NDArray[np.float32]]]
+    origin: str
 
 
 class DaySource(Protocol):
@@ -107,7 +109,7 @@ class ArchiveDays:
             for day in np.unique(number):
                 index = np.flatnonzero(number == day)
                 name = archive.name if number[-1] == 0 else f"{archive.name}_{day:03}"
-                result.append(Day(name, archive.times[index], self._reader(archive, index)))
+                result.append(Day(name, archive.times[index], self._reader(archive, index), str(archive.path)))
         return result
 
     def _reader(self, archive: Archive, index: NDArray[np.int64]) -> Callable[[], Iterator[NDArray[np.float32]]]:

@@ -1,11 +1,12 @@
 """The HKO-7 tree as the Hong Kong Observatory gives it out: radarPNG/YYYY/MM/DD/RADyymmddHHMM00.png, and masks."""
 
-import re
+import hashlib
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from PIL import Image
 
 from nowcast.data.days import Day
 from nowcast.data.frame import DAMAGE, DataFormatError, check_shape
+from nowcast.data.pairs import check_pair
 from nowcast.progress import track
 
 STEP_MINUTES = 6
@@ -24,7 +26,10 @@ HOW_TO_GET_IT = (
     "https://github.com/sxjscience/HKO-7)"
 )
 LAYOUT = "radarPNG/2011/05/03/RAD110503000000.png … RAD110503235400.png"
-NAME = re.compile(r"RAD(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})00\.png")
+NOT_GREY = (
+    "is not a grey picture of 8 bits (its kind is {}); HKO-7 has one byte per pixel, (dBZ + 10)/70 of 255, and colours "
+    "or other ranges cannot be turned into it"
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,12 @@ class HkoTree:
     def __post_init__(self) -> None:
         """Check the settings."""
         if self.masks not in ("ignore", "no_data"):
-            raise ValueError(f"masks must be ignore or no_data, got {self.masks!r}")
-        if len(self.years) != 2 or self.years[0] > self.years[1]:
-            raise ValueError(f"years must be [first, last], got {list(self.years)}")
+            raise ValueError(f"data.archives.source.masks must be ignore or no_data, got {self.masks!r}")
+        check_pair("data.archives.source.years", self.years, "[first, last]")
+        if self.years[0] > self.years[1]:
+            raise ValueError(f"data.archives.source.years must be [first, last], got {list(self.years)}")
+        if self.day_count < 1:
+            raise ValueError(f"data.archives.source.day_count must be at least 1, got {self.day_count}")
 
     @property
     def pictures(self) -> Path:
@@ -66,53 +74,87 @@ class HkoTree:
         return Path(self.folder).expanduser() / "radarPNG"
 
     def fingerprint(self) -> str:
-        """What the result depends on, beside the files themselves."""
-        listed = Path(self.day_list).expanduser().read_text() if self.day_list else ""
-        return repr((str(self.pictures.resolve()), tuple(self.years), self.day_count, listed, self.masks))
+        """What the result depends on: the settings, and the files of every day that can be chosen."""
+        settings = (str(self.pictures.resolve()), tuple(self.years), self.day_count, self.day_list is None, self.masks)
+        files = hashlib.sha256()
+        for date in self._candidates():
+            # Size and time stand for content: reading three years of pictures at every start would take an hour.
+            files.update(repr((date, [_state(path) for path in self._files(date)])).encode())
+        return repr((settings, files.hexdigest()))
 
     def days(self) -> list[Day]:
         """The chosen days, in order of time.
 
         Raises:
-            FileNotFoundError: No tree, or a listed day is not in it.
-            ValueError: Fewer complete days than asked for; the message counts what was found.
+            FileNotFoundError: No tree, no list of days.
+            ValueError: Fewer complete days than asked for, or a listed day is not complete; the message counts what
+                was found.
+            DataFormatError: A picture cannot be read, or is no grey picture of the size of the others.
         """
-        complete = self._complete_days()
-        if self.day_list is not None:
-            return self._listed(complete)
-        if len(complete) < self.day_count:
+        dates = self._candidates()
+        if self.day_list is None and len(dates) < self.day_count:
             raise ValueError(
-                f"{self.pictures} holds {len(complete)} complete days ({FRAMES_PER_DAY} frames, 00:00 to 23:54) of "
+                f"{self.pictures} holds {len(dates)} complete days ({FRAMES_PER_DAY} frames, 00:00 to 23:54) of "
                 f"{self.years[0]} to {self.years[1]}, fewer than the {self.day_count} asked for. Expected: {LAYOUT}. "
-                f"{self._found()}. {HOW_TO_GET_IT}; or take fewer days with data.archives.source.day_count=…"
+                f"{self._found(dates)}. {HOW_TO_GET_IT}; or take fewer days with data.archives.source.day_count=…"
             )
-        ranked = sorted(complete, key=self._ranking(complete), reverse=True)
-        return [self._day(date) for date in sorted(ranked[: self.day_count])]
+        pictures = _Pictures.like(self._paths(dates[0])[0])
+        if self.day_list is None:
+            means = self._means(dates, pictures)
+            dates = sorted(sorted(dates, key=lambda date: means[date], reverse=True)[: self.day_count])
+        return [self._day(date, pictures) for date in dates]
+
+    def _candidates(self) -> list[str]:
+        """The days to choose from: the listed ones, or all complete days."""
+        complete = self._complete_days()
+        return complete if self.day_list is None else self._listed(complete)
 
     def _complete_days(self) -> list[str]:
         if not self.pictures.is_dir():
-            raise FileNotFoundError(
-                f"no folder {self.pictures}; expected {LAYOUT} in data.archives.source.folder. {HOW_TO_GET_IT}"
-            )
+            raise FileNotFoundError(self._no_tree())
         years = range(self.years[0], self.years[1] + 1)
         folders = sorted(path for year in years for path in self.pictures.glob(f"{year:04}/??/??"))
         return [
-            "-".join(folder.parts[-3:])
+            _date(folder)
             for folder in track(folders, "looking for complete days", len(folders))
-            if _is_complete(folder)
+            if not _lacking(folder)
         ]
 
-    def _found(self) -> str:
-        folders = sorted(self.pictures.glob("????/??/??"))
+    def _no_tree(self) -> str:
+        given = Path(self.folder).expanduser().resolve()
+        if given.name == "radarPNG":
+            key = f"data.archives.source.folder={self.folder}"
+            return f"{key} is the folder radarPNG itself; give its parent, {given.parent}"
+        return f"no folder {self.pictures}; expected {LAYOUT} in data.archives.source.folder. {HOW_TO_GET_IT}"
+
+    def _found(self, complete: list[str]) -> str:
+        folders = [path for path in sorted(self.pictures.glob("????/??/??")) if path.is_dir()]
         if not folders:
             return "Found no day at all"
-        counts = {folder: sum(1 for path in folder.iterdir() if NAME.fullmatch(path.name)) for folder in folders[:1000]}
-        fullest = max(counts, key=lambda folder: counts[folder])
-        return f"Found {len(folders)} days of any kind; the fullest, {fullest}, has {counts[fullest]} frames"
+        here = {folder for folder in folders if self.years[0] <= _year(folder) <= self.years[1]}
+        lacking = {folder: names for folder in sorted(here) if (names := _lacking(folder))}
+        others = len(folders) - len(here)
+        text = (
+            f"Found {len(folders)} days: {len(complete)} complete, {len(lacking)} incomplete, {others} of other years"
+        )
+        if not lacking:
+            return text
+        nearest = min(lacking, key=lambda folder: len(lacking[folder]))
+        return (
+            f"{text}; the nearest of the incomplete, {nearest}, lacks {len(lacking[nearest])} of {FRAMES_PER_DAY} "
+            f"frames, the first {lacking[nearest][0]}"
+        )
 
-    def _listed(self, complete: list[str]) -> list[Day]:
+    def _listed(self, complete: list[str]) -> list[str]:
         assert self.day_list is not None  # days asked
-        wanted = [line.strip() for line in Path(self.day_list).expanduser().read_text().splitlines() if line.strip()]
+        try:
+            lines = Path(self.day_list).expanduser().read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            raise FileNotFoundError(
+                f"data.archives.source.day_list={self.day_list} cannot be read ({error.strerror}). Give a text file of "
+                "one YYYY-MM-DD per line, or null for the rainiest days"
+            ) from error
+        wanted = [line.strip() for line in lines if line.strip()]
         missing = [date for date in wanted if date not in complete]
         if missing or not wanted:
             raise ValueError(
@@ -120,33 +162,79 @@ class HkoTree:
                 f"{self.years[0]} to {self.years[1]} in {self.pictures}: {', '.join(missing[:5])}. Write one "
                 "YYYY-MM-DD per line"
             )
-        return [self._day(date) for date in sorted(set(wanted))]
+        return sorted(set(wanted))
 
-    def _ranking(self, dates: list[str]) -> Any:  # noqa: ANN401 (a key function)
+    def _means(self, dates: list[str], pictures: "_Pictures") -> dict[str, float]:
         """Mean grey value of each day: the paper says "top 97 rainy days" and not how they were ranked."""
-        means = {
-            date: float(np.mean([_read_grey(path).mean() for path in self._paths(date)[::RANKING_STEP]]))
+        return {
+            date: float(np.mean([pictures.read(path).mean() for path in self._paths(date)[::RANKING_STEP]]))
             for date in track(dates, "looking for the rainiest days", len(dates))
         }
-        return lambda date: means[date]
 
     def _paths(self, date: str) -> list[Path]:
         year, month, day = date.split("-")
         folder = self.pictures / year / month / day
         return [folder / name for name in _names(date)]
 
-    def _day(self, date: str) -> Day:
+    def _mask(self, picture: Path) -> Path:
+        place = picture.relative_to(self.pictures).with_suffix(".mask")
+        return Path(self.folder).expanduser() / "radarPNG_mask" / place
+
+    def _files(self, date: str) -> list[Path]:
+        paths = self._paths(date)
+        return paths + [self._mask(path) for path in paths] if self.masks == "no_data" else paths
+
+    def _day(self, date: str, pictures: "_Pictures") -> Day:
         start = np.datetime64(f"{date}T00:00:00", "s")
         times = start + np.arange(FRAMES_PER_DAY) * np.timedelta64(STEP_MINUTES * 60, "s")
-        return Day(f"hko_{date.replace('-', '')}", times, lambda: self._frames(date))
+        folder = str(self._paths(date)[0].parent)
+        return Day(f"hko_{date.replace('-', '')}", times, lambda: self._frames(date, pictures), folder)
 
-    def _frames(self, date: str) -> Iterator[NDArray[np.float32]]:
+    def _frames(self, date: str, pictures: "_Pictures") -> Iterator[NDArray[np.float32]]:
         for path in self._paths(date):
-            grey = _read_grey(path).astype(np.float32) / np.float32(255)
+            grey = pictures.read(path).astype(np.float32) / np.float32(255)
             if self.masks == "no_data":
-                mask = Path(self.folder).expanduser() / "radarPNG_mask" / path.relative_to(self.pictures)
-                grey[~_read_mask(mask.with_suffix(".mask"), grey.shape)] = np.nan
+                grey[~_read_mask(self._mask(path), grey.shape)] = np.nan
             yield grey
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Pictures of one size."""
+
+    first: Path
+    shape: tuple[int, ...]
+
+    @classmethod
+    def like(cls, first: Path) -> "_Pictures":
+        return cls(first, _read_grey(first).shape)
+
+    def read(self, path: Path) -> NDArray[np.uint8]:
+        grey = _read_grey(path)
+        if grey.shape != self.shape:
+            raise DataFormatError(
+                path,
+                f"has {grey.shape[0]}x{grey.shape[1]} pixels and {self.first} {self.shape[0]}x{self.shape[1]}; all "
+                "pictures of a tree must have one size",
+            )
+        return grey
+
+
+def _date(folder: Path) -> str:
+    return "-".join(folder.parts[-3:])
+
+
+def _year(folder: Path) -> int:
+    return int(name) if (name := folder.parts[-3]).isdecimal() else -1
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file, None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _names(date: str) -> list[str]:
@@ -155,9 +243,10 @@ def _names(date: str) -> list[str]:
     return [f"RAD{stamp}{minute // 60:02}{minute % 60:02}00.png" for minute in minutes]
 
 
-def _is_complete(folder: Path) -> bool:
-    there = {path.name for path in folder.iterdir()}
-    return there.issuperset(_names("-".join(folder.parts[-3:])))
+def _lacking(folder: Path) -> list[str]:
+    """Names of the frames that a day does not have."""
+    there = set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208 (names alone: a tree has 260,000)
+    return [name for name in _names(_date(folder)) if name not in there]
 
 
 def _read_grey(path: Path) -> NDArray[np.uint8]:
@@ -165,17 +254,29 @@ def _read_grey(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as picture:
             check_shape(path, picture.height, picture.width)
-            return np.asarray(picture.convert("L"))
+            if picture.mode not in ("L", "RGB"):
+                raise DataFormatError(path, NOT_GREY.format(picture.mode))
+            values = np.asarray(picture)
     except DataFormatError:
         raise
     except (*DAMAGE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataFormatError(path, f"cannot be read as a picture: {error}") from error
+    if values.ndim == 2:
+        return values
+    # Some programs store grey in three colours: that loses nothing as long as they are the same.
+    if (values != values[..., :1]).any():
+        raise DataFormatError(path, NOT_GREY.format("RGB, in colours"))
+    return np.ascontiguousarray(values[..., 0])
 
 
 def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """(H, W) bool, True = usable: zlib over one byte per cell."""
     try:
         content = zlib.decompressobj().decompress(path.read_bytes(), shape[0] * shape[1] + 1)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"no mask {path}; data.archives.source.masks=ignore does without masks, as the paper did"
+        ) from error
     except DAMAGE as error:
         raise DataFormatError(path, f"not a mask of HKO-7: {error}") from error
     if len(content) != shape[0] * shape[1]:

@@ -15,6 +15,11 @@ IMAGES = "train-images-idx3-ubyte"
 IMAGES_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 IMAGES_MD5 = "f68b3c2dcbeaaa9fbdd348bbdeb94873"
 IDX3_UBYTE = b"\x00\x00\x08\x03"
+NUMBERS = "buif"  # NumPy's kinds of bool, integers and fractions
+LAYOUTS = (
+    "mnist_test_seq.npy (frames, sequences, height, width), or .npz with input_raw_data (frames of all sequences, 1, "
+    "height, width) and clips (2, sequences, 2)"
+)
 MAX_BYTES = 500_000_000  # of an idx file, unpacked: ten times MNIST; a header must not fill the memory
 MAX_MEMBER = 4_000_000_000  # of an array in .npz: 10,000 sequences of 20 frames in float32 have 3.3e9
 
@@ -84,23 +89,50 @@ def read_sequences(path: Path, frames: int) -> NDArray[Any]:
 
     Raises:
         FileNotFoundError: No such file.
-        DataFormatError: Another layout, length or range of values.
+        DataFormatError: Another layout, length, type or range of values, or nothing at all.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no sequences at {path}")
     try:
         sequences = _from_npz(path) if path.suffix == ".npz" else _mapped(path).swapaxes(0, 1)
+    except DataFormatError:
+        raise
     except DAMAGE as error:
-        if isinstance(error, DataFormatError):
-            raise
-        raise DataFormatError(path, f"not sequences in .npy or .npz layout: {error}") from error
+        # What NumPy says of other files is for programmers, and tells to trust them.
+        detail = f" ({error})" if isinstance(error, OSError | KeyError) else ""
+        raise DataFormatError(
+            path, f"not sequences: no arrays of numbers can be read{detail}; expected {LAYOUTS}"
+        ) from error
+    _check_numbers(path, sequences.dtype)
     if sequences.ndim != 4 or sequences.shape[1] != frames:
         raise DataFormatError(
             path,
             f"holds {sequences.shape} as (sequences, frames, height, width), but data.input_steps + "
             f"data.forecast_steps is {frames}",
         )
+    if sequences.size == 0:
+        raise DataFormatError(path, f"is empty: {sequences.shape} as (sequences, frames, height, width)")
     return _as_bytes(path, sequences)
+
+
+def _check_numbers(path: Path, dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in NUMBERS:
+        raise DataFormatError(path, f"not sequences: holds {dtype}, no numbers from black to white; expected {LAYOUTS}")
+
+
+def kept_sequences(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Sequences that were generated before, not yet in memory.
+
+    Raises:
+        DataFormatError: The file has been damaged since.
+    """
+    try:
+        stored = _mapped(path)
+    except DAMAGE as error:
+        raise DataFormatError(path, "is damaged; delete it, and it is made again") from error
+    if stored.shape != shape or stored.dtype != np.uint8:
+        raise DataFormatError(path, f"holds {stored.shape} of {stored.dtype}; delete it, and it is made again")
+    return stored
 
 
 def _mapped(path: Path) -> NDArray[Any]:
@@ -117,6 +149,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         major, _ = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
         shape, _, dtype = header(file)
+        _check_numbers(path, dtype)
         check_size(path, name, math.prod(shape) * dtype.itemsize, info.file_size)
     with archive.open(info) as file:
         values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
@@ -130,9 +163,14 @@ def _from_npz(path: Path) -> NDArray[Any]:
         raise DataFormatError(
             path, f"input_raw_data {frames.shape} and clips {clips.shape} are not the authors' layout"
         )
+    if clips.dtype.kind not in "iu" or clips.size == 0:
+        raise DataFormatError(
+            path, f"clips are {clips.shape} of {clips.dtype}; expected whole numbers of some sequences"
+        )
+    clips = clips.astype(np.int64)
     lengths = clips[..., 1]
     first, total = clips[0, :, 0], lengths.sum(axis=0)
-    joined = np.array_equal(clips[1, :, 0], first + lengths[0])
+    joined = lengths.min() > 0 and np.array_equal(clips[1, :, 0], first + lengths[0])
     if not joined or len(set(total.tolist())) != 1 or first.min() < 0 or (first + total).max() > len(frames):
         raise DataFormatError(path, "clips are not inputs followed by targets of one length inside the data")
     index = first[:, None] + np.arange(total[0])

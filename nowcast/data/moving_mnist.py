@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from nowcast.atomic import written_whole
 from nowcast.data.dataset import Sample
-from nowcast.data.mnist_files import read_sequences, training_images
-from nowcast.data.moving_digits import MovingDigits, Pictures
+from nowcast.data.mnist_files import kept_sequences, read_sequences, training_images
+from nowcast.data.moving_digits import SIDE, MovingDigits, Pictures
+from nowcast.data.pairs import check_pair
 from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.windows import SPLITS, Split
 
@@ -142,9 +143,9 @@ class MovingMnist(lightning.LightningDataModule):
     ) -> None:
         """Keep the settings; `setup` generates or reads."""
         super().__init__()
-        for name, pair in (("digits", digits), ("test_digits", test_digits), ("speed", speed)):
-            if len(pair) != 2:
-                raise ValueError(f"data.{name} must be a pair, got {list(pair)}")
+        check_pair("data.digits", digits, "[first, end]")
+        check_pair("data.test_digits", test_digits, "[first, end]")
+        check_pair("data.speed", speed, "[low, high]")
         self.mnist, self.folder = Path(mnist).expanduser(), Path(folder).expanduser()
         self.digits = MovingDigits((digits[0], digits[1]), digits_per_sequence, (speed[0], speed[1]))
         self.test_digits = MovingDigits(
@@ -186,7 +187,20 @@ class MovingMnist(lightning.LightningDataModule):
                 sequences[split] = read_sequences(Path(file).expanduser(), self.frames)
             elif not (self.online and split == "train"):
                 sequences[split] = self._generated(split, number)
+        self._check_sizes(sequences)
         self.sequences = sequences
+
+    def _check_sizes(self, sequences: dict[str, NDArray[Any]]) -> None:
+        """One network sees all splits, and errors are sums over a frame: frames must be of one size."""
+        sizes = {split: values.shape[2:] for split, values in sequences.items()}
+        if self.online:
+            sizes["train"] = (SIDE, SIDE)
+        if len(set(sizes.values())) > 1:
+            found = ", ".join(
+                f"{height}x{width} in {split} (data.{split}_file={self.files[split] or 'null: generated'})"
+                for split, (height, width) in sorted(sizes.items())
+            )
+            raise ValueError(f"frames of all splits must have one size, got {found}; name files of one size")
 
     def _generated(self, split: Split, number: int) -> Pictures:
         size, digits = self.sizes[split], self.test_digits if split == "test" else self.digits
@@ -197,8 +211,7 @@ class MovingMnist(lightning.LightningDataModule):
             made = digits.generate(training_images(self.mnist), size, self.frames, draw)
             with written_whole(path) as partial, partial.open("wb") as file:
                 np.save(file, made)
-        stored: Pictures = np.load(path, mmap_mode="r", allow_pickle=False)
-        return stored
+        return kept_sequences(path, (size, self.frames, SIDE, SIDE))
 
     def dataset(self, split: Split) -> Dataset[Sample]:
         """Samples of a split."""

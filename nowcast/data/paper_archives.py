@@ -101,7 +101,7 @@ class PaperArchives:
         path = folder / f"{day.name}.npy"
         if not path.exists():
             step = PaperFilter(self.crop, self.disk_radius, self.size)
-            stored = np.stack([_to_steps(step(frame)) for frame in day.frames()])  # (N, size, size)
+            stored = np.stack([_to_steps(_filtered_frame(step, frame, day)) for frame in day.frames()])  # (N, H, W)
             with written_whole(path) as partial, partial.open("wb") as file:
                 np.save(file, stored)
         return path
@@ -143,6 +143,13 @@ class PaperArchives:
             for frame in frames:
                 writer.append(frame)
             writer.finish(f"{int(clutter.sum())} of {clutter.size} cells removed as clutter ({self.clutter})")
+
+
+def _filtered_frame(step: PaperFilter, frame: NDArray[np.float32], day: Day) -> NDArray[Any]:
+    try:
+        return step(frame)
+    except ValueError as error:
+        raise ValueError(f"{day.origin}: {error}") from error
 
 
 def _to_steps(grey: NDArray[Any]) -> NDArray[np.uint16]:

@@ -54,7 +54,10 @@ class PaperFilter:
         """
         height, width = grey.shape
         if min(height, width) < self.crop:
-            raise ValueError(f"a frame of {height}x{width} cells is smaller than the crop of {self.crop}")
+            raise ValueError(
+                f"a frame of {height}x{width} cells is smaller than data.archives.crop={self.crop}; give "
+                f"data.archives.crop={min(height, width)} or less, and data.archives.size no larger than that"
+            )
         top, left = (height - self.crop) // 2, (width - self.crop) // 2
         cropped = grey[top : top + self.crop, left : left + self.crop]
         valid = np.isfinite(cropped)

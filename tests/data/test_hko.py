@@ -56,6 +56,15 @@ def test_the_rainiest_complete_days_of_the_years_are_chosen(days):
     assert [day.name for day in tree(days, years=(2014, 2014), day_count=1).days()] == ["hko_20140101"]
 
 
+def test_a_single_bright_frame_makes_no_rainy_day(tmp_path):
+    write_day(tmp_path, "2011-05-03", 0.3, distinct=240)
+    write_day(tmp_path, "2012-06-01", 0.1, distinct=240)
+    for k in (0, 7):  # one frame that ranking sees, and one that it does not
+        flash = day_folder(tmp_path, "2012-06-01") / names("2012-06-01")[k]
+        Image.fromarray(np.full((16, 16), 255, dtype=np.uint8)).save(flash)
+    assert [day.name for day in tree(tmp_path, day_count=1).days()] == ["hko_20110503"]
+
+
 def test_a_day_has_240_frames_of_six_minutes(days):
     day = tree(days).days()[0]
     assert len(day.times) == 240
@@ -93,13 +102,52 @@ def test_a_missing_tree_says_what_is_expected_and_where_to_get_it(tmp_path):
 
 
 def test_too_few_days_are_counted(days):
-    with pytest.raises(
-        ValueError, match=r"holds 3 complete days .*fewer than the 97.*Found 5 days.*240 frames.*day_count"
-    ):
+    with pytest.raises(ValueError, match=r"holds 3 complete days .*fewer than the 97.*day_count") as caught:
         tree(days, day_count=97).days()
+    assert "Found 5 days: 3 complete, 1 incomplete, 1 of other years" in str(caught.value)
+    assert "2012/07/01, lacks 1 of 240 frames, the first RAD120701235400.png" in str(caught.value)
     (days / "empty" / "radarPNG").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"holds 0 complete days .*Found no day at all"):
         tree(days / "empty").days()
+
+
+def test_the_folder_of_the_pictures_itself_is_understood(days, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=rf"radarPNG itself; give its parent, {days}$"):
+        tree(days / "radarPNG").days()
+    monkeypatch.chdir(days / "radarPNG")
+    with pytest.raises(FileNotFoundError, match=rf"folder=\. is .* give its parent, {days}$"):
+        tree(".").days()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"masks": "none"}, r"data\.archives\.source\.masks must be ignore or no_data, got 'none'"),
+        ({"years": 2011}, r"data\.archives\.source\.years must be a pair .*\[first, last\], got 2011"),
+        ({"years": [2011]}, r"data\.archives\.source\.years must be a pair .*got \[2011\]"),
+        ({"years": "20"}, r"data\.archives\.source\.years must be a pair .*got '20'"),
+        ({"years": [2013, 2011]}, r"data\.archives\.source\.years must be \[first, last\], got \[2013, 2011\]"),
+        ({"day_count": 0}, r"data\.archives\.source\.day_count must be at least 1, got 0"),
+    ],
+)
+def test_settings_out_of_range_name_their_key(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        tree(tmp_path, **changes)
+
+
+def test_a_missing_list_of_days_says_how_to_write_one(days):
+    for name in (days / "none.txt", days):
+        with pytest.raises(
+            FileNotFoundError, match=r"data\.archives\.source\.day_list=.*one YYYY-MM-DD per line, or null"
+        ):
+            tree(days, day_list=str(name)).days()
+
+
+def test_missing_masks_can_be_ignored(days):
+    with pytest.raises(
+        FileNotFoundError, match=r"no mask .*RAD110503000000\.mask; data\.archives\.source\.masks=ignore"
+    ):
+        next(tree(days, masks="no_data", day_count=1).days()[0].frames())
 
 
 def test_masks_make_no_data_where_asked_for(days):
@@ -129,6 +177,56 @@ def test_a_damaged_picture_is_named(days):
         tree(days).days()
 
 
+def save_over(path, picture):
+    path.unlink()  # frames of a day are links to a few files
+    picture.save(path)
+
+
+GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Image.fromarray(GREY).convert("P"),
+        Image.fromarray(GREY.astype(np.uint16) * 200),
+        Image.fromarray(np.stack([GREY, GREY, GREY, GREY // 2], -1)),
+        Image.fromarray(np.stack([GREY, GREY], -1)),
+        Image.fromarray(np.stack([GREY, GREY, GREY.T], -1)),
+        Image.fromarray(GREY > 100),
+    ],
+    ids=["palette", "16 bits", "transparent colours", "transparent grey", "colours", "one bit"],
+)
+def test_pictures_that_are_not_grey_bytes_are_refused(days, picture):
+    save_over(day_folder(days, "2011-05-03") / names("2011-05-03")[0], picture)
+    with pytest.raises(DataFormatError, match=r"RAD110503000000\.png: is not a grey picture of 8 bits"):
+        tree(days).days()
+
+
+def test_grey_stored_as_three_equal_colours_is_grey(days):
+    save_over(day_folder(days, "2011-05-03") / names("2011-05-03")[0], Image.fromarray(np.stack([GREY] * 3, -1)))
+    np.testing.assert_array_equal(np.rint(next(tree(days).days()[0].frames()) * 255), GREY)
+
+
+@pytest.mark.parametrize("k", [10, 11])  # one that the ranking of days reads, and one that it does not
+def test_a_picture_of_another_size_is_named(days, k):
+    name = names("2011-05-03")[k]
+    save_over(day_folder(days, "2011-05-03") / name, Image.fromarray(GREY[:8]))
+    with pytest.raises(DataFormatError, match=rf"{name}: has 8x16 pixels and .*RAD110503000000\.png 16x16; .*one size"):
+        list(tree(days).days()[0].frames())
+
+
+def test_frames_smaller_than_the_crop_are_named_with_the_key(days, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"radarPNG/2011/05/03: .*16x16 cells.*data\.archives\.crop=330; give .*crop=16 or"
+    ):
+        archives(tree(days), tmp_path / "made", crop=330, size=100).paths()
+    write(tmp_path / "small.nc", [frame(0, np.ones((12, 14)))])
+    source = ArchiveDays([str(tmp_path / "small.nc")], 118.239, 1.5241, -10.0, 60.0)
+    with pytest.raises(ValueError, match=r"small\.nc: .*12x14 cells"):
+        archives(source, tmp_path / "made", crop=330, size=100).paths()
+
+
 def test_values_pass_through_the_pipeline_and_come_back_as_grey(days, tmp_path):
     source = tree(days)
     (first, _) = archives(source, tmp_path / "made").paths()
@@ -151,6 +249,55 @@ def test_archives_are_made_once_and_anew_for_other_settings(days, tmp_path):
     assert not list((tmp_path / "made").rglob("*.npy"))
     assert archives(tree(days), tmp_path / "made", disk_radius=2.0).paths() != paths
     assert archives(tree(days, day_count=1), tmp_path / "made").paths() != paths
+
+
+def test_a_tree_that_has_grown_is_looked_through_again(days, tmp_path):
+    source = archives(tree(days), tmp_path / "made")
+    assert [path.stem for path in source.paths()] == ["hko_20110503", "hko_20131231"]
+    write_day(days, "2012-08-01", 0.9)
+    assert [path.stem for path in source.paths()] == ["hko_20110503", "hko_20120801"]
+
+
+def test_other_pictures_masks_and_lists_give_other_archives(days, tmp_path):
+    usable = np.ones((16, 16), dtype=bool)
+    for date in ("2011-05-03", "2012-06-01", "2013-12-31"):
+        for name in names(date):
+            write_mask(days, date, name[9:13], usable)
+    (days / "list.txt").write_text("2011-05-03\n")
+    masked, plain, listed = tree(days, masks="no_data"), tree(days), tree(days, day_list=str(days / "list.txt"))
+    before = [source.fingerprint() for source in (masked, plain, listed)]
+    write_mask(days, "2011-05-03", "0000", ~usable)
+    assert [masked.fingerprint() == before[0], plain.fingerprint() == before[1]] == [False, True]
+    save_over(day_folder(days, "2013-12-31") / names("2013-12-31")[5], Image.fromarray(GREY))
+    assert [plain.fingerprint() == before[1], listed.fingerprint() == before[2]] == [False, True]
+    (days / "list.txt").write_text("2012-06-01\n")
+    assert listed.fingerprint() != before[2]
+
+
+def test_an_interruption_leaves_no_old_clutter_when_the_tree_grows(tmp_path, monkeypatch):
+    sizes = {"crop": 40, "disk_radius": 0.0, "size": 40, "clutter": "kmeans"}
+    for date in ("2011-05-03", "2011-06-03"):
+        write_day(tmp_path, date, 0.2, side=40, distinct=240)
+    source = archives(tree(tmp_path, day_count=2), tmp_path / "made", **sizes)
+    write, calls = PaperArchives._write, []
+
+    def fail_second(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise OSError("disk full")
+        write(self, *arguments)
+
+    monkeypatch.setattr(PaperArchives, "_write", fail_second)
+    with pytest.raises(OSError, match="disk full"):
+        source.paths()
+    monkeypatch.undo()
+    # The day that replaces the drier one has a bright cell: all archives of the new choice must lack it.
+    for path in write_day(tmp_path, "2011-05-04", 0.3, side=40, distinct=240).iterdir():
+        grey = np.asarray(Image.open(path)).copy()
+        grey[20, 20] = 255
+        Image.fromarray(grey).save(path)
+    for path in source.paths():
+        assert np.isnan(Archive(path).read(slice(None), slice(None), slice(None))[:, 20, 20]).all(), path.name
 
 
 def test_an_interrupted_preparation_goes_on(days, tmp_path, monkeypatch):
@@ -192,11 +339,13 @@ def test_clutter_is_judged_by_the_mean_of_every_month(tmp_path, monkeypatch):
 
     def nothing(means, clusters, largest_share):
         asked.append(means)
+        assert (clusters, largest_share) == (3, 0.25)
         return np.zeros(means.shape[1:], dtype=bool)
 
     monkeypatch.setattr("nowcast.data.paper_archives.clutter_mask", nothing)
     source = tree(tmp_path, day_count=4)
-    archives(source, tmp_path / "made", clutter="kmeans").paths()
+    settings = {"clutter": "kmeans", "clutter_clusters": 3, "clutter_largest_share": 0.25}
+    archives(source, tmp_path / "made", **settings).paths()
     step = PaperFilter(12, 1.0, 6)
     by_day = [np.mean([step(field) for field in day.frames()], axis=0) for day in source.days()]
     assert len(asked) == 1

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import pickle
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -106,12 +107,14 @@ def test_the_toronto_layout(tmp_path):
 
 
 def write_npz(path, stored, **changes):
+    """The authors' layout, with the clips in another order than their frames."""
     count, frames = stored.shape[:2]
-    start = np.arange(count) * frames
+    order = np.roll(np.arange(count), 1)
+    start = order * frames
     clips = np.stack([np.stack([start, np.full(count, 10)], 1), np.stack([start + 10, np.full(count, 10)], 1)])
     content = {
         "dims": np.array([[1, 64, 64]]),
-        "input_raw_data": (stored.reshape(-1, 1, 64, 64) / 255).astype(np.float32),
+        "input_raw_data": (stored[np.argsort(order)].reshape(-1, 1, 64, 64) / 255).astype(np.float32),
         "clips": clips.astype(np.int32),
     }
     np.savez(path, **(content | changes))
@@ -134,7 +137,12 @@ def test_values_between_the_255ths_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"clips": np.zeros((2, 3, 2), dtype=np.int32)}, "20"),
+        ({"clips": np.zeros((2, 3, 2), dtype=np.int32)}, "inputs followed by targets"),
+        ({"clips": np.array([[[0, 30]], [[30, -10]]])}, "inputs followed by targets"),
+        ({"clips": np.array([[[0.0, 10.0]], [[10.0, 10.0]]])}, r"clips are \(2, 1, 2\) of float64; expected whole"),
+        ({"clips": np.zeros((2, 0, 2), dtype=np.int32)}, r"clips are \(2, 0, 2\)"),
+        ({"input_raw_data": np.full((60, 1, 64, 64), "a")}, r"holds <U1.*mnist_test_seq\.npy"),
+        ({"input_raw_data": np.full((60, 1, 64, 64), None)}, r"holds object, no numbers.*mnist_test_seq\.npy"),
         ({"clips": np.array([[[0, 10]], [[15, 10]]])}, "inputs followed by targets"),
         ({"clips": np.array([[[50, 10]], [[60, 10]]])}, "inside the data"),
         ({"clips": np.zeros((3, 2))}, "layout"),
@@ -157,6 +165,44 @@ def test_damaged_and_missing_files_are_named(tmp_path):
     np.savez(tmp_path / "b.npz", other=np.zeros(3))
     with pytest.raises(DataFormatError, match="input_raw_data"):
         read_sequences(tmp_path / "b.npz", 20)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["U1", "S1", "M8[s]", "m8[s]", "c8", np.dtype([("grey", "u1")]), "V1"], ids=lambda dtype: str(dtype)
+)
+def test_what_is_no_number_is_refused(tmp_path, dtype):
+    np.save(tmp_path / "a.npy", np.zeros((20, 1, 8, 8), dtype=dtype))
+    with pytest.raises(
+        DataFormatError, match=r"a\.npy: not sequences: holds .*no numbers.*expected mnist_test_seq\.npy \(frames, seq"
+    ):
+        read_sequences(tmp_path / "a.npy", 20)
+
+
+@pytest.mark.parametrize("dtype", ["?", "i2", "f2", "f4", "f8"])
+def test_black_and_white_are_the_same_in_every_type(tmp_path, dtype):
+    black_and_white = sequences(2) // 128
+    np.save(tmp_path / "a.npy", black_and_white.swapaxes(0, 1).astype(dtype))
+    np.testing.assert_array_equal(read_sequences(tmp_path / "a.npy", 20), black_and_white * 255)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("shape", [(20, 0, 64, 64), (20, 3, 0, 64)])
+def test_empty_files_are_named(tmp_path, dtype, shape):
+    np.save(tmp_path / "a.npy", np.zeros(shape, dtype=dtype))
+    with pytest.raises(DataFormatError, match=r"a\.npy: is empty"):
+        read_sequences(tmp_path / "a.npy", 20)
+
+
+def test_nobody_is_told_to_trust_a_file(tmp_path):
+    np.save(tmp_path / "object.npy", np.full((20, 1, 4, 4), None))
+    np.savez(tmp_path / "object.npz", input_raw_data=np.full((20, 1, 4, 4), None), clips=np.full((2, 1, 2), None))
+    (tmp_path / "text.npy").write_text("0 1 2 3\n")
+    (tmp_path / "pickled.npy").write_bytes(pickle.dumps([1, 2, 3]))
+    (tmp_path / "long.npy").write_bytes(b"\x93NUMPY\x01\x00\xff\xff" + b"{" + b" " * 65535)
+    for name in ("object.npy", "object.npz", "text.npy", "pickled.npy", "long.npy"):
+        with pytest.raises(DataFormatError, match=r"numbers.*; expected mnist_test_seq\.npy") as caught:
+            read_sequences(tmp_path / name, 20)
+        assert not any(word in caught.value.problem for word in ("pickle", "trust", "unsafe"))
 
 
 def test_the_length_must_be_that_of_the_config(tmp_path):

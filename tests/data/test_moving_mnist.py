@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nowcast.data.frame import DataFormatError
 from nowcast.data.moving_digits import MovingDigits
 from nowcast.data.moving_mnist import MovingMnist
 from tests.data.digits import write_images
@@ -63,7 +64,7 @@ def test_sizes_batches_and_the_smaller_last_batch(tmp_path):
     assert [len(batch["inputs"]) for batch in data.train_dataloader()] == [4, 2]
 
 
-def test_splits_differ_and_training_is_shuffled_anew_every_epoch(tmp_path):
+def test_training_is_shuffled_anew_every_epoch(tmp_path):
     data = module(tmp_path, batch_size=6)
     loader = data.train_dataloader()
     orders = []
@@ -73,9 +74,15 @@ def test_splits_differ_and_training_is_shuffled_anew_every_epoch(tmp_path):
         orders.append(batch["inputs"].sum(dim=(1, 2, 3, 4)).tolist())
     assert orders[0] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1])
-    first = {split: data.dataset(split)[0]["inputs"] for split in ("train", "val", "test")}
-    assert not torch.equal(first["train"], first["val"])
-    assert not torch.equal(first["val"], first["test"])
+
+
+@pytest.mark.parametrize("sizes", [(4, 4, 4), (6, 3, 4)])  # of one size, the same random numbers give the same digits
+def test_no_sequence_is_in_two_splits(tmp_path, sizes):
+    names = ("train", "val", "test")
+    data = module(tmp_path, **{f"{name}_sequences": size for name, size in zip(names, sizes, strict=True)})
+    data.setup()
+    distinct = {sequence.tobytes() for name in names for sequence in data.sequences[name]}
+    assert len(distinct) == sum(sizes)
 
 
 def test_files_are_made_once(tmp_path):
@@ -118,6 +125,30 @@ def test_sequences_come_from_files_where_named(tmp_path):
     assert data.provenance()["sequences"]["test"]["made"].endswith("mnist_test_seq.npy")
 
 
+@pytest.mark.parametrize("online", [False, True])
+def test_frames_of_all_splits_have_one_size(tmp_path, online):
+    for side in (32, 64):
+        np.save(tmp_path / f"{side}.npy", np.zeros((20, 5, side, side), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"one size, got 32x32 in test \(data\.test_file=.*32\.npy\), 64x64 in train"):
+        module(tmp_path, online=online, test_file=str(tmp_path / "32.npy")).setup()
+    files = {f"{split}_file": str(tmp_path / "32.npy") for split in ("train", "val", "test")}
+    assert module(tmp_path, **files).dataset("train")[0]["inputs"].shape == (10, 1, 32, 32)
+    module(tmp_path, online=online, test_file=str(tmp_path / "64.npy")).setup()
+
+
+def test_damaged_kept_sequences_are_named(tmp_path):
+    module(tmp_path).setup()
+    path = next((tmp_path / "sequences").glob("val_*.npy"))
+    content = path.read_bytes()
+    for damaged in (content[:-100], content[:50], b"text"):
+        path.write_bytes(damaged)
+        with pytest.raises(DataFormatError, match=rf"{path.name}: is damaged; delete it, and it is made again"):
+            module(tmp_path).setup()
+    np.save(path, np.zeros((3, 20, 8, 8), dtype=np.uint8))
+    with pytest.raises(DataFormatError, match=rf"{path.name}: holds \(3, 20, 8, 8\) of uint8; delete it"):
+        module(tmp_path).setup()
+
+
 def test_provenance_and_split_name_what_was_used(tmp_path):
     data = module(tmp_path)
     data.write_split(tmp_path / "split.json")
@@ -132,6 +163,9 @@ def test_provenance_and_split_name_what_was_used(tmp_path):
     ("changes", "message"),
     [
         ({"digits": [1]}, "data.digits must be a pair"),
+        ({"digits": 5}, r"data.digits must be a pair of numbers, \[first, end\], got 5; write 'data.digits="),
+        ({"test_digits": "ab"}, "data.test_digits must be a pair"),
+        ({"speed": [3.0, None]}, "data.speed must be a pair"),
         ({"speed": [1.0, 2.0, 3.0]}, "data.speed must be a pair"),
         ({"test_sequences": 0}, "at least 1, got 0"),
         ({"batch_size": 0}, "at least 1"),

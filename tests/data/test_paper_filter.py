@@ -81,7 +81,7 @@ def test_impossible_sizes_are_refused(settings):
 
 
 def test_small_frames_are_refused():
-    with pytest.raises(ValueError, match="480x300 cells is smaller than the crop of 330"):
+    with pytest.raises(ValueError, match=r"480x300 cells is smaller than data\.archives\.crop=330"):
         PaperFilter(330, 10, 100)(np.zeros((480, 300), dtype=np.float32))
 
 
@@ -99,6 +99,16 @@ def test_cells_that_are_bright_in_every_month_are_clutter():
     assert mask[3:5, 7:9].all()
     assert mask.sum() == 4
     np.testing.assert_array_equal(clutter_mask(monthly, 4, 0.05), mask)
+
+
+def test_the_number_of_groups_decides_what_is_brightest():
+    monthly = weather()
+    monthly[:, 3:5, 7:9] = 0.9
+    monthly[:, 12:14, 2:6] = 0.6
+    bright, warm = np.zeros((20, 20), dtype=bool), np.zeros((20, 20), dtype=bool)
+    bright[3:5, 7:9], warm[12:14, 2:6] = True, True
+    np.testing.assert_array_equal(clutter_mask(monthly, 4, 0.05), bright)
+    np.testing.assert_array_equal(clutter_mask(monthly, 2, 0.05), bright | warm)
 
 
 def test_a_large_bright_area_is_weather():
