@@ -12,7 +12,6 @@ from nowcast.config import build, plain, program
 def main(config: DictConfig) -> None:
     """Print size, data, memory and speed of a training run; write the same to output=<file.json> when asked to."""
     import os
-    from pathlib import Path
 
     from rich.console import Console
 
@@ -23,15 +22,21 @@ def main(config: DictConfig) -> None:
     console = Console()
     findings: dict[str, Any] = {"parameters": count_parameters(config)}
     console.print(f"model: {findings['parameters']:,} parameters", highlight=False)
-    try:
-        data = build(config.data)
-        data.setup()
-        findings |= describe(data, console)
-        findings |= try_training(config, data, console)
-    finally:
-        # The size of the model is worth having even where the data is not at hand.
-        if config.output is not None:
-            Path(config.output).write_text(json.dumps(findings, indent=1) + "\n")
+    save(findings, config)  # worth having even where the data is not at hand, or takes long to prepare
+    data = build(config.data)
+    data.setup()
+    findings |= describe(data, console)
+    save(findings, config)
+    findings |= try_training(config, data, console)
+    save(findings, config)
+
+
+def save(findings: dict[str, Any], config: DictConfig) -> None:
+    """Write output=<file.json>, if one is asked for."""
+    from pathlib import Path
+
+    if config.output is not None:
+        Path(config.output).write_text(json.dumps(findings, indent=1) + "\n")
 
 
 def count_parameters(config: DictConfig) -> int:
