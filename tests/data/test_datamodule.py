@@ -194,7 +194,7 @@ def test_importance_draws_rain_more_often(tmp_path):
     paths = [write(tmp_path / "wet.nc", wet), write(tmp_path / "dry.nc", dry)]
     data = module(*paths, split="blocks", importance_floor=0.25, samples_per_epoch=2000)
     loader = data.train_dataloader()
-    archives = loader.dataset.samples[[index % len(loader.dataset) for index in loader.sampler], 0]
+    archives = loader.dataset.dataset.samples[[index % len(loader.dataset) for index in loader.sampler], 0]
     assert (archives == 0).mean() == pytest.approx(1.25 / 1.5, abs=0.03)
 
 
