@@ -236,7 +236,7 @@ class RadarDataset(Dataset[Sample]):
 def _shift(draw: np.random.Generator, corner: int, tile: int, size: int) -> int:
     if size <= tile:
         return 0
-    return int(np.clip(corner + draw.integers(-(tile // 2), tile // 2 + 1), 0, size - tile))
+    return min(max(corner + int(draw.integers(-(tile // 2), tile // 2 + 1)), 0), size - tile)
 
 
 def _turn(
