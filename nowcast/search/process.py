@@ -77,13 +77,13 @@ def run_process(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    with log.open("ab") as output:
+    stopped = False
+    with log.open("ab") as output, guard() as ends_with_us:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
         )
-    stopped = False
-    try:
-        with ended_with_us(process.pid):
+        ends_with_us(process.pid)
+        try:
             while not stopped:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(poll_seconds)
@@ -91,9 +91,9 @@ def run_process(
                 stopped = watch()
             if stopped:
                 terminate(process, stop_seconds)
-    finally:
-        kill_group(process.pid)  # ranks and workers that outlived it
-        process.wait()
+        finally:
+            kill_group(process.pid)  # ranks and workers that outlived it
+            process.wait()
     return Ended(process.returncode, stopped, time.monotonic() - started)
 
 
@@ -111,19 +111,28 @@ def kill_group(group: int) -> None:
 
 
 @contextlib.contextmanager
-def ended_with_us(group: int) -> Iterator[None]:
-    """Kill the group when this process dies, however it does: a shell waits for the end of a pipe that only we hold."""
-    guard = subprocess.Popen(
-        ["/bin/sh", "-c", f"read _ || kill -s KILL -- -{group}"],
+def guard() -> Iterator[Callable[[int], None]]:
+    """A function that names the group to kill when this process dies, however it does.
+
+    A shell waits for the end of a pipe that only we hold. It is there before the group is, so that none outlives us.
+    """
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", 'read group && { read _ || kill -s KILL -- "-$group"; }'],
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    assert shell.stdin is not None
+    pipe = shell.stdin
+
+    def name(group: int) -> None:
+        pipe.write(f"{group}\n".encode())
+        pipe.flush()
+
     try:
-        yield
+        yield name
     finally:
-        assert guard.stdin is not None
-        guard.communicate(b"\n")
+        shell.communicate(b"\n\n")
 
 
 def last_lines(log: Path) -> str:
