@@ -3,11 +3,14 @@
 from omegaconf import DictConfig
 
 from nowcast.config import in_multirun, program
+from nowcast.data.worker_server import start_worker_server
 
 
 @program("train")
 def main(config: DictConfig) -> None:
     """Run one experiment."""
+    if config.data.get("workers"):
+        start_worker_server(str(config.data.get("_target_")).rpartition(".")[0])  # beside our own imports
     from nowcast.run import run  # torch and lightning load in seconds: --help and --cfg do without
 
     if in_multirun():

@@ -1,6 +1,5 @@
 """Loaders, and the orders in which they draw samples: reproducible for any number of workers."""
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from nowcast.data.dataset import Sample
 from nowcast.data.frame import DataFormatError
+from nowcast.data.worker_server import start_worker_server
 
 
 class EpochSampler(Sampler[int]):
@@ -154,8 +154,8 @@ def batches_done(trainer: lightning.Trainer | None) -> int:
 
 def make_loader(dataset: Dataset[Sample], workers: int, **order: Any) -> DataLoader[Sample]:  # noqa: ANN401
     """A loader; workers are started afresh rather than forked, which netCDF handles and threads do not survive."""
-    if workers:  # import PyTorch and the readers once in the server that workers are forked from, not in each of them
-        multiprocessing.set_forkserver_preload([type(dataset).__module__])
+    if workers:
+        start_worker_server(type(dataset).__module__)
     return ResumableLoader(
         Reported(dataset),
         collate_fn=collate,
