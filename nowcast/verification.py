@@ -107,7 +107,8 @@ class _Cores:
     """Works on several lead times at once, a core for each: that scales better than all cores for each sum."""
 
     def __init__(self, device: torch.device) -> None:
-        self.threads = torch.get_num_threads() if device.type == "cpu" else 1
+        self.before = torch.get_num_threads()
+        self.threads = self.before if device.type == "cpu" else 1
         self.pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def share(self, work: Callable[[int], None], lead_times: Iterable[int]) -> None:
@@ -124,7 +125,7 @@ class _Cores:
     def __exit__(self, *_: object) -> None:
         """Give torch its cores back."""
         self.pool.shutdown()
-        torch.set_num_threads(self.threads)
+        torch.set_num_threads(self.before)
 
 
 def run_model(model: nn.Module, batch: Sample, device: torch.device) -> tuple[Tensor, Tensor | None]:

@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class TrainingBar(RichProgressBar):
         left = self.speed.left(trainer)
         return shown | {
             "samples/s": f"{self.speed.samples_per_second:.3g}",
-            "left": "?" if math.isnan(left) else f"{left // 3600:.0f}:{left // 60 % 60:02.0f}:{left % 60:02.0f}",
+            "left": "?" if math.isnan(left) else str(timedelta(seconds=round(left))),
         }
 
 
