@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nowcast import checkpoint, watch
-from nowcast.watch import Speed, Watch, append, best_table, rows_of
+from nowcast.watch import Speed, TrainingBar, Watch, append, best_table, rows_of
 from tests.programs import TINY, run
 
 SETTINGS = [*TINY, "evaluate=false", "trainer.max_epochs=2"]
@@ -125,3 +125,12 @@ def test_loggers_of_both_kinds_get_the_picture(tmp_path):
     watch.show(SimpleNamespace(loggers=loggers, global_step=7), "case_1", picture)
     assert images == [("watch/case_1", [str(picture)], 7)]
     assert boards == [("watch/case_1", (4, 5, 3), [255, 0, 0], 7, "HWC")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(59.7, "0:01:00"), (3599.6, "1:00:00"), (61.2, "0:01:01"), (math.nan, "?")]
+)
+def test_the_time_left_never_shows_sixty_seconds(monkeypatch, seconds, shown):
+    monkeypatch.setattr("lightning.pytorch.callbacks.RichProgressBar.get_metrics", lambda *_: {"v_num": 1})
+    monkeypatch.setattr(Speed, "left", lambda *_: seconds)
+    assert TrainingBar().get_metrics(None, None)["left"] == shown

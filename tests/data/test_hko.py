@@ -274,11 +274,8 @@ def test_other_pictures_masks_and_lists_give_other_archives(days, tmp_path):
     assert listed.fingerprint() != before[2]
 
 
-def test_an_interruption_leaves_no_old_clutter_when_the_tree_grows(tmp_path, monkeypatch):
-    sizes = {"crop": 40, "disk_radius": 0.0, "size": 40, "clutter": "kmeans"}
-    for date in ("2011-05-03", "2011-06-03"):
-        write_day(tmp_path, date, 0.2, side=40, distinct=240)
-    source = archives(tree(tmp_path, day_count=2), tmp_path / "made", **sizes)
+def interrupted_at_the_second(source, monkeypatch):
+    """Prepare archives until the second cannot be written."""
     write, calls = PaperArchives._write, []
 
     def fail_second(self, *arguments):
@@ -287,10 +284,18 @@ def test_an_interruption_leaves_no_old_clutter_when_the_tree_grows(tmp_path, mon
             raise OSError("disk full")
         write(self, *arguments)
 
-    monkeypatch.setattr(PaperArchives, "_write", fail_second)
-    with pytest.raises(OSError, match="disk full"):
-        source.paths()
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(PaperArchives, "_write", fail_second)
+        with pytest.raises(OSError, match="disk full"):
+            source.paths()
+
+
+def test_an_interruption_leaves_no_old_clutter_when_the_tree_grows(tmp_path, monkeypatch):
+    sizes = {"crop": 40, "disk_radius": 0.0, "size": 40, "clutter": "kmeans"}
+    for date in ("2011-05-03", "2011-06-03"):
+        write_day(tmp_path, date, 0.2, side=40, distinct=240)
+    source = archives(tree(tmp_path, day_count=2), tmp_path / "made", **sizes)
+    interrupted_at_the_second(source, monkeypatch)
     # The day that replaces the drier one has a bright cell: all archives of the new choice must lack it.
     for path in write_day(tmp_path, "2011-05-04", 0.3, side=40, distinct=240).iterdir():
         grey = np.asarray(Image.open(path)).copy()
@@ -302,18 +307,7 @@ def test_an_interruption_leaves_no_old_clutter_when_the_tree_grows(tmp_path, mon
 
 def test_an_interrupted_preparation_goes_on(days, tmp_path, monkeypatch):
     whole = archives(tree(days), tmp_path / "a").paths()
-    write, calls = PaperArchives._write, []
-
-    def fail_second(self, *arguments):
-        calls.append(arguments)
-        if len(calls) == 2:
-            raise OSError("disk full")
-        write(self, *arguments)
-
-    monkeypatch.setattr(PaperArchives, "_write", fail_second)
-    with pytest.raises(OSError, match="disk full"):
-        archives(tree(days), tmp_path / "b").paths()
-    monkeypatch.undo()
+    interrupted_at_the_second(archives(tree(days), tmp_path / "b"), monkeypatch)
     again = archives(tree(days), tmp_path / "b").paths()
     assert [Archive(path).fingerprint for path in again] == [Archive(path).fingerprint for path in whole]
 
