@@ -164,22 +164,24 @@ def load(config: DictConfig) -> list[dict[str, Any]]:
 
 
 def make_contenders(net: Any, config: DictConfig) -> list[Any]:  # noqa: ANN401 (torch is imported late)
-    """Ours, ours with recomputation, the textbook and the peer of against=, in all precisions, compiled or not."""
+    """Ours in all its forms, the textbook and the peer of against=, in all precisions, compiled or not."""
     import copy
 
     from nowcast.benchmarks.rounds import Contender
     from nowcast.benchmarks.textbook import Textbook
+    from nowcast.models.convlstm_core import Execution
 
-    saving = copy.deepcopy(net)
-    saving.recompute = True
-    nets = {"nowcast": net, "recompute": saving, "textbook": Textbook(net).to(config.device)}
+    nets = {name: copy.deepcopy(net) for name in ("nowcast", "recompute", "direct")}
+    nets["recompute"].execution = Execution(recompute=True, winograd=net.execution.winograd)
+    nets["direct"].execution = Execution(recompute=False, winograd=False)
+    nets["textbook"] = Textbook(net).to(config.device)
     if config.against is not None:
         nets["against"] = load_peer(config.against, net)
     result = []
     for compiled in config.compiled:
         for name, module in nets.items():
-            if compiled and name == "recompute":
-                continue  # a compiler decides itself what to recompute
+            if compiled and name in ("recompute", "direct"):
+                continue  # a compiler decides itself
             ready = copy.deepcopy(module)
             if compiled:
                 ready.compile()

@@ -129,7 +129,8 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
     results = json.loads(output.read_text())
     rows = results["sizes"]["small"]["results"]
     found = {(row["name"], row["precision"], row["mode"]) for row in rows}
-    names, precisions, modes = ("nowcast", "recompute", "textbook"), ("fp32", "bf16"), ("train", "inference")
+    names = ("nowcast", "recompute", "direct", "textbook")
+    precisions, modes = ("fp32", "bf16"), ("train", "inference")
     assert found == {(name, precision, mode) for name in names for precision in precisions for mode in modes}
     assert results["machine"]["threads"] == 1
     assert all(row["seconds"] > 0 and row["peak_memory_mib"] > 0 for row in rows)
@@ -200,7 +201,7 @@ def test_a_peer_joins_with_a_python_file(tmp_path):
     settings = [*TINY, "modes=[inference]", "precisions=[fp32]", f"against={peer}", f"output={output}"]
     assert run("benchmark", *settings) == (0, "")
     rows = json.loads(output.read_text())["sizes"]["small"]["results"]
-    assert [row["name"] for row in rows] == ["nowcast", "recompute", "textbook", "against"]
+    assert [row["name"] for row in rows] == ["nowcast", "recompute", "direct", "textbook", "against"]
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,16 @@
-"""The fused step for CPUs: cell_kernel.c, compiled on first use by the C compiler of the machine.
-
-Without a compiler the PyTorch operations of cell_steps.py do the same, slower. The library is kept in
-$XDG_CACHE_HOME/nowcast (~/.cache/nowcast), one for each source, compiler, set of flags and kind of processor.
-"""
+"""The fused step for CPUs: cell_kernel.c. Without a compiler cell_steps.py does the same, slower."""
 
 import ctypes
 import functools
-import hashlib
-import logging
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nowcast.models.cell_steps import Gates
+from nowcast.models.native import library
 
-log = logging.getLogger(__name__)
-SOURCE = Path(__file__).with_name("cell_kernel.c")
-FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
 VALUES_PER_THREAD = 16384
-WIDE = "-mprefer-vector-width=512"  # compilers of other processors refuse it
-
-
-class NoCompilerError(RuntimeError):
-    """There is no C compiler, or none that compiles the kernel."""
 
 
 class NativeSteps:
@@ -149,60 +130,6 @@ def _channels_last(tensor: Tensor) -> bool:
 
 @functools.cache
 def native_steps(dtype: torch.dtype) -> NativeSteps | None:
-    """The compiled steps of a precision, None where they cannot be compiled (which is logged once)."""
-    try:
-        return NativeSteps(ctypes.CDLL(str(compile_kernel(dtype))))
-    except (NoCompilerError, OSError) as error:
-        log.warning("the fused CPU kernel is not available (%s); PyTorch operations do the same, slower", error)
-        return None
-
-
-def compile_kernel(dtype: torch.dtype) -> Path:
-    """Path of the compiled library, made now if it is not in the cache.
-
-    Raises:
-        NoCompilerError: No compiler, or it does not accept the source.
-        OSError: The cache folder cannot be written.
-    """
-    compiler = find_compiler()
-    define = ["-DBFLOAT16"] if dtype == torch.bfloat16 else []
-    facts = [SOURCE.read_text(), compiler, *FLAGS, *define, _processor()]
-    name = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nowcast"
-    library = folder / f"cell_kernel_{name}.so"
-    if library.exists():
-        return library
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made, message = Path(scratch) / "kernel.so", ""
-        # Without OpenMP's runtime the kernel works on one core; other processors know no preferred width.
-        for extra in (["-fopenmp", WIDE], ["-fopenmp"], ["-fopenmp-simd"]):
-            command = [compiler, *FLAGS, *extra, *define, str(SOURCE), "-o", str(made)]
-            result = subprocess.run(command, capture_output=True, text=True)
-            if result.returncode == 0:
-                made.replace(library)  # atomic: processes that start together do not disturb each other
-                return library
-            message = message or result.stderr.strip()
-    raise NoCompilerError(f"{compiler} failed: {message[-500:]}")
-
-
-def find_compiler() -> str:
-    """Path of $CC, cc, gcc or clang, whichever is found first.
-
-    Raises:
-        NoCompilerError: None is there.
-    """
-    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
-        path = shutil.which(name) if name else None
-        if path:
-            return path
-    raise NoCompilerError("no C compiler found: install gcc or clang, or set CC")
-
-
-def _processor() -> str:
-    """What -march=native depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.platform() + platform.processor()
-    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    """The compiled steps of a precision, None where they cannot be compiled."""
+    compiled = library("cell_kernel.c", dtype)
+    return None if compiled is None else NativeSteps(compiled)

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nowcast.models.convlstm_core import Weights, convolve, run_layer
+from nowcast.models.convlstm_core import Execution, Weights, run_layer
+from nowcast.models.convolution import convolution_for
 
 State = tuple[Tensor, Tensor]  # hidden H and cell C, each (B, C_h, H, W)
 Peephole = Literal["channel", "location", "none"]
@@ -61,14 +62,14 @@ class ConvLSTMCell(nn.Module):
             assert place is not None  # ConvLSTM checked it
             self.peephole = nn.Parameter(torch.zeros(3, hidden, *place))  # gates i, f, o
 
-    def run(self, inputs: Tensor | None, state: State | None, steps: int, recompute: bool) -> tuple[Tensor, State]:
+    def run(self, inputs: Tensor | None, state: State | None, steps: int, execution: Execution) -> tuple[Tensor, State]:
         """Hidden states of a whole sequence, and the state after it.
 
         Args:
             inputs: (T·B, C_in, H, W) in time order, None for a layer without input.
             state: (H, C) before the first step, None = zeros ("total ignorance" in the paper).
             steps: T.
-            recompute: Keep less memory for the backward pass, at the price of a second forward pass.
+            execution: How.
 
         Returns:
             (T·B, C_h, H, W) and (H, C).
@@ -76,13 +77,13 @@ class ConvLSTMCell(nn.Module):
         if torch.compiler.is_compiling():  # a compiler fuses the plain form itself
             return self.run_step_by_step(inputs, state, steps)
         weights = Weights(self.input_weight, self.state_weight, self.bias, self.peephole)
-        return run_layer(inputs, state, weights, steps, self.output_peephole == "current", recompute)
+        return run_layer(inputs, state, weights, steps, self.output_peephole == "current", execution)
 
     def run_step_by_step(self, inputs: Tensor | None, state: State | None, steps: int) -> tuple[Tensor, State]:
         """The same as `run` in plain PyTorch, which its tests compare it with."""
         from_input: Sequence[Tensor | None] = [None] * steps
         if inputs is not None and self.input_weight is not None:
-            from_input = convolve(inputs, self.input_weight, self.bias).chunk(steps)
+            from_input = _convolve(inputs, self.input_weight, self.bias).chunk(steps)
         outputs = []
         for step in range(steps):
             state = self(from_input[step], state)
@@ -100,7 +101,7 @@ class ConvLSTMCell(nn.Module):
         gates = from_input
         if state is not None:
             bias = self.bias if from_input is None else None
-            from_state = convolve(state[0], self.state_weight, bias)
+            from_state = _convolve(state[0], self.state_weight, bias)
             gates = from_state if from_input is None else from_state + from_input
         assert gates is not None  # the bottom forecaster layer always has a state
         input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=1)
@@ -134,6 +135,7 @@ class ConvLSTM(nn.Module):
         output_peephole: See ConvLSTMCell.
         frame_shape: (H, W) of a frame, required by peephole="location" and only by it.
         recompute: Train in less memory: keep states only, and compute the gates again in the backward pass.
+        winograd: On CPUs, convolve by Winograd's method where that is faster (winograd.py); rounding differs.
 
     Raises:
         ValueError: Lists of different lengths, an even kernel, an unknown option.
@@ -151,12 +153,13 @@ class ConvLSTM(nn.Module):
         peephole: Peephole,
         output_peephole: OutputPeephole,
         frame_shape: Sequence[int] | None,
-        recompute: bool = False,  # checkpoints from before this setting do not name it
+        recompute: bool = False,  # checkpoints from before these settings do not name them
+        winograd: bool = True,
     ) -> None:
         """Create all layers."""
         super().__init__()
         _check(channels, patch, hidden, input_kernels, state_kernels, peephole, output_peephole, frame_shape)
-        self.channels, self.patch, self.recompute = channels, patch, recompute
+        self.channels, self.patch, self.execution = channels, patch, Execution(recompute, winograd)
         grid = None if frame_shape is None else (-(-frame_shape[0] // patch), -(-frame_shape[1] // patch))
         pixels = channels * patch**2
 
@@ -191,7 +194,7 @@ class ConvLSTM(nn.Module):
         states = self._encode(patches)
         logits = [self._frames_of([hidden for hidden, _ in states])]
         for count in _pieces(forecast_steps - 1):
-            hidden, states = run_stack(self.forecaster, None, states, count, self.recompute)
+            hidden, states = run_stack(self.forecaster, None, states, count, self.execution)
             logits.append(self._frames_of(hidden))
         frames = F.pixel_shuffle(torch.cat(logits), self.patch)  # (T·B, C, H, W)
         frames = frames[..., :height, :width]
@@ -201,7 +204,7 @@ class ConvLSTM(nn.Module):
         """States of all layers after the input frames (T, B, C·p², H/p, W/p)."""
         states: list[State] | None = None
         for piece in torch.split(patches, _pieces(len(patches))):
-            _, states = run_stack(self.encoder, piece.flatten(0, 1), states, len(piece), self.recompute)
+            _, states = run_stack(self.encoder, piece.flatten(0, 1), states, len(piece), self.execution)
         assert states is not None  # check_inputs: T >= 1
         return states
 
@@ -216,7 +219,7 @@ class ConvLSTM(nn.Module):
 
 
 def run_stack(
-    layers: nn.ModuleList, inputs: Tensor | None, states: list[State] | None, steps: int, recompute: bool
+    layers: nn.ModuleList, inputs: Tensor | None, states: list[State] | None, steps: int, execution: Execution
 ) -> tuple[list[Tensor], list[State]]:
     """Run stacked ConvLSTMCells over a sequence, the bottom one first.
 
@@ -225,7 +228,7 @@ def run_stack(
         inputs: (T·B, C, H, W) in time order for the bottom layer, None if it has no input.
         states: Of each layer before the first step, None = zeros.
         steps: T.
-        recompute: See ConvLSTMCell.run.
+        execution: How.
 
     Returns:
         For each layer its hidden states (T·B, C_h, H, W), and its state after the last step.
@@ -235,10 +238,14 @@ def run_stack(
     for layer, cell in enumerate(layers):
         assert isinstance(cell, ConvLSTMCell)
         below = outputs[-1] if outputs else inputs
-        hidden, state = cell.run(below, None if states is None else states[layer], steps, recompute)
+        hidden, state = cell.run(below, None if states is None else states[layer], steps, execution)
         outputs.append(hidden)
         after.append(state)
     return outputs, after
+
+
+def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return convolution_for(weight, inputs, winograd=False).forward(inputs, bias)
 
 
 def _pieces(steps: int) -> list[int]:

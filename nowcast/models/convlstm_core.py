@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nowcast.models.cell_steps import Gates, steps_for
+from nowcast.models.convolution import Convolution, convolution_for
 
 # Steps are convolved together while their gates fit. On CPUs larger pieces fall out of the caches, and their memory
 # is mapped anew each time; on GPUs they save launches.
@@ -31,12 +31,19 @@ class Weights(NamedTuple):
     peephole: Tensor | None
 
 
+class Execution(NamedTuple):
+    """How a layer is computed; of no influence on results beyond rounding."""
+
+    recompute: bool  # keep less for the backward pass, and compute it again
+    winograd: bool  # convolve by Winograd's method where that is faster
+
+
 class Options(NamedTuple):
     """What a layer does beside its weights."""
 
     steps: int
     current: bool  # the output gate sees the new cell
-    recompute: bool  # keep less for the backward pass, and compute it again
+    execution: Execution
     train: bool  # a backward pass may follow
 
 
@@ -46,7 +53,7 @@ def run_layer(
     weights: Weights,
     steps: int,
     current: bool,
-    recompute: bool,
+    execution: Execution,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Hidden states of all steps, and the last (H, C).
 
@@ -56,7 +63,7 @@ def run_layer(
         weights: The layer's.
         steps: T, at least 1.
         current: The output gate sees the new cell.
-        recompute: Keep less for the backward pass, and compute it again.
+        execution: How.
 
     Returns:
         (T·B, C, H, W), and the state after the last step; channels-last, cells in float32 or wider.
@@ -65,7 +72,7 @@ def run_layer(
     wide = torch.promote_types(dtype, torch.float32)
     hidden, cell = (None, None) if state is None else (_laid_out(state[0], dtype), _laid_out(state[1], wide))
     inputs = None if inputs is None else _laid_out(inputs, dtype)
-    options = Options(steps, current, recompute, torch.is_grad_enabled())
+    options = Options(steps, current, execution, torch.is_grad_enabled())
     results = _Layer.apply(inputs, hidden, cell, *weights, options)  # type: ignore[no-untyped-call]
     outputs, last_hidden, last_cell = results
     return outputs, (last_hidden, last_cell)
@@ -111,11 +118,14 @@ class _Sequence:
         self.grid, self.channels, self.dtype = given.shape[2:], self.weights.state.shape[1], given.dtype
         self.wide = torch.promote_types(self.dtype, torch.float32)
         of_input, of_state, bias, peephole = self.weights
-        self.input_weight = None if of_input is None else _laid_out(of_input, self.dtype)
-        self.state_weight, self.bias = _laid_out(of_state, self.dtype), bias.to(self.dtype)
+        self.of_input = None if of_input is None else self._convolution(of_input, given)
+        self.of_state, self.bias = self._convolution(of_state, given), bias.to(self.dtype)
         self.peephole = None if peephole is None else peephole.to(self.wide)
         self.steps = steps_for(given)
         self.outputs = self._empty(options.steps, 1, given) if outputs is None else outputs
+
+    def _convolution(self, weight: Tensor, images: Tensor) -> Convolution:
+        return convolution_for(_laid_out(weight, self.dtype), images, self.options.execution.winograd)
 
     def _empty(self, steps: int, times: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """Memory for (steps·B, times·C, H, W), channels-last."""
@@ -143,21 +153,20 @@ class _Sequence:
         return self.cells[step - 1] if step else self.cell
 
     def _from_input(self, start: int, stop: int) -> Tensor | None:
-        if self.inputs is None or self.input_weight is None:
+        if self.inputs is None or self.of_input is None:
             return None
-        return _laid_out(convolve(self._at(self.inputs, start, stop), self.input_weight, self.bias), self.dtype)
+        return _laid_out(self.of_input.forward(self._at(self.inputs, start, stop), self.bias), self.dtype)
 
     def _from_state(self, step: int) -> Tensor | None:
         before = self._hidden_before(step)
         if before is None:
             return None
-        return _laid_out(
-            convolve(before, self.state_weight, None if self.inputs is not None else self.bias), self.dtype
-        )
+        bias = None if self.inputs is not None else self.bias
+        return _laid_out(self.of_state.forward(before, bias), self.dtype)
 
     def forward(self) -> list[Tensor]:
         """Compute outputs and cells; returns, piece by piece, the summed convolutions that a backward pass wants."""
-        keep, kept = self.options.train and not self.options.recompute, []
+        keep, kept = self.options.train and not self.options.execution.recompute, []
         for start, stop in self._pieces():
             piece = self._from_input(start, stop)
             if piece is None and keep:
@@ -203,12 +212,15 @@ class _Sequence:
                 d_hidden = None if d_outputs is None else self._at(d_outputs, step, step + 1)
                 d_cell = self._step_back(step, gates, d_hidden, d_later, d_cell, chunk, total)
                 before = self._hidden_before(step)
-                d_later = None if before is None else input_gradient(chunk, self.state_weight, before)
+                d_later = None if before is None else self._input_gradient(self.of_state, chunk, before)
             self._add_weight_gradients(start, stop, d_gates, total)
-            if to_inputs and self.inputs is not None and self.input_weight is not None:
-                d_inputs.insert(0, input_gradient(d_gates, self.input_weight, self._at(self.inputs, start, stop)))
+            if to_inputs and self.inputs is not None and self.of_input is not None:
+                d_inputs.insert(0, self._input_gradient(self.of_input, d_gates, self._at(self.inputs, start, stop)))
         d_start = (d_later, d_cell) if self.cell is not None else (None, None)
         return (torch.cat(d_inputs) if d_inputs else None, *d_start, *total.of_weights())
+
+    def _input_gradient(self, convolution: Convolution, d_gates: Tensor, inputs: Tensor) -> Tensor:
+        return _laid_out(convolution.input_gradient(d_gates, inputs), self.dtype)
 
     def _step_back(
         self,
@@ -229,16 +241,14 @@ class _Sequence:
         return d_cell
 
     def _add_weight_gradients(self, start: int, stop: int, d_gates: Tensor, total: "_Gradients") -> None:
-        if self.inputs is not None and self.input_weight is not None:
-            total.add("input", weight_gradient(self._at(self.inputs, start, stop), d_gates, self.input_weight))
+        if self.inputs is not None and self.of_input is not None:
+            total.add("input", self.of_input.weight_gradient(self._at(self.inputs, start, stop), d_gates))
         if start == 0 and self.hidden is not None:
-            total.add("state", weight_gradient(self.hidden, self._at(d_gates, 0, 1), self.state_weight))
+            total.add("state", self.of_state.weight_gradient(self.hidden, self._at(d_gates, 0, 1)))
         first = max(start, 1)
         if first < stop:
             before = self._at(self.outputs, first - 1, stop - 1)
-            total.add(
-                "state", weight_gradient(before, self._at(d_gates, first - start, stop - start), self.state_weight)
-            )
+            total.add("state", self.of_state.weight_gradient(before, self._at(d_gates, first - start, stop - start)))
 
 
 class _Gradients:
@@ -269,39 +279,6 @@ class _Gradients:
             None if weight is None or name not in self.totals else self.totals[name].to(weight.dtype)
             for name, weight in zip(Weights._fields, self.weights, strict=True)
         )
-
-
-def convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Zero-padded convolution that keeps the grid."""
-    if _is_matrix_product(inputs, weight):
-        return F.linear(inputs.flatten(1), weight.flatten(1), bias)[:, :, None, None]
-    return F.conv2d(inputs, weight, bias, padding="same")
-
-
-def input_gradient(d_outputs: Tensor, weight: Tensor, inputs: Tensor) -> Tensor:
-    """Gradient of the inputs of `convolve`."""
-    if _is_matrix_product(inputs, weight):
-        return (d_outputs.flatten(1) @ weight.flatten(1))[:, :, None, None]
-    return _laid_out(_convolution_backward(d_outputs, inputs, weight, [True, False, False])[0], inputs.dtype)
-
-
-def weight_gradient(inputs: Tensor, d_outputs: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of the weight of `convolve`."""
-    if _is_matrix_product(inputs, weight):
-        return (d_outputs.flatten(1).T @ inputs.flatten(1))[:, :, None, None]
-    return _convolution_backward(d_outputs, inputs, weight, [False, True, False])[1]
-
-
-def _is_matrix_product(inputs: Tensor, weight: Tensor) -> bool:
-    return inputs.shape[2:] == weight.shape[2:] == (1, 1)  # a single cell, and faster as one
-
-
-def _convolution_backward(d_outputs: Tensor, inputs: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Tensor, ...]:
-    padding = [side // 2 for side in weight.shape[2:]]
-    results: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        d_outputs, inputs, weight, None, [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
-    )
-    return results
 
 
 def _laid_out(tensor: Tensor, dtype: torch.dtype) -> Tensor:

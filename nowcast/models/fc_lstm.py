@@ -17,6 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from nowcast.models.convlstm import ConvLSTMCell, check_inputs, run_stack, uniform
+from nowcast.models.convlstm_core import Execution
+
+MATRICES = Execution(recompute=False, winograd=False)
 
 
 class FCLSTM(nn.Module):
@@ -84,10 +87,10 @@ class FCLSTM(nn.Module):
                 "set model.frame_shape, or use a ConvLSTM, which fits any frame"
             )
         vectors = inputs.transpose(0, 1).reshape(steps * batch, -1, 1, 1)  # (T·B, H·W, 1, 1)
-        _, states = run_stack(self.encoder, vectors, None, steps, recompute=False)
+        _, states = run_stack(self.encoder, vectors, None, steps, MATRICES)
         top = [states[-1][0]]
         if forecast_steps > 1:
-            hidden, _ = run_stack(self.forecaster, None, states, forecast_steps - 1, recompute=False)
+            hidden, _ = run_stack(self.forecaster, None, states, forecast_steps - 1, MATRICES)
             top.append(hidden[-1])
         frames = self.head(torch.cat(top).flatten(1))  # (T·B, H·W)
         forecast: Tensor = frames.reshape(forecast_steps, batch, 1, *self.frame_shape).transpose(0, 1)

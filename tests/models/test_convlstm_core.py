@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from nowcast.benchmarks.textbook import Textbook
-from nowcast.models import cell_native, cell_steps, convlstm_core
+from nowcast.models import cell_native, cell_steps, convlstm_core, native
 from nowcast.models.cell_steps import EagerSteps
 from nowcast.models.convlstm import ConvLSTM, ConvLSTMCell
+from nowcast.models.convlstm_core import Execution
 from nowcast.models.fc_lstm import FCLSTM
+
+IN_ONE_PASS = Execution(recompute=False, winograd=True)
 
 
 def make(hidden=(5, 3), kernels=(3, 5), patch=1, recompute=False, seed=0, **options):
@@ -163,7 +166,7 @@ def test_layer_gradients_are_those_of_finite_differences(peephole):
         for name, value in zip(names, values, strict=True):
             delattr(cell, name)
             setattr(cell, name, value)
-        outputs, last = cell.run(x, (hidden, c), 2, recompute=False)
+        outputs, last = cell.run(x, (hidden, c), 2, IN_ONE_PASS)
         return outputs, *last
 
     assert torch.autograd.gradcheck(run, (x, *state, *values))
@@ -232,19 +235,22 @@ def test_recomputing_keeps_less_memory():
 
 def test_the_kernel_is_compiled_here():
     """CI has a compiler: without this test a broken kernel would only be slow."""
-    assert cell_native.native_steps(torch.float32) is not None
-    assert cell_native.native_steps(torch.bfloat16) is not None
+    for source in ("cell_kernel.c", "winograd_kernel.c"):
+        assert native.library(source, torch.float32) is not None
+        assert native.library(source, torch.bfloat16) is not None
 
 
 def test_without_a_compiler_the_plain_operations_take_over(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     cell_native.native_steps.cache_clear()
+    native.library.cache_clear()
     try:
         assert isinstance(cell_steps.steps_for(torch.zeros(1)), EagerSteps)
         assert "no C compiler found" in caplog.text
     finally:
         cell_native.native_steps.cache_clear()
+        native.library.cache_clear()
 
 
 def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
@@ -253,24 +259,24 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     broken.chmod(0o755)
     monkeypatch.setenv("CC", str(broken))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(cell_native.NoCompilerError, match="broken-cc failed: no such target"):
-        cell_native.compile_kernel(torch.float32)
+    with pytest.raises(native.NoCompilerError, match="broken-cc failed: no such target"):
+        native.compile_kernel("cell_kernel.c", torch.float32)
 
 
 def test_the_kernel_is_compiled_once(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = cell_native.compile_kernel(torch.float32)
-    monkeypatch.setattr(cell_native.subprocess, "run", None)  # would fail if it were called
-    assert cell_native.compile_kernel(torch.float32) == first
+    first = native.compile_kernel("cell_kernel.c", torch.float32)
+    monkeypatch.setattr(native.subprocess, "run", None)  # would fail if it were called
+    assert native.compile_kernel("cell_kernel.c", torch.float32) == first
     assert first.is_relative_to(tmp_path)
 
 
 def test_wrong_arrays_are_refused_before_the_kernel_reads_them():
-    native = cell_native.native_steps(torch.float32)
+    steps = cell_native.native_steps(torch.float32)
     cell, gates = torch.zeros(1, 2, 3, 3), torch.zeros(1, 8, 3, 3)
     cell = cell.contiguous(memory_format=torch.channels_last)
     with pytest.raises(ValueError, match="channels-last"):
-        native.forward(cell_steps.Gates(gates, None), None, None, True, None, cell, cell.clone())
+        steps.forward(cell_steps.Gates(gates, None), None, None, True, None, cell, cell.clone())
 
 
 @pytest.mark.gpu

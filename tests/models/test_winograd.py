@@ -1,0 +1,155 @@
+"""Winograd's convolutions against direct sums in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nowcast.benchmarks.textbook import Textbook
+from nowcast.models import winograd
+from nowcast.models.convlstm import ConvLSTM
+from nowcast.models.convolution import DirectConvolution, MatrixProduct, convolution_for
+from nowcast.models.winograd import NUMBERS, WinogradConvolution, is_faster, kernel_points
+
+SHAPES = [(1, 1, 1), (1, 3, 2), (2, 4, 4), (1, 5, 9), (3, 13, 8), (2, 50, 50)]  # (B, H, W): below, at and above a tile
+
+
+def laid_out(*shape, dtype=torch.float32):
+    return torch.randn(shape).to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_each_run():
+    torch.manual_seed(0)
+
+
+def operands(shape, channels, kernel, dtype=torch.float32):
+    """Inputs, weight, gradient of the outputs."""
+    batch, *grid = shape
+    inputs, outputs = channels
+    return (
+        laid_out(batch, inputs, *grid, dtype=dtype),
+        laid_out(outputs, inputs, kernel, kernel, dtype=dtype),
+        laid_out(batch, outputs, *grid, dtype=dtype),
+    )
+
+
+def exact(images, weight, d_outputs, bias=None):
+    """Outputs and both gradients by autograd in float64."""
+    images, weight = images.double().requires_grad_(), weight.double().requires_grad_()
+    outputs = F.conv2d(images, weight, None if bias is None else bias.double(), padding=weight.shape[-1] // 2)
+    return outputs.detach(), *torch.autograd.grad(outputs, (images, weight), d_outputs.double())
+
+
+def error(ours, expected):
+    assert ours.shape == expected.shape
+    return ((ours.double() - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("channels", [(16, 16), (16, 48), (64, 16)])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("dtype", "largest"), [(torch.float32, 3e-6), (torch.bfloat16, 5e-3)])
+def test_equals_a_direct_convolution(kernel, channels, shape, dtype, largest):
+    images, weight, d_outputs = operands(shape, channels, kernel, dtype)
+    bias = torch.randn(channels[1]).to(dtype)
+    expected = exact(images, weight, d_outputs, bias)
+    convolution = WinogradConvolution(weight)
+    ours = (
+        convolution.forward(images, bias),
+        convolution.input_gradient(d_outputs, images),
+        convolution.weight_gradient(images, d_outputs),
+    )
+    for name, one, other in zip(("forward", "inputs", "weight"), ours, expected, strict=True):
+        assert error(one, other) < largest, name
+    assert ours[0].dtype == ours[1].dtype == dtype
+    assert ours[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("scratch", [1, 100_000, 10**9])  # a tile at a time, some, all
+def test_groups_of_tiles_of_any_size_give_the_same(scratch, monkeypatch):
+    monkeypatch.setattr(winograd, "SCRATCH_BYTES", scratch)
+    images, weight, d_outputs = operands((2, 11, 10), (16, 32), 3)
+    expected, convolution = exact(images, weight, d_outputs), WinogradConvolution(weight)
+    assert error(convolution.forward(images, None), expected[0]) < 3e-6
+    assert error(convolution.weight_gradient(images, d_outputs), expected[2]) < 3e-6
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_rounding_is_at_most_five_times_that_of_a_direct_sum(kernel):
+    images, weight, d_outputs = operands((2, 24, 24), (64, 64), kernel)
+    expected = exact(images, weight, d_outputs)
+    ways = WinogradConvolution(weight), DirectConvolution(weight)
+    of_forward = [error(way.forward(images, None), expected[0]) for way in ways]
+    of_inputs = [error(way.input_gradient(d_outputs, images), expected[1]) for way in ways]
+    assert of_forward[0] < 5 * of_forward[1]
+    assert of_inputs[0] < 5 * of_inputs[1]
+
+
+def test_points_of_a_kernel_written_out():
+    """1 + 2x + 3x² at 2/3, over (2/3)(4/3)(2/3 - 3/2)(2/3 + 3/2) = -130/81; at infinity the last coefficient."""
+    values = kernel_points(3) @ torch.tensor([1.0, 2.0, 3.0])
+    assert NUMBERS[1] == 2 / 3
+    torch.testing.assert_close(values[1].item(), (1 + 4 / 3 + 12 / 9) / (-130 / 81), rtol=1e-6, atol=0)
+    assert values[5] == 3
+
+
+def test_values_that_are_not_numbers_stay_visible():
+    images, weight, _ = operands((1, 9, 9), (16, 16), 3)
+    images[0, 3, 4, 4] = torch.nan
+    for dtype in (torch.float32, torch.bfloat16):
+        outputs = WinogradConvolution(weight.to(dtype)).forward(images.to(dtype), None)
+        assert outputs[0, :, 3:6, 3:6].isnan().all(), dtype
+
+
+def test_outputs_of_zeros_are_the_bias():
+    weight, bias = laid_out(16, 16, 3, 3), torch.arange(16.0)
+    outputs = WinogradConvolution(weight).forward(torch.zeros_like(laid_out(1, 16, 7, 7)), bias)
+    assert torch.equal(outputs, bias[None, :, None, None].expand(outputs.shape))
+
+
+def test_autocast_does_not_reach_the_products():
+    images, weight, _ = operands((1, 8, 8), (16, 16), 3)
+    expected = WinogradConvolution(weight).forward(images, None)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(WinogradConvolution(weight).forward(images, None), expected)
+
+
+def test_where_it_is_used():
+    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 8, 8)
+    assert is_faster(weight, images)
+    assert isinstance(convolution_for(weight, images, winograd=True), WinogradConvolution)
+    assert isinstance(convolution_for(weight, images, winograd=False), DirectConvolution)
+    assert not is_faster(weight.double(), images.double())
+    for other in (laid_out(32, 16, 7, 7), laid_out(32, 16, 1, 1), laid_out(32, 4, 3, 3), laid_out(24, 16, 3, 3)):
+        assert not is_faster(other, laid_out(1, other.shape[1], 8, 8)), other.shape
+    single = laid_out(32, 4, 1, 1)
+    assert isinstance(convolution_for(single, laid_out(2, 4, 1, 1), winograd=True), MatrixProduct)
+
+
+def test_processors_with_bfloat16_tiles_convolve_bfloat16_directly(monkeypatch):
+    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 8, 8)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert is_faster(weight, images)
+    assert not is_faster(weight.bfloat16(), images.bfloat16())
+
+
+def network(use):
+    settings = {"peephole": "channel", "output_peephole": "current", "frame_shape": None}
+    return ConvLSTM(1, 4, (16, 32), (3, 5), (5, 3), **settings, winograd=use)
+
+
+def test_a_network_gives_and_learns_the_same_as_the_textbook():
+    with_it, without, inputs = network(True), network(False), torch.rand(2, 4, 1, 40, 36)
+    without.load_state_dict(with_it.state_dict())
+    textbook = Textbook(with_it)
+    results = []
+    for net in (with_it, without, textbook):
+        forecast = net(inputs, 5)
+        forecast.square().mean().backward()
+        results.append((forecast.detach(), net.encoder[0], net.head.weight.grad))
+    for other in results[1:]:
+        torch.testing.assert_close(results[0][0], other[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(results[0][2], other[2], atol=1e-5, rtol=1e-4)
+    for (name, ours), theirs in zip(with_it.named_parameters(), without.parameters(), strict=True):
+        assert error(ours.grad, theirs.grad) < 1e-5, name
+    assert not torch.equal(results[0][0], results[1][0])  # it was used
