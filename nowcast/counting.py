@@ -90,9 +90,13 @@ class ModelSums:
         for variant in self.variants.values():
             variant.update(single, targets, mask, logits)
         if self.map is not None and self.threshold is not None:
-            said, seen = single >= self.threshold, targets >= self.threshold  # NaN is no rain
-            cells = (said & seen & mask, ~said & seen & mask, said & ~seen & mask, ~said & ~seen & mask)
-            self.map += torch.stack([part.sum(dim=(0, 1, 2)) for part in cells])
+            said, seen = (single >= self.threshold) & mask, (targets >= self.threshold) & mask  # NaN is no rain
+            fields = (said & seen, said, seen, mask)
+            hits, forecasts, events, cells = (
+                part.flatten(0, 2).view(torch.uint8).sum(0, dtype=torch.int32) for part in fields
+            )
+            misses, false_alarms = events - hits, forecasts - hits
+            self.map += torch.stack([hits, misses, false_alarms, cells - hits - misses - false_alarms])
 
 
 def add_lead_time(

@@ -2,14 +2,16 @@
 
 import ctypes
 import functools
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nowcast.models.cell_steps import Gates
-from nowcast.models.native import library
+from nowcast.native import library
 
+SOURCE = Path(__file__).with_name("cell_kernel.c")
 VALUES_PER_THREAD = 16384
 
 
@@ -131,5 +133,5 @@ def _channels_last(tensor: Tensor) -> bool:
 @functools.cache
 def native_steps(dtype: torch.dtype) -> NativeSteps | None:
     """The compiled steps of a precision, None where they cannot be compiled."""
-    compiled = library("cell_kernel.c", dtype)
+    compiled = library(SOURCE, dtype)
     return None if compiled is None else NativeSteps(compiled)

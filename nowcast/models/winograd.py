@@ -12,13 +12,15 @@ networks); Barabasz et al. 2020, arXiv:1803.10986 (points other than 0, ±1, ±2
 import ctypes
 import math
 import threading
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nowcast.models.native import library
+from nowcast.native import library
 
+SOURCE = Path(__file__).with_name("winograd_kernel.c")
 NUMBERS = (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)  # and infinity
 POINTS = len(NUMBERS) + 1
 TILE_OF_KERNEL = {3: POINTS - 2, 5: POINTS - 4}  # side of the outputs of a tile
@@ -41,7 +43,7 @@ def is_faster(weight: Tensor, images: Tensor) -> bool:
     if images.dtype == torch.bfloat16 and _has_bfloat16_tiles():
         return False
     fast_products = bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
-    return fast_products and library("winograd_kernel.c", images.dtype) is not None
+    return fast_products and library(SOURCE, images.dtype) is not None
 
 
 def _has_bfloat16_tiles() -> bool:
@@ -63,7 +65,7 @@ class WinogradConvolution:
 
     def __init__(self, weight: Tensor) -> None:
         """Prepare nothing: forward and backward need points of their own."""
-        compiled = library("winograd_kernel.c", weight.dtype)
+        compiled = library(SOURCE, weight.dtype)
         assert compiled is not None  # is_faster looked
         self._library, self.weight = compiled, weight
         pointer, number, integer = ctypes.c_void_p, ctypes.c_long, ctypes.c_int

@@ -248,4 +248,8 @@ def _pooled(pool: int, field: Tensor) -> Tensor:
     """Maxima over blocks; a field smaller than a block is filled up with cells that are dry and do not count."""
     height, width = field.shape[-2:]
     missing = (0, max(pool - width, 0), 0, max(pool - height, 0))
-    return F.max_pool2d(F.pad(field, missing) if any(missing) else field, pool)
+    if any(missing):
+        field = F.pad(field, missing)
+    rows, columns = field.shape[-2] // pool, field.shape[-1] // pool
+    blocks = field[..., : rows * pool, : columns * pool].reshape(*field.shape[:-2], rows, pool, columns, pool)
+    return blocks.amax(-3).amax(-1)  # several times as fast as max_pool2d on CPUs

@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from nowcast.scores.boxes import Counted, Places, count_windows
 from nowcast.scores.family import Axis, Best, in_order
 
 Border = Literal["zero", "inside"]
-EXACT = 2**24  # float32 holds all whole numbers up to this one
 
 
 class Fractions:
@@ -65,100 +63,26 @@ class Fractions:
         """Which values are good."""
         return {"fss": "highest"}
 
-    def of_observed(self, observed: Tensor, mask: Tensor) -> "_Seen":
-        """Which windows lie inside the mask, and the counts of events in them."""
-        whole: list[Tensor | None] = [None] * len(self.windows)
-        if self.border == "inside" and not bool(mask.all()):
-            valid = _integral(mask, 0)
-            whole = [(_boxes(valid, int(window), 0) == window**2).float() for window in self.windows]
-        heaviest = float(observed.max()) if observed.numel() else 0.0
-        counts = {
-            threshold: self._counts(observed, mask, threshold, whole)
-            for threshold in self._in_precision_of(observed)
-            if heaviest >= threshold
-        }
-        return _Seen(whole, {key: [(o, _squares(o, o)) for o in value] for key, value in counts.items()})
+    def of_observed(self, observed: Tensor, mask: Tensor) -> Counted:
+        """Counts of events, and their squares' sums."""
+        thresholds: list[float] = torch.tensor(self.thresholds, dtype=observed.dtype).tolist()
+        windows = tuple(int(window) for window in self.windows)
+        return count_windows(observed, mask, Places(tuple(thresholds), windows, self.border == "zero"))
 
     def statistics(
-        self, forecast: Tensor, observed: Tensor, mask: Tensor, seen: "_Seen | None" = None
+        self, forecast: Tensor, observed: Tensor, mask: Tensor, seen: Counted | None = None
     ) -> dict[str, Tensor]:
         """Sums (B, K, W, 2) of each sample."""
         seen = self.of_observed(observed, mask) if seen is None else seen
-        heaviest = float(forecast.max()) if forecast.numel() else 0.0
-        nothing = forecast.new_zeros(len(forecast), len(self.windows), dtype=torch.float64)
-        by_threshold = []
-        for threshold in self._in_precision_of(forecast):
-            theirs = seen.counts.get(threshold)
-            ff, oo, fo = nothing, nothing, nothing
-            if theirs is not None:
-                oo = torch.stack([square for _, square in theirs], dim=1)
-            if heaviest >= threshold:  # most weather is dry: nothing to count
-                ours = self._counts(forecast, mask, threshold, seen.whole)
-                ff = torch.stack([_squares(f, f) for f in ours], dim=1)
-                if theirs is not None:
-                    fo = torch.stack([_squares(f, o) for f, (o, _) in zip(ours, theirs, strict=True)], dim=1)
-            worst = ff + oo
-            by_threshold.append(torch.stack([worst - 2 * fo, worst], dim=-1))
+        squares, products = seen.with_forecast(forecast)
+        worst = squares + seen.squares
         areas = torch.tensor([float(window) ** 4 for window in self.windows], dtype=torch.float64, device=mask.device)
-        return {"fractions": torch.stack(by_threshold, dim=1) / areas[:, None]}
-
-    def _in_precision_of(self, rate: Tensor) -> list[float]:
-        values: list[float] = torch.tensor(self.thresholds, dtype=rate.dtype).tolist()
-        return values
-
-    def _counts(self, rate: Tensor, mask: Tensor, threshold: float, whole: list[Tensor | None]) -> list[Tensor]:
-        """By window, events in each place of it (B, C, h, w) float32; empty where no window fits."""
-        margin = max(map(int, self.windows)) // 2 if self.border == "zero" else 0
-        events = rate >= threshold
-        if threshold <= 0:  # a rate of 0 outside the mask is an event only then
-            events = events & mask
-        integral, counts = _integral(events, margin), []
-        for window, inside in zip(map(int, self.windows), whole, strict=True):
-            skip = margin - window // 2 if self.border == "zero" else 0
-            found = _boxes(integral, window, skip).float()
-            counts.append(found if inside is None else found * inside)
-        return counts
+        return {"fractions": torch.stack([worst - 2 * products, worst], dim=-1) / areas[:, None]}
 
     def scores(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Scores (…, K, W)."""
         error, worst = sums["fractions"].unbind(-1)
         return {"fss": 1 - error / worst}
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Of an observation.
-
-    Attributes:
-        whole: By window, (B, C, h, w) float32, 1 where it lies inside the mask; None = everywhere.
-        counts: Threshold → by window, events (B, C, h, w) and their squares' sum (B,); none where it never rained so.
-    """
-
-    whole: list[Tensor | None]
-    counts: dict[float, list[tuple[Tensor, Tensor]]]
-
-
-def _squares(a: Tensor, b: Tensor) -> Tensor:
-    """Σab (B,) float64: of whole numbers, a row adds up exactly, or to 1e-7, in float32; rows are added in float64."""
-    total: Tensor = torch.linalg.vecdot(a, b).flatten(1).sum(1, dtype=torch.float64)
-    return total
-
-
-def _integral(events: Tensor, margin: int) -> Tensor:
-    """Integral image (…, H + 2·margin + 1, W + 2·margin + 1) of a frame with an empty margin: exact whole numbers."""
-    padded = F.pad(events, (margin + 1, margin, margin + 1, margin))
-    rows = padded.cumsum(-1, dtype=torch.int16 if padded.shape[-1] < 2**15 else torch.int32)
-    # float32 spares casts of all boxes
-    return rows.cumsum(-2, dtype=torch.float32 if padded.shape[-1] * padded.shape[-2] < EXACT else torch.int32)
-
-
-def _boxes(integral: Tensor, window: int, skip: int) -> Tensor:
-    """Sums over all square windows; the first begins `skip` cells from the edge, and the last ends as far from it."""
-    if min(integral.shape[-2:]) - 2 * skip <= window:  # none fits
-        return integral.new_zeros(*integral.shape[:-2], 0, 0)
-    end = (integral.shape[-2] - skip, integral.shape[-1] - skip)
-    rows = integral[..., skip + window : end[0], :] - integral[..., skip : end[0] - window, :]
-    return rows[..., skip + window : end[1]] - rows[..., skip : end[1] - window]
 
 
 class Spectrum:

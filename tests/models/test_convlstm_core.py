@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from nowcast import native
 from nowcast.benchmarks.textbook import Textbook
-from nowcast.models import cell_native, cell_steps, convlstm_core, native
+from nowcast.models import cell_native, cell_steps, convlstm_core, winograd
 from nowcast.models.cell_steps import EagerSteps
 from nowcast.models.convlstm import ConvLSTM, ConvLSTMCell
 from nowcast.models.convlstm_core import Execution
@@ -235,7 +236,7 @@ def test_recomputing_keeps_less_memory():
 
 def test_the_kernel_is_compiled_here():
     """CI has a compiler: without this test a broken kernel would only be slow."""
-    for source in ("cell_kernel.c", "winograd_kernel.c"):
+    for source in (cell_native.SOURCE, winograd.SOURCE):
         assert native.library(source, torch.float32) is not None
         assert native.library(source, torch.bfloat16) is not None
 
@@ -260,14 +261,14 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", str(broken))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(native.NoCompilerError, match="broken-cc failed: no such target"):
-        native.compile_kernel("cell_kernel.c", torch.float32)
+        native.compile_kernel(cell_native.SOURCE, torch.float32)
 
 
 def test_the_kernel_is_compiled_once(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = native.compile_kernel("cell_kernel.c", torch.float32)
+    first = native.compile_kernel(cell_native.SOURCE, torch.float32)
     monkeypatch.setattr(native.subprocess, "run", None)  # would fail if it were called
-    assert native.compile_kernel("cell_kernel.c", torch.float32) == first
+    assert native.compile_kernel(cell_native.SOURCE, torch.float32) == first
     assert first.is_relative_to(tmp_path)
 
 

@@ -9,6 +9,7 @@ import xarray
 from scipy.ndimage import uniform_filter
 from scores.spatial import fss_2d
 
+from nowcast.scores import boxes
 from nowcast.scores.sal import StructureAmplitudeLocation
 from nowcast.scores.spatial import Fractions, Spectrum, half_plane, power, radial_frequency
 from tests.scores.fields import KINDS, fields, seen
@@ -17,6 +18,19 @@ from tests.scores.test_categorical import computed
 THRESHOLDS, WINDOWS = [0.5, 2.0, 10.0], [1, 3, 9]
 
 
+@pytest.fixture(params=["native", "eager"])
+def _counted_by(request, monkeypatch):
+    """Run a test with the compiled kernel and without it."""
+    if request.param == "eager":
+        monkeypatch.setattr(boxes, "_functions", lambda: None)
+
+
+def test_the_kernel_is_compiled_here():
+    """CI has a compiler: without this test a broken kernel would only be slow."""
+    assert boxes._functions() is not None
+
+
+@pytest.mark.usefixtures("_counted_by")
 @pytest.mark.parametrize("kind", KINDS)
 def test_windows_over_the_border_equal_scipy(kind):
     data = fields(kind)
@@ -36,6 +50,7 @@ def test_windows_over_the_border_equal_scipy(kind):
                 assert ours[lead, k, w] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
+@pytest.mark.usefixtures("_counted_by")
 @pytest.mark.parametrize("window", [1, 4, 9, 18])
 @pytest.mark.parametrize("kind", ["random", "dry", "all wet", "constant", "missing forecast"])
 def test_windows_inside_equal_the_library(kind, window):
@@ -57,6 +72,7 @@ def test_windows_inside_equal_the_library(kind, window):
             assert ours[lead, k, 0] == pytest.approx(float(expected) if events else np.nan, abs=1e-9, nan_ok=True)
 
 
+@pytest.mark.usefixtures("_counted_by")
 def test_inside_only_windows_without_a_masked_cell_count():
     forecast, observed, mask = fields("random", shape=(1, 1, 1, 7, 9))
     mask[..., 2, 4] = False
@@ -71,6 +87,7 @@ def test_inside_only_windows_without_a_masked_cell_count():
     assert ours == pytest.approx(1 - error / worst, abs=1e-12)
 
 
+@pytest.mark.usefixtures("_counted_by")
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_window_wider_than_the_grid_has_no_score(masked):
     forecast = torch.full((1, 1, 1, 5, 9), 3.0)
@@ -81,6 +98,7 @@ def test_a_window_wider_than_the_grid_has_no_score(masked):
     assert math.isnan(fss[2])
 
 
+@pytest.mark.usefixtures("_counted_by")
 def test_a_displaced_cell_has_skill_only_at_wider_windows():
     observed, forecast = torch.zeros(1, 1, 1, 21, 21), torch.zeros(1, 1, 1, 21, 21)
     observed[..., 10, 10] = forecast[..., 10, 12] = 5.0
@@ -88,6 +106,22 @@ def test_a_displaced_cell_has_skill_only_at_wider_windows():
     fss = computed(Fractions([1.0], [1, 3, 5], "zero"), forecast, observed, mask)["fss"].ravel()
     # 3×3 windows share one column of three, 5×5 windows three of five: 1 - 2·6/18 and 1 - 2·10/50.
     np.testing.assert_allclose(fss, [0, 1 - 12 / 18, 1 - 20 / 50], atol=1e-12)
+
+
+@pytest.mark.parametrize("over_border", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 17, 40), (1, 1, 64, 5)])
+@pytest.mark.parametrize("cells", ["all", "most", "none"])
+def test_kernel_and_operations_count_the_same(shape, over_border, cells):
+    draw = torch.Generator().manual_seed(0)
+    observed, forecast = (torch.rand(shape, generator=draw).pow(4) * 12 for _ in range(2))
+    share = {"all": 2.0, "most": 0.98, "none": -1.0}[cells]
+    mask = torch.rand(shape, generator=draw) < share
+    observed, forecast = observed * mask, forecast * mask
+    places = boxes.Places((0.0, 0.5, 2.0, 11.9, 50.0), (1, 3, 9), over_border)
+    native, eager = boxes.NativeCounted(observed, mask, places), boxes.EagerCounted(observed, mask, places)
+    torch.testing.assert_close(native.squares, eager.squares, atol=0, rtol=1e-12)
+    for ours, theirs in zip(native.with_forecast(forecast), eager.with_forecast(forecast), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=0, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

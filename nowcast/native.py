@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 
 log = logging.getLogger(__name__)
-FOLDER = Path(__file__).parent
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
 WIDE = "-mprefer-vector-width=512"  # compilers of other processors refuse it
 
@@ -28,25 +27,25 @@ class NoCompilerError(RuntimeError):
 
 
 @functools.cache
-def library(source: str, dtype: torch.dtype) -> ctypes.CDLL | None:
+def library(source: Path, dtype: torch.dtype) -> ctypes.CDLL | None:
     """The compiled kernel of a precision, None where it cannot be compiled (which is logged once).
 
     Args:
-        source: Name of a .c file of this folder.
+        source: The .c file.
         dtype: float32 or bfloat16.
     """
     try:
         return ctypes.CDLL(str(compile_kernel(source, dtype)))
     except (NoCompilerError, OSError) as error:
-        log.warning("%s is not available (%s); PyTorch operations do the same, slower", source, error)
+        log.warning("%s is not available (%s); PyTorch operations do the same, slower", source.name, error)
         return None
 
 
-def compile_kernel(source: str, dtype: torch.dtype) -> Path:
+def compile_kernel(source: Path, dtype: torch.dtype) -> Path:
     """Path of the compiled library, made now if it is not in the cache.
 
     Args:
-        source: Name of a .c file of this folder.
+        source: The .c file.
         dtype: float32 or bfloat16.
 
     Raises:
@@ -55,10 +54,10 @@ def compile_kernel(source: str, dtype: torch.dtype) -> Path:
     """
     compiler = find_compiler()
     define = ["-DBFLOAT16"] if dtype == torch.bfloat16 else []
-    facts = [(FOLDER / source).read_text(), compiler, *FLAGS, *define, _processor()]
+    facts = [source.read_text(), compiler, *FLAGS, *define, _processor()]
     name = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nowcast"
-    made_before = folder / f"{Path(source).stem}_{name}.so"
+    made_before = folder / f"{source.stem}_{name}.so"
     if made_before.exists():
         return made_before
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +65,7 @@ def compile_kernel(source: str, dtype: torch.dtype) -> Path:
         made, message = Path(scratch) / "kernel.so", ""
         # Without OpenMP's runtime the kernel works on one core; other processors know no preferred width.
         for extra in (["-fopenmp", WIDE], ["-fopenmp"], ["-fopenmp-simd"]):
-            command = [compiler, *FLAGS, *extra, *define, str(FOLDER / source), "-o", str(made)]
+            command = [compiler, *FLAGS, *extra, *define, str(source), "-o", str(made)]
             result = subprocess.run(command, capture_output=True, text=True)
             if result.returncode == 0:
                 made.replace(made_before)  # atomic: processes that start together do not disturb each other

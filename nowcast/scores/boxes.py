@@ -1,0 +1,184 @@
+"""Sums over square windows of events: the part of the fractions skill score that costs time.
+
+In C on CPUs (boxes_kernel.c, compiled on first use), in PyTorch operations everywhere else.
+"""
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nowcast.native import library
+
+SOURCE = Path(__file__).with_name("boxes_kernel.c")
+EXACT = 2**24  # float32 holds all whole numbers up to this one
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where windows are counted, and of which events.
+
+    Args:
+        thresholds: K rain rates in the precision of the fields; an event is rate >= threshold, where the mask is True.
+        windows: W sides in cells.
+        over_border: A window at each cell, with nothing beyond the frame; else only windows wholly inside the mask.
+    """
+
+    thresholds: tuple[float, ...]
+    windows: tuple[int, ...]
+    over_border: bool
+
+    @property
+    def margin(self) -> int:
+        """Empty cells around the frame, so that the largest window fits at each cell."""
+        return max(self.windows) // 2 if self.over_border else 0
+
+    def skip(self, window: int) -> int:
+        """Cells from the edge of the margin to the first window."""
+        return self.margin - window // 2 if self.over_border else 0
+
+
+class Counted(Protocol):
+    """Events of an observation (B, C, H, W), counted once for all its forecasts."""
+
+    squares: Tensor  # (B, K, W) float64, sum of the squared counts of all windows
+
+    def with_forecast(self, forecast: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of a forecast (B, C, H, W), and the sum of the products of both counts."""
+        ...
+
+
+def count_windows(observed: Tensor, mask: Tensor, places: Places) -> Counted:
+    """Count the events of an observation.
+
+    Args:
+        observed: (B, C, H, W) mm h-1, 0 where the mask is False.
+        mask: (B, C, H, W) bool, cells that count.
+        places: What to count.
+    """
+    if observed.device.type == "cpu" and observed.dtype == torch.float32 and _functions() is not None:
+        return NativeCounted(observed, mask, places)
+    return EagerCounted(observed, mask, places)
+
+
+@functools.cache
+def _functions() -> ctypes.CDLL | None:
+    compiled = library(SOURCE, torch.float32)
+    if compiled is not None:
+        pointer, number = ctypes.c_void_p, ctypes.c_long
+        compiled.integrate.argtypes = [pointer, pointer, *[number] * 4, pointer, number, pointer, pointer]
+        compiled.multiply.argtypes = [*[pointer] * 5, *[number] * 4, pointer, pointer, number, pointer]
+        compiled.integrate.restype = compiled.multiply.restype = None
+    return compiled
+
+
+class NativeCounted:
+    """See Counted."""
+
+    def __init__(self, observed: Tensor, mask: Tensor, places: Places) -> None:
+        """Make integral images of the observation, and of the mask where windows must lie inside it."""
+        self.mask, self.places = mask.contiguous(), places
+        self.valid = None
+        if not places.over_border and not bool(mask.all()):
+            self.valid, _ = self._integrate(mask.float(), (1.0,))
+        self.images = self._integrate(observed, places.thresholds)
+        self.squares, _ = self._multiply(self.images)
+
+    def with_forecast(self, forecast: Tensor) -> tuple[Tensor, Tensor]:
+        """See Counted."""
+        return self._multiply(self._integrate(forecast, self.places.thresholds))
+
+    def _integrate(self, rate: Tensor, thresholds: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Integral images (frames, K, rows, columns), and which of them hold any event (frames, K)."""
+        rate, limits, margin = rate.contiguous(), torch.tensor(thresholds), self.places.margin
+        frames, (height, width) = rate.shape[0] * rate.shape[1], rate.shape[2:]
+        sizes = (frames, len(limits), height + 2 * margin + 1, width + 2 * margin + 1)
+        integrals = torch.empty(sizes, dtype=torch.int32)
+        some = torch.empty(frames, len(limits), dtype=torch.uint8)
+        functions = _functions()
+        assert functions is not None  # count_windows looked
+        functions.integrate(
+            *(rate.data_ptr(), self.mask.data_ptr(), frames, height, width, margin),
+            *(limits.data_ptr(), len(limits), integrals.data_ptr(), some.data_ptr()),
+        )
+        return integrals, some
+
+    def _multiply(self, images: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Squares of these images, and products with those of the observation, (B, K, W) each."""
+        (ours, our_any), (theirs, their_any) = images, self.images
+        frames, thresholds, rows, columns = ours.shape
+        windows = torch.tensor(self.places.windows)
+        skips = torch.tensor([self.places.skip(window) for window in self.places.windows])
+        sums = torch.empty(frames, thresholds, len(windows), 2, dtype=torch.float64)
+        functions = _functions()
+        assert functions is not None
+        functions.multiply(
+            *(ours.data_ptr(), theirs.data_ptr(), our_any.data_ptr(), their_any.data_ptr()),
+            *(None if self.valid is None else self.valid.data_ptr(), frames, thresholds, rows, columns),
+            *(windows.data_ptr(), skips.data_ptr(), len(windows), sums.data_ptr()),
+        )
+        by_sample = sums.view(len(self.mask), -1, *sums.shape[1:]).sum(1)
+        return by_sample[..., 0], by_sample[..., 1]
+
+
+class EagerCounted:
+    """See Counted."""
+
+    def __init__(self, observed: Tensor, mask: Tensor, places: Places) -> None:
+        """Count the observation's events, and find the windows inside the mask."""
+        self.mask, self.places = mask, places
+        self.whole: list[Tensor | None] = [None] * len(places.windows)
+        if not places.over_border and not bool(mask.all()):
+            valid = _integral(mask, 0)
+            self.whole = [(_boxes(valid, window, 0) == window**2).float() for window in places.windows]
+        self.counts = self._counts(observed)
+        self.squares = self._products(self.counts, self.counts)
+
+    def with_forecast(self, forecast: Tensor) -> tuple[Tensor, Tensor]:
+        """See Counted."""
+        counts = self._counts(forecast)
+        return self._products(counts, counts), self._products(counts, self.counts)
+
+    def _counts(self, rate: Tensor) -> list[list[Tensor] | None]:
+        """By threshold, None where it is not reached; by window, (B, C, h, w) float32, empty where no window fits."""
+        heaviest = float(rate.max()) if rate.numel() else 0.0  # most weather is dry: nothing to count
+        return [self._of_threshold(rate, limit) if heaviest >= limit else None for limit in self.places.thresholds]
+
+    def _of_threshold(self, rate: Tensor, threshold: float) -> list[Tensor]:
+        integral, counts = _integral((rate >= threshold) & self.mask, self.places.margin), []
+        for window, inside in zip(self.places.windows, self.whole, strict=True):
+            found = _boxes(integral, window, self.places.skip(window)).float()
+            counts.append(found if inside is None else found * inside)
+        return counts
+
+    def _products(self, ours: Sequence[list[Tensor] | None], theirs: Sequence[list[Tensor] | None]) -> Tensor:
+        """(B, K, W) float64. A row of whole numbers adds up in float32 exactly, or to 1e-7; rows in float64."""
+        sums = self.mask.new_zeros(len(self.mask), len(ours), len(self.places.windows), dtype=torch.float64)
+        for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            if a is not None and b is not None:
+                for n, (p, q) in enumerate(zip(a, b, strict=True)):
+                    sums[:, k, n] = torch.linalg.vecdot(p, q).flatten(1).sum(1, dtype=torch.float64)
+        return sums
+
+
+def _integral(events: Tensor, margin: int) -> Tensor:
+    """Integral image (…, H + 2·margin + 1, W + 2·margin + 1) of a frame with an empty margin: exact whole numbers."""
+    padded = F.pad(events, (margin + 1, margin, margin + 1, margin))
+    rows = padded.cumsum(-1, dtype=torch.int16 if padded.shape[-1] < 2**15 else torch.int32)
+    # float32 spares casts of all boxes
+    return rows.cumsum(-2, dtype=torch.float32 if padded.shape[-1] * padded.shape[-2] < EXACT else torch.int32)
+
+
+def _boxes(integral: Tensor, window: int, skip: int) -> Tensor:
+    """Sums over all square windows; the first begins `skip` cells from the edge, and the last ends as far from it."""
+    if min(integral.shape[-2:]) - 2 * skip <= window:  # none fits
+        return integral.new_zeros(*integral.shape[:-2], 0, 0)
+    end = (integral.shape[-2] - skip, integral.shape[-1] - skip)
+    rows = integral[..., skip + window : end[0], :] - integral[..., skip : end[0] - window, :]
+    return rows[..., skip + window : end[1]] - rows[..., skip : end[1] - window]
