@@ -125,9 +125,9 @@ def fit(trainer: lightning.Trainer, task: NowcastTask, data: DataModule, start: 
 def close_loggers(trainer: lightning.Trainer) -> None:
     """End the run of a logger that keeps one open in this process, as W&B does: the next run would go into it."""
     for logger in trainer.loggers:
-        end = getattr(getattr(logger, "experiment", None), "finish", None)
-        if end is not None:
-            end(exit_code=0 if trainer.state.finished else 1)
+        finish = getattr(logger, "finish", None)
+        if finish is not None:
+            finish(exit_code=0 if trainer.state.finished else 1)
 
 
 def best_checkpoint(trainer: lightning.Trainer) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from nowcast.data.dataset import RadarDataset
 from nowcast.metrics_log import MetricsWriter
 from nowcast.task import NowcastTask
 from tests.data.archives import frame, write
-from tests.faults.runs import SMALL, result, start
+from tests.faults.runs import SMALL, result, start, wait_for
 from tests.programs import rows, run
 
 HINT = "resume=auto"
@@ -252,3 +253,33 @@ def test_an_archive_on_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"a\.nc: cannot be written \(NetCDF: HDF error\)"):
         write(tmp_path / "a.nc", [frame(0)])
     assert list(tmp_path.iterdir()) == []
+
+
+def children_of(process, name):
+    """Numbers of its child processes with a name in their command line."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == process.pid and name in (folder / "cmdline").read_text():
+                found.append(int(folder.name))
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+def test_a_training_survives_the_death_of_the_process_of_wandb(tmp_path):
+    """W&B sends everything through a process of its own; it is killed while the training runs."""
+    folder = tmp_path / "run"
+    process = start(folder, "logger=wandb", "trainer.max_epochs=40", "callbacks.watch=null")
+    last = folder / "checkpoints" / "last.ckpt"
+    assert wait_for(last.exists, process), result(process)
+    (number,) = children_of(process, "wandb-core")
+    os.kill(number, signal.SIGKILL)
+    code, out = result(process)
+    assert code == 0, out
+    assert out.count("W&B's process is gone") == 1
+    assert "Traceback" not in out
+    epochs = [row for row in rows(folder / "metrics.csv") if row["val/loss"]]
+    assert len(epochs) == 40
+    assert (folder / "evaluation" / "scores.csv").exists()
