@@ -12,7 +12,8 @@ from lightning.pytorch.loggers import WandbLogger
 from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
 log = logging.getLogger(__name__)
-LOST = (ConnectionError, MailboxClosedError, HandleAbandonedError)  # W&B's process, which all is sent through, has died
+# W&B's process, which all is sent through, has died
+LOST: tuple[type[Exception], ...] = (ConnectionError, MailboxClosedError, HandleAbandonedError)
 
 
 class PatientWandbLogger(WandbLogger):
@@ -69,6 +70,6 @@ class PatientWandbLogger(WandbLogger):
                 error or type(error).__name__,
                 self.save_dir,
             )
-            with contextlib.suppress(LOST):
+            with contextlib.suppress(*LOST):
                 wandb.teardown()  # or it tries at exit, with a traceback
             self._experiment = wandb.init(mode="disabled")  # takes and forgets everything
