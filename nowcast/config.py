@@ -257,7 +257,16 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
                 sys.exit(f"nowcast {name}: error: {error}")
 
         command: Callable[[], None] = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(run)
-        return command
+
+        def start() -> None:
+            try:
+                command()
+            except HydraException as error:  # with --help Hydra does not shorten it
+                if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                    raise
+                sys.exit(f"nowcast {name}: error: {error}")
+
+        return start
 
     return decorate
 

@@ -36,7 +36,7 @@ def main(config: DictConfig) -> None:
     figures: dict[str, Sequence[Path | None]] = {
         "Scores by lead time (figure 5)": [plot_lead_times(rows, printed["by_lead_time"], folder / "lead_times.png")],
         "Training": [plot_losses(rows, printed["by_epoch"], folder / "epochs.png")],
-        "Forecasts (figure 6)": draw_examples(rows, printed["examples"], folder),
+        "Forecasts (figure 6, with all input frames)": draw_examples(rows, printed["examples"], folder),
     }
     drawn = {heading: kept for heading, paths in figures.items() if (kept := [path for path in paths if path])}
     text = write_text(printed, rows, drawn, [*caveats(rows), *tuning_caveats(runs)], config.quick)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from nowcast.data.archive import Archive
-from nowcast.data.cells import CELL_TOLERANCE, averaging_factor, cell_km
-from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample
+from nowcast.data.cells import averaging_factor, cell_km
+from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, check_same_cells
 from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.sources import ArchiveSource, archive_paths
 from nowcast.data.unpacked import use_unpacked
@@ -22,6 +21,7 @@ from nowcast.data.windows import (
     BlockSplit,
     Split,
     frames_per_step,
+    split_by_name,
     whole_archives,
     window_starts,
     windows_of_split,
@@ -158,7 +158,7 @@ class RadarDataModule(lightning.LightningDataModule):
             Region(archive, averaging_factor(archive, self.cell_km), self._every(archive, step))
             for archive, step in zip(archives, steps, strict=True)
         ]
-        _check_cells(regions)
+        check_same_cells(regions)
         self.steps = steps
         names = [archive.name for archive in archives]
         self.split_of_archive = whole_archives(names, self.blocks) if self.split == "by_day" else {}
@@ -191,12 +191,9 @@ class RadarDataModule(lightning.LightningDataModule):
             return np.full(len(archive.times), self.split_of_archive[archive.name], dtype=np.int8)
         if self.split == "paper":
             return self.blocks.of_archive(archive.name).assign(archive.times)
-        if self.split == "archives":
-            for split, patterns in (("test", self.test_archives), ("val", self.val_archives)):
-                if any(fnmatch(archive.name, pattern) for pattern in patterns):
-                    return np.full(len(archive.times), SPLITS.index(split), dtype=np.int8)
-            if self.val_archives:
-                return np.zeros(len(archive.times), dtype=np.int8)
+        named = split_by_name(archive.name, self.val_archives, self.test_archives)
+        if self.split == "archives" and named is not None:
+            return np.full(len(archive.times), SPLITS.index(named), dtype=np.int8)
         return self.blocks.assign(archive.times)
 
     def starts(self, split: Split) -> list[NDArray[np.int64]]:
@@ -354,11 +351,3 @@ def _sides(name: str, crop: int | Sequence[int] | None) -> tuple[int, int] | Non
     if len(sides) != 2 or min(sides) < 1:
         raise ValueError(f"data.{name} must be a side, [height, width], each at least 1, or null; got {crop}")
     return sides[0], sides[1]
-
-
-def _check_cells(regions: Sequence[Region]) -> None:
-    """Refuse archives whose cells differ in size: one network cannot learn one speed in two units."""
-    sizes = [cell_km(region.archive.grid)[0] * region.factor[0] for region in regions]
-    if max(sizes) > min(sizes) * (1 + 2 * CELL_TOLERANCE):
-        found = ", ".join(f"{r.archive.name} {size:.3g} km" for r, size in zip(regions, sizes, strict=True))
-        raise ValueError(f"cell sizes differ: {found}. Set data.cell_km to average them to a common size")

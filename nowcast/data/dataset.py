@@ -1,5 +1,6 @@
 """Windows of radar archives as tensors of rain rate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nowcast.data.archive import TILE, Archive
-from nowcast.data.cells import cell_km
+from nowcast.data.cells import CELL_TOLERANCE, cell_km
 from nowcast.data.frame import Grid
 from nowcast.data.windows import owned_from, tile_corners
 
@@ -78,6 +79,18 @@ class Region:
             "rain_fraction": float((rain * valid).sum() / max(float(valid.sum()), 1e-9)),
             "no_data_fraction": float(1 - valid.mean()),
         }
+
+
+def check_same_cells(regions: Sequence[Region]) -> None:
+    """Refuse archives whose cells differ in size: one network cannot learn one speed in two units.
+
+    Raises:
+        ValueError: Naming each archive and its size.
+    """
+    sizes = [cell_km(region.archive.grid)[0] * region.factor[0] for region in regions]
+    if max(sizes) > min(sizes) * (1 + 2 * CELL_TOLERANCE):
+        found = ", ".join(f"{r.archive.name} {size:.3g} km" for r, size in zip(regions, sizes, strict=True))
+        raise ValueError(f"cell sizes differ: {found}. Set data.cell_km to average them to a common size")
 
 
 def area_average(

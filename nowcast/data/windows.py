@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from fnmatch import fnmatch
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,6 +149,14 @@ def windows_within(
 def whole_archives(names: Sequence[str], shares: BlockSplit) -> dict[str, int]:
     """Split of each archive, drawn at random: 0 train, 1 val, 2 test."""
     return dict(zip(sorted(names), shares.draw(len(names)).tolist(), strict=True))
+
+
+def split_by_name(name: str, val_archives: Sequence[str], test_archives: Sequence[str]) -> Split | None:
+    """Split of a whole archive by names or globs; None where no validation archive is named: time blocks part it."""
+    for split, patterns in (("test", test_archives), ("val", val_archives)):
+        if any(fnmatch(name, pattern) for pattern in patterns):
+            return cast(Split, split)
+    return "train" if val_archives else None
 
 
 def tile_corners(size: int, tile: int) -> list[int]:
