@@ -73,7 +73,8 @@ def try_training(config: DictConfig, data: Any, console: Any) -> dict[str, Any]:
     from nowcast.benchmarks.training import measure_training
     from nowcast.training import make_task
 
-    found = measure_training(make_task(config, data), data.train_dataloader(), plain(config.trainer))
+    batches = (data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader())
+    found = measure_training(make_task(config, data), batches, plain(config.trainer))
     console.print(
         f"training step of {found['batch_size']} sequences: {found['peak_memory_mib']:,.0f} MiB, "
         f"{found['free_memory_mib']:,.0f} MiB are free",

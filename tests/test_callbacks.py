@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nowcast import checkpoint
-from nowcast.data.dataset import RadarDataset
+from nowcast.data.stored import to_rain_rates
 from nowcast.losses import CrossEntropy
 from nowcast.task import NowcastTask
 from tests.programs import TINY, rows, run
@@ -51,14 +51,12 @@ def test_a_loss_that_is_not_finite_ends_training_and_is_written_down(folder, mon
 
 
 def test_infinite_data_ends_training_though_the_loss_hides_it(folder, monkeypatch):
-    read = RadarDataset._read
+    def spoilt(batch, *arguments):
+        sample = to_rain_rates(batch, *arguments)
+        sample["inputs"][:, 1, 0, 3, 5] = np.inf
+        return sample
 
-    def spoilt(dataset, region, start, *window):
-        frames = read(dataset, region, start, *window)
-        frames[1, 3, 5] = np.inf
-        return frames
-
-    monkeypatch.setattr(RadarDataset, "_read", spoilt)
+    monkeypatch.setattr("nowcast.data.datamodule.to_rain_rates", spoilt)
     code, message = train(folder, "infinite")
     assert code == 1
     assert "diverged at step 0 (epoch 0): the batch holds infinite values" in message

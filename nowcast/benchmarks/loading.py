@@ -1,4 +1,4 @@
-"""How many windows a second one process reads out of an archive, and out of its unpacked copy."""
+"""How many windows a second one process reads for training out of an archive, and out of its unpacked copy."""
 
 import time
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import numpy as np
 
 from nowcast.data.archive import Archive
 from nowcast.data.dataset import RadarDataset, Region
+from nowcast.data.stored import StoredWindows
 from nowcast.data.unpacked import use_unpacked
 from nowcast.progress import track
 
@@ -37,7 +38,7 @@ def measure_loading(
         if cache == "memmap":
             use_unpacked([archive], track)
         for side in sides:
-            dataset = _windows(archive, side, seed)
+            dataset = StoredWindows(_windows(archive, side, seed))
             speed = _windows_per_second(dataset, seconds, seed, clock)
             rows.append({"side": side, "cache": cache, "windows_per_second": speed})
         archive.close()
@@ -59,7 +60,7 @@ def _windows(archive: Archive, side: int, seed: int) -> RadarDataset:
     )
 
 
-def _windows_per_second(dataset: RadarDataset, seconds: float, seed: int, clock: Callable[[], float]) -> float:
+def _windows_per_second(dataset: StoredWindows, seconds: float, seed: int, clock: Callable[[], float]) -> float:
     order = np.random.default_rng(seed).permutation(len(dataset)).tolist()
     for index in order[:10]:  # opens the file, builds the table of rain rates
         dataset[index]

@@ -182,8 +182,8 @@ class Archive:
             self._handle = (os.getpid(), dataset)
         return self._handle[1].variables[self.to_rain_rate.quantity.value]
 
-    def _lookup_table(self) -> NDArray[np.float32]:
-        """(65536,) rain rate in mm h-1 of every packed value: unpacking, Z-R and "no data" in one gather."""
+    def rate_table(self) -> NDArray[np.float32]:
+        """(65536,) rain rate in mm h-1 of every stored value, where they are 16 bits: unpacking, Z-R and "no data"."""
         table: NDArray[np.float32] | None = self.__dict__.get("_table")
         if table is None:
             physical = np.arange(65536, dtype=np.float64) * self._scale + self._offset
@@ -211,7 +211,7 @@ class Archive:
         if self._packed:
             # Every 16-bit number is in the table: "clip" only spares the check, and is twice as fast as indexing.
             # Frame by frame, what it makes in between stays in the processor's cache.
-            rate, table = np.empty(stored.shape, dtype=np.float32), self._lookup_table()
+            rate, table = np.empty(stored.shape, dtype=np.float32), self.rate_table()
             for frame, values in zip(rate, stored, strict=True):
                 table.take(values, out=frame, mode="clip")
             return rate

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from nowcast.data.archive import Archive
@@ -15,6 +16,7 @@ from nowcast.data.cells import averaging_factor, cell_km
 from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, check_same_cells
 from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.sources import ArchiveSource, archive_paths
+from nowcast.data.stored import StoredSample, StoredWindows, to_rain_rates
 from nowcast.data.unpacked import use_unpacked
 from nowcast.data.windows import (
     SPLITS,
@@ -115,6 +117,7 @@ class RadarDataModule(lightning.LightningDataModule):
         )
         self.batch_size, self.workers, self.seed, self.cache = batch_size, workers, seed, cache
         self.regions: list[Region] = []
+        self._tables: Tensor | None = None
         self._check()
 
     def _check(self) -> None:
@@ -283,11 +286,23 @@ class RadarDataModule(lightning.LightningDataModule):
     # -- loaders -------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Shuffled, possibly weighted by rain."""
+        """Shuffled, possibly weighted by rain; batches are to go through on_after_batch_transfer, as Lightning does."""
         dataset = self.dataset("train")
         weights = None if self.importance_floor is None else dataset.rain_fraction + self.importance_floor
         sampler = EpochSampler(len(dataset), self.samples_per_epoch, weights, self.seed, *rank_of_process(), self._done)
-        return make_loader(dataset, self.workers, sampler=sampler, batch_size=self.batch_size)
+        if not StoredWindows.are_possible(dataset):
+            return make_loader(dataset, self.workers, sampler=sampler, batch_size=self.batch_size)
+        stored = StoredWindows(dataset)
+        self._tables = stored.tables
+        return make_loader(stored, self.workers, sampler=sampler, batch_size=self.batch_size)
+
+    def on_after_batch_transfer(self, batch: Sample | StoredSample, dataloader_idx: int) -> Sample:
+        """Rain rates, which the device makes of stored values."""
+        if self._tables is None or "stored" not in batch:
+            return cast(Sample, batch)
+        stored = cast(StoredSample, batch)
+        self._tables = self._tables.to(stored["stored"].device)  # moves once
+        return to_rain_rates(stored, self._tables, self.input_steps)
 
     def _done(self) -> int:
         return batches_done(self.trainer) * self.batch_size

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -119,6 +119,26 @@ def area_average(
     return mean
 
 
+class Cut(NamedTuple):
+    """Where a sample is cut from.
+
+    Attributes:
+        archive: Index of its region.
+        region: The region.
+        start: First archive frame.
+        corner: First row and column, in averaged cells.
+        owned: Rows and columns that belong to an earlier tile of the same window.
+        draw: What the augmentation is drawn from.
+    """
+
+    archive: int
+    region: Region
+    start: int
+    corner: tuple[int, int]
+    owned: tuple[int, int]
+    draw: np.random.Generator
+
+
 class RadarDataset(Dataset[Sample]):
     """Windows × tiles of one split.
 
@@ -204,46 +224,59 @@ class RadarDataset(Dataset[Sample]):
         Raises:
             DataFormatError: The archive can no longer be read.
         """
-        position = index % len(self)
-        which, start, y, x, owned_y, owned_x = self.samples[position].tolist()
-        region = self.regions[which]
-        draw = np.random.default_rng((self.seed, index))
-        height, width = self.crop or region.shape
-        if self.jitter:
-            y, x = (
-                _shift(draw, corner, tile, size)
-                for corner, tile, size in ((y, height, region.shape[0]), (x, width, region.shape[1]))
-            )
-            owned_y = owned_x = 0
-        frames = self._read(region, start, y, x, height, width)
+        cut = self.cut(index)
+        native = cut.region.archive.read(*self.slices(cut))
+        frames = fill_up(area_average(native, cut.region.factor), self.shape_of(cut.region), np.nan)
         mask = np.isfinite(frames[self.input_steps :])
-        mask[:, :owned_y] = False
-        mask[:, :, :owned_x] = False
-        frames, mask = _turn(draw, self.augment, frames, mask)
+        mask[:, : cut.owned[0]] = False
+        mask[:, :, : cut.owned[1]] = False
+        frames, mask = turn(cut.draw, self.augment, frames, mask)
         rain_rate = torch.from_numpy(np.ascontiguousarray(frames)).unsqueeze(1)  # (T, 1, H, W)
-        last = region.archive.times[start + (self.input_steps - 1) * region.every]
         return Sample(
             inputs=rain_rate[: self.input_steps],
             targets=rain_rate[self.input_steps :],
             mask=torch.from_numpy(np.ascontiguousarray(mask)).unsqueeze(1),
-            init_time=torch.tensor(int(last.astype("datetime64[s]").astype(np.int64))),
-            archive=torch.tensor(which),
+            init_time=self.init_time(cut),
+            archive=torch.tensor(cut.archive),
         )
 
-    def _read(self, region: Region, start: int, y: int, x: int, height: int, width: int) -> NDArray[np.float32]:
-        """(T, height, width) rain rate; NaN beyond the grid when it is smaller than the crop."""
-        stop_y, stop_x = min(y + height, region.shape[0]), min(x + width, region.shape[1])
-        factor_y, factor_x = region.factor
-        native = region.archive.read(
-            slice(start, start + (self.length - 1) * region.every + 1, region.every),
-            slice(y * factor_y, stop_y * factor_y),
-            slice(x * factor_x, stop_x * factor_x),
+    def cut(self, index: int) -> Cut:
+        """Where a sample is cut from; nothing is read."""
+        which, start, y, x, *owned = self.samples[index % len(self)].tolist()
+        region, draw = self.regions[which], np.random.default_rng((self.seed, index))
+        if self.jitter:
+            corners = zip((y, x), self.shape_of(region), region.shape, strict=True)
+            y, x = (_shift(draw, corner, tile, size) for corner, tile, size in corners)
+            owned = [0, 0]
+        return Cut(which, region, start, (y, x), (owned[0], owned[1]), draw)
+
+    def shape_of(self, region: Region) -> tuple[int, int]:
+        """(H, W) of the samples of a region."""
+        return self.crop or region.shape
+
+    def slices(self, cut: Cut) -> tuple[slice, slice, slice]:
+        """Frames, rows and columns of the archive; fewer than the sample's where the grid ends."""
+        region = cut.region
+        rows, columns = (
+            slice(corner * factor, min(corner + tile, size) * factor)
+            for corner, tile, size, factor in zip(
+                cut.corner, self.shape_of(region), region.shape, region.factor, strict=True
+            )
         )
-        frames = area_average(native, region.factor)
-        missing = (height - frames.shape[1], width - frames.shape[2])
-        if missing != (0, 0):
-            frames = np.pad(frames, ((0, 0), (0, missing[0]), (0, missing[1])), constant_values=np.nan)
+        return slice(cut.start, cut.start + (self.length - 1) * region.every + 1, region.every), rows, columns
+
+    def init_time(self, cut: Cut) -> Tensor:
+        """() int64, seconds since 1970 of the last input frame."""
+        last = cut.region.archive.times[cut.start + (self.input_steps - 1) * cut.region.every]
+        return torch.tensor(int(last.astype("datetime64[s]").astype(np.int64)))
+
+
+def fill_up(frames: NDArray[Any], shape: tuple[int, int], fill: float) -> NDArray[Any]:
+    """(T, *shape): frames that the grid cuts short, filled with "no data" below and to the right."""
+    missing = (shape[0] - frames.shape[1], shape[1] - frames.shape[2])
+    if missing == (0, 0):
         return frames
+    return np.pad(frames, ((0, 0), (0, missing[0]), (0, missing[1])), constant_values=fill)
 
 
 def _shift(draw: np.random.Generator, corner: int, tile: int, size: int) -> int:
@@ -252,18 +285,14 @@ def _shift(draw: np.random.Generator, corner: int, tile: int, size: int) -> int:
     return min(max(corner + int(draw.integers(-(tile // 2), tile // 2 + 1)), 0), size - tile)
 
 
-def _turn(
-    draw: np.random.Generator, augment: Augmentation, frames: NDArray[np.float32], mask: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def turn(draw: np.random.Generator, augment: Augmentation, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Arrays (T, H, W), all flipped and turned in the same random way."""
     if augment == "none":
-        return frames, mask
+        return arrays
     flip_y, flip_x, turns = draw.integers(0, (2, 2, 4)).tolist()
     axes = tuple(axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip)
     quarter_turns = turns if augment == "flips_rotations" else 0
-    return (
-        np.rot90(np.flip(frames, axes), quarter_turns, axes=(1, 2)),
-        np.rot90(np.flip(mask, axes), quarter_turns, axes=(1, 2)),
-    )
+    return tuple(np.rot90(np.flip(array, axes), quarter_turns, axes=(1, 2)) for array in arrays)
 
 
 def _window_totals(

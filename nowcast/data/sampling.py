@@ -100,7 +100,7 @@ class Reported(Dataset[Any]):
         dataset: The samples.
     """
 
-    def __init__(self, dataset: Dataset[Sample]) -> None:
+    def __init__(self, dataset: Dataset[Any]) -> None:
         """Keep it."""
         self.dataset = dataset
 
@@ -108,7 +108,7 @@ class Reported(Dataset[Any]):
         """Number of samples."""
         return len(self.dataset)  # type: ignore[arg-type]  # torch leaves __len__ to its kinds of datasets
 
-    def __getitem__(self, index: int) -> Sample | DataFormatError:
+    def __getitem__(self, index: int) -> Any:  # noqa: ANN401
         """A sample, or what is wrong with its file."""
         try:
             return self.dataset[index]
@@ -152,7 +152,7 @@ def batches_done(trainer: lightning.Trainer | None) -> int:
     return 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
-def make_loader(dataset: Dataset[Sample], workers: int, **order: Any) -> DataLoader[Sample]:  # noqa: ANN401
+def make_loader(dataset: Dataset[Any], workers: int, **order: Any) -> DataLoader[Sample]:  # noqa: ANN401
     """A loader; workers are started afresh rather than forked, which netCDF handles and threads do not survive."""
     if workers:
         start_worker_server(type(dataset).__module__)

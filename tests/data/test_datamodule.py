@@ -203,7 +203,7 @@ def batches(data):
     result = []
     for epoch in range(2):
         loader.sampler.set_epoch(epoch)
-        result += [batch["inputs"] for batch in loader]
+        result += [data.on_after_batch_transfer(batch, 0)["inputs"] for batch in loader]
     return torch.cat(result)
 
 

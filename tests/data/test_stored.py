@@ -1,0 +1,94 @@
+"""Windows handed on as they are stored give the samples of RadarDataset, bit for bit."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from nowcast.data.archive import FILL
+from nowcast.data.dataset import RadarDataset, Region
+from nowcast.data.stored import StoredWindows, to_rain_rates
+from tests.data.archives import frame, moving_rain, write
+from tests.data.test_datamodule import module
+
+TRAINING = {"split": "blocks", "random_crops": True, "block_minutes": 20.0, "gap_minutes": 0.0}
+
+
+def through(data):
+    """Batches as the trainer gets them."""
+    return [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]
+
+
+def rates(data):
+    """The same as rain rates from the start."""
+    dataset, sampler = data.dataset("train"), data.train_dataloader().sampler
+    size = data.batch_size
+    indices = list(sampler)
+    return [default_collate([dataset[i] for i in indices[k : k + size]]) for k in range(0, len(indices), size)]
+
+
+def with_gaps(path, shape=(24, 30)):
+    """Every kind of value: no data, no rain, the smallest rain and a lot of it."""
+    draw = np.random.default_rng(0)
+    kinds = np.array([np.nan, 0.0, 0.1, 7.3, 120.0])
+    return write(path, [frame(5 * k, kinds[draw.integers(0, 5, shape)]) for k in range(24)])
+
+
+@pytest.mark.parametrize(
+    ("augment", "crop", "workers"),
+    [("none", 16, 0), ("flips", 16, 0), ("flips_rotations", 16, 0), ("flips", 40, 0), ("flips_rotations", 16, 2)],
+)  # 40 is more than there is
+def test_batches_are_those_of_rain_rates(tmp_path, augment, crop, workers):
+    paths = with_gaps(tmp_path / "a.nc"), moving_rain(tmp_path / "b.nc", shape=(24, 30))
+    data = module(*paths, **TRAINING, augment=augment, crop=crop, workers=workers)
+    batch = next(iter(data.train_dataloader()))
+    assert batch["stored"].dtype == torch.int16
+    ours, expected = through(data), rates(data)
+    assert len(ours) == len(expected) > 1
+    for one, other in zip(ours, expected, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in other.items():
+            assert one[name].dtype == value.dtype
+            torch.testing.assert_close(one[name], value, rtol=0, atol=0, equal_nan=True, msg=name)
+    assert any(batch["inputs"].isnan().any() for batch in expected)
+
+
+def test_every_stored_number_means_what_its_own_archive_says():
+    tables = torch.stack([torch.arange(65536.0), torch.arange(65536.0) / 100])
+    tables[:, FILL] = torch.nan
+    stored = torch.from_numpy(np.array([0, 1, 32767, 32768, 65534, FILL], dtype=np.uint16).view(np.int16))
+    batch = {
+        "stored": stored.view(1, 6, 1, 1, 1).repeat(2, 1, 1, 1, 1),
+        "table": torch.tensor([0, 1]),
+        "init_time": torch.zeros(2, dtype=torch.int64),
+        "archive": torch.tensor([0, 7]),
+    }
+    sample = to_rain_rates(batch, tables, 2)
+    values = torch.cat([sample["inputs"], sample["targets"]], 1).view(2, 6)
+    expected = torch.tensor([0, 1, 32767, 32768, 65534, torch.nan])
+    torch.testing.assert_close(values, torch.stack([expected, expected / 100]), equal_nan=True)
+    assert sample["mask"].view(2, 4).tolist() == [[True, True, True, False]] * 2
+
+
+def windows(region, **changes):
+    settings = {"crop": (16, 16), "jitter": True, "augment": "none", "min_rain_fraction": 0, "min_valid_fraction": 0}
+    starts = [np.arange(3)]
+    return RadarDataset([region], starts, input_steps=3, forecast_steps=2, seed=0, **(settings | changes))
+
+
+def test_averaged_shared_and_unpacked_cells_are_read_as_rain_rates(tmp_path):
+    from nowcast.data.archive import Archive
+
+    archive = Archive(moving_rain(tmp_path / "a.nc", shape=(24, 32)))
+    assert StoredWindows.are_possible(windows(Region(archive, (1, 1), 1)))
+    assert not StoredWindows.are_possible(windows(Region(archive, (2, 2), 1), crop=(8, 8)))
+    assert not StoredWindows.are_possible(windows(Region(archive, (1, 1), 1), jitter=False))  # 24 rows, tiles of 16
+    assert StoredWindows.are_possible(windows(Region(archive, (1, 1), 1), jitter=False, crop=(12, 16)))
+    data = module(archive.path, **(TRAINING | {"random_crops": False}))
+    assert "inputs" in next(iter(data.train_dataloader()))
+
+
+def test_archives_that_mean_the_same_share_a_table(tmp_path):
+    paths = [moving_rain(tmp_path / f"{name}.nc", shape=(16, 16)) for name in "abc"]
+    data = module(*paths, **TRAINING)
+    assert data.train_dataloader().dataset.dataset.tables.shape == (1, 65536)
