@@ -171,9 +171,12 @@ def make_contenders(net: Any, config: DictConfig) -> list[Any]:  # noqa: ANN401 
     from nowcast.benchmarks.textbook import Textbook
     from nowcast.models.convlstm_core import Execution
 
-    nets = {name: copy.deepcopy(net) for name in ("nowcast", "recompute", "direct")}
-    nets["recompute"].execution = Execution(recompute=True, winograd=net.execution.winograd)
-    nets["direct"].execution = Execution(recompute=False, winograd=False)
+    ways = {"nowcast": net.execution, "recompute": net.execution._replace(recompute=True)}
+    if config.device == "cpu" and net.execution.winograd:
+        ways["direct"] = Execution(recompute=False, winograd=False)
+    nets: dict[str, Any] = {name: copy.deepcopy(net) for name in ways}
+    for name, way in ways.items():
+        nets[name].execution = way
     nets["textbook"] = Textbook(net).to(config.device)
     if config.against is not None:
         nets["against"] = load_peer(config.against, net)

@@ -67,7 +67,7 @@ class PatientWandbLogger(WandbLogger):
         except LOST as error:
             log.warning(
                 "W&B's process is gone (%s): the training goes on without it; what it got until now is in %s/wandb",
-                error or type(error).__name__,
+                str(error) or type(error).__name__,
                 self.save_dir,
             )
             with contextlib.suppress(*LOST):

@@ -97,6 +97,7 @@ radar() {
     mapfile -t rover <"$tuned/overrides.txt"
     train paper_radar paper_radar$variant "${settings[@]}" "${rover[@]}" $(reduced 'model.hidden=[12,12]')
     train paper_radar_fc_lstm paper_radar$variant model=fc_lstm name=paper_radar_fc_lstm "${settings[@]}" \
+        'model.frame_shape=[${data.archives.size},${data.archives.size}]' \
         baselines.{persistence,extrapolation,rover1,rover2,rover3}=null $(reduced 'model.hidden=[100,100]')
 }
 

@@ -191,20 +191,21 @@ class ConvLSTM(nn.Module):
         batch, _, _, height, width = inputs.shape
         padded = F.pad(inputs, (0, -width % self.patch, 0, -height % self.patch))
         patches = F.pixel_unshuffle(padded, self.patch).transpose(0, 1)  # (T, B, C·p², H/p, W/p)
-        states = self._encode(patches)
+        execution = self.execution if torch.is_grad_enabled() else self.execution._replace(prepared={})
+        states = self._encode(patches, execution)
         logits = [self._frames_of([hidden for hidden, _ in states])]
         for count in _pieces(forecast_steps - 1):
-            hidden, states = run_stack(self.forecaster, None, states, count, self.execution)
+            hidden, states = run_stack(self.forecaster, None, states, count, execution)
             logits.append(self._frames_of(hidden))
         frames = F.pixel_shuffle(torch.cat(logits), self.patch)  # (T·B, C, H, W)
         frames = frames[..., :height, :width]
         return frames.reshape(forecast_steps, batch, *frames.shape[1:]).transpose(0, 1)  # (B, T, C, H, W)
 
-    def _encode(self, patches: Tensor) -> list[State]:
+    def _encode(self, patches: Tensor, execution: Execution) -> list[State]:
         """States of all layers after the input frames (T, B, C·p², H/p, W/p)."""
         states: list[State] | None = None
         for piece in torch.split(patches, _pieces(len(patches))):
-            _, states = run_stack(self.encoder, piece.flatten(0, 1), states, len(piece), self.execution)
+            _, states = run_stack(self.encoder, piece.flatten(0, 1), states, len(piece), execution)
         assert states is not None  # check_inputs: T >= 1
         return states
 

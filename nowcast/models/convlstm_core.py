@@ -36,6 +36,7 @@ class Execution(NamedTuple):
 
     recompute: bool  # keep less for the backward pass, and compute it again
     winograd: bool  # convolve by Winograd's method where that is faster
+    prepared: dict[int, tuple[Tensor, Convolution]] | None = None  # by weight, if its pieces of a sequence share them
 
 
 class Options(NamedTuple):
@@ -125,7 +126,13 @@ class _Sequence:
         self.outputs = self._empty(options.steps, 1, given) if outputs is None else outputs
 
     def _convolution(self, weight: Tensor, images: Tensor) -> Convolution:
-        return convolution_for(_laid_out(weight, self.dtype), images, self.options.execution.winograd)
+        _, winograd, prepared = self.options.execution
+        if prepared is not None and id(weight) in prepared:
+            return prepared[id(weight)][1]
+        convolution = convolution_for(_laid_out(weight, self.dtype), images, winograd)
+        if prepared is not None:
+            prepared[id(weight)] = weight, convolution  # holds the weight, so that its number stays its own
+        return convolution
 
     def _empty(self, steps: int, times: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """Memory for (steps·B, times·C, H, W), channels-last."""

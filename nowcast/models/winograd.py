@@ -10,6 +10,7 @@ networks); Barabasz et al. 2020, arXiv:1803.10986 (points other than 0, ±1, ±2
 """
 
 import ctypes
+import functools
 import math
 import threading
 from pathlib import Path
@@ -25,6 +26,7 @@ NUMBERS = (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)  # and infinity
 POINTS = len(NUMBERS) + 1
 TILE_OF_KERNEL = {3: POINTS - 2, 5: POINTS - 4}  # side of the outputs of a tile
 LANES = 16  # channels that the C code does at once
+FEWEST_TILES = 16  # with fewer the matrix products are too small to gain
 SCRATCH_BYTES = 8 * 2**20  # for points: tiles are done in groups that stay in the caches
 _scratch = threading.local()
 
@@ -40,10 +42,18 @@ def is_faster(weight: Tensor, images: Tensor) -> bool:
     fits = kernel[0] == kernel[1] and kernel[0] in TILE_OF_KERNEL and inputs % LANES == outputs % LANES == 0
     if not fits or images.device.type != "cpu" or images.dtype not in (torch.float32, torch.bfloat16):
         return False
+    if _tiles(images, TILE_OF_KERNEL[kernel[0]]) < FEWEST_TILES:
+        return False
     if images.dtype == torch.bfloat16 and _has_bfloat16_tiles():
         return False
     fast_products = bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
-    return fast_products and library(SOURCE, images.dtype) is not None
+    return fast_products and _functions(images.dtype) is not None
+
+
+def _tiles(images: Tensor, side: int) -> int:
+    """How many tiles of outputs cover the images."""
+    batch, _, height, width = images.shape
+    return batch * math.ceil(height / side) * math.ceil(width / side)
 
 
 def _has_bfloat16_tiles() -> bool:
@@ -56,6 +66,17 @@ def _float32_products() -> torch.autocast:
     return torch.autocast("cpu", enabled=False)
 
 
+@functools.cache
+def _functions(dtype: torch.dtype) -> ctypes.CDLL | None:
+    compiled = library(SOURCE, dtype)
+    if compiled is not None:
+        pointer, number, integer = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
+        compiled.gather.argtypes = [integer, pointer, *[number] * 7, integer, pointer]
+        compiled.scatter.argtypes = [integer, pointer, pointer, *[number] * 5, integer, pointer]
+        compiled.gather.restype = compiled.scatter.restype = None
+    return compiled
+
+
 class WinogradConvolution:
     """See Convolution in convolution.py; only where `is_faster`. Arithmetic is in float32.
 
@@ -64,14 +85,10 @@ class WinogradConvolution:
     """
 
     def __init__(self, weight: Tensor) -> None:
-        """Prepare nothing: forward and backward need points of their own."""
-        compiled = library(SOURCE, weight.dtype)
+        """Keep the weight; its points are made when they are first needed."""
+        compiled = _functions(weight.dtype)
         assert compiled is not None  # is_faster looked
         self._library, self.weight = compiled, weight
-        pointer, number, integer = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
-        compiled.gather.argtypes = [integer, pointer, *[number] * 7, integer, pointer]
-        compiled.scatter.argtypes = [integer, pointer, pointer, *[number] * 5, integer, pointer]
-        compiled.gather.restype = compiled.scatter.restype = None
         self.kernel = weight.shape[-1]
         self.tile = TILE_OF_KERNEL[self.kernel]
         self._points: dict[bool, Tensor] = {}
@@ -93,7 +110,7 @@ class WinogradConvolution:
 
     def _weight_gradient(self, inputs: Tensor, d_outputs: Tensor) -> Tensor:
         shape = (POINTS**2, inputs.shape[1], d_outputs.shape[1])
-        total = torch.zeros(shape)
+        total = torch.zeros(shape, dtype=torch.float32)
         for first, count in self._groups(inputs, sum(shape[1:])):
             of_inputs, of_gradients = self._buffers(count, *shape[1:])
             self._gather(POINTS, inputs, first, of_inputs)
@@ -111,8 +128,10 @@ class WinogradConvolution:
             if backward:
                 weight = weight.flip(2, 3).transpose(0, 1)
             of_kernel = kernel_points(self.kernel)
-            both = of_kernel @ weight @ of_kernel.T  # (C_out, C_in, 6, 6)
-            self._points[backward] = both.permute(2, 3, 1, 0).flatten(0, 1).contiguous()
+            outputs, inputs, kernel, _ = weight.shape
+            rows = of_kernel @ weight.permute(2, 3, 1, 0).reshape(kernel, -1)  # two large products, not many small
+            both = of_kernel @ rows.view(POINTS, kernel, inputs * outputs)
+            self._points[backward] = both.view(POINTS**2, inputs, outputs)
         return self._points[backward]
 
     def _convolve(self, images: Tensor, weight_points: Tensor, bias: Tensor | None) -> Tensor:
@@ -145,16 +164,16 @@ class WinogradConvolution:
 
     def _groups(self, images: Tensor, channels: int) -> list[tuple[int, int]]:
         """First tile and number of tiles of each group."""
-        batch, _, height, width = images.shape
-        tiles = batch * math.ceil(height / self.tile) * math.ceil(width / self.tile)
+        tiles = _tiles(images, self.tile)
         group = max(1, SCRATCH_BYTES // (4 * POINTS**2 * channels))
         return [(first, min(group, tiles - first)) for first in range(0, tiles, group)]
 
     def _buffers(self, count: int, *channels: int) -> list[Tensor]:
         """Memory for points, the same at each call: new memory has to be mapped first."""
         sizes = [POINTS**2 * count * each for each in channels]
-        if getattr(_scratch, "memory", torch.empty(0)).numel() < sum(sizes):
-            _scratch.memory = torch.empty(sum(sizes))
+        if not hasattr(_scratch, "memory") or _scratch.memory.numel() < sum(sizes):
+            with torch.inference_mode(False):  # or it could be used in inference only
+                _scratch.memory = torch.empty(sum(sizes), dtype=torch.float32)
         memory: Any = _scratch.memory[: sum(sizes)].split(sizes)
         return [part.view(POINTS**2, count, each) for part, each in zip(memory, channels, strict=True)]
 
@@ -169,4 +188,4 @@ def kernel_points(kernel: int) -> Tensor:
         [point**power / math.prod(point - other for other in NUMBERS if other != point) for power in range(kernel)]
         for point in NUMBERS
     ]
-    return torch.tensor([*rows, [0.0] * (kernel - 1) + [1.0]])
+    return torch.tensor([*rows, [0.0] * (kernel - 1) + [1.0]], dtype=torch.float32)

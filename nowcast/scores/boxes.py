@@ -86,45 +86,53 @@ class NativeCounted:
         self.mask, self.places = mask.contiguous(), places
         self.valid = None
         if not places.over_border and not bool(mask.all()):
-            self.valid, _ = self._integrate(mask.float(), (1.0,))
-        self.images = self._integrate(observed, places.thresholds)
-        self.squares, _ = self._multiply(self.images)
+            self.valid, _ = self._integrate(self.mask, self.mask, (1.0,))
+        self.images = self._integrate(observed, self.mask, places.thresholds)
+        self.squares, _ = self._multiply(self.images, slice(None))
 
     def with_forecast(self, forecast: Tensor) -> tuple[Tensor, Tensor]:
         """See Counted."""
-        return self._multiply(self._integrate(forecast, self.places.thresholds))
+        _check_shape(forecast, self.mask)
+        squares, products = torch.zeros_like(self.squares), torch.zeros_like(self.squares)
+        for sample in range(len(forecast)):  # one after the other: integral images are large
+            part = slice(sample, sample + 1)
+            squares[part], products[part] = self._multiply(
+                self._integrate(forecast[part], self.mask[part], self.places.thresholds), part
+            )
+        return squares, products
 
-    def _integrate(self, rate: Tensor, thresholds: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """Integral images (frames, K, rows, columns), and which of them hold any event (frames, K)."""
-        rate, limits, margin = rate.contiguous(), torch.tensor(thresholds), self.places.margin
-        frames, (height, width) = rate.shape[0] * rate.shape[1], rate.shape[2:]
-        sizes = (frames, len(limits), height + 2 * margin + 1, width + 2 * margin + 1)
+    def _integrate(self, rate: Tensor, mask: Tensor, thresholds: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Integral images (B, C, K, rows, columns), and which of them hold any event (B, C, K)."""
+        rate, limits = rate.float().contiguous(), torch.tensor(thresholds, dtype=torch.float32)
+        margin, (height, width) = self.places.margin, rate.shape[2:]
+        sizes = (*rate.shape[:2], len(limits), height + 2 * margin + 1, width + 2 * margin + 1)
         integrals = torch.empty(sizes, dtype=torch.int32)
-        some = torch.empty(frames, len(limits), dtype=torch.uint8)
+        some = torch.empty(sizes[:3], dtype=torch.uint8)
         functions = _functions()
         assert functions is not None  # count_windows looked
         functions.integrate(
-            *(rate.data_ptr(), self.mask.data_ptr(), frames, height, width, margin),
+            *(rate.data_ptr(), mask.data_ptr(), sizes[0] * sizes[1], height, width, margin),
             *(limits.data_ptr(), len(limits), integrals.data_ptr(), some.data_ptr()),
         )
         return integrals, some
 
-    def _multiply(self, images: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Squares of these images, and products with those of the observation, (B, K, W) each."""
-        (ours, our_any), (theirs, their_any) = images, self.images
-        frames, thresholds, rows, columns = ours.shape
+    def _multiply(self, images: tuple[Tensor, Tensor], part: slice) -> tuple[Tensor, Tensor]:
+        """Squares of images of a part of the samples, and products with those of the observation, (B, K, W) each."""
+        (ours, our_any), (theirs, their_any) = images, (image[part] for image in self.images)
+        valid = None if self.valid is None else self.valid[part]
+        batch, channels, thresholds, rows, columns = ours.shape
         windows = torch.tensor(self.places.windows)
         skips = torch.tensor([self.places.skip(window) for window in self.places.windows])
-        sums = torch.empty(frames, thresholds, len(windows), 2, dtype=torch.float64)
+        sums = torch.empty(batch, channels, thresholds, len(windows), 2, dtype=torch.float64)
         functions = _functions()
         assert functions is not None
         functions.multiply(
             *(ours.data_ptr(), theirs.data_ptr(), our_any.data_ptr(), their_any.data_ptr()),
-            *(None if self.valid is None else self.valid.data_ptr(), frames, thresholds, rows, columns),
+            *(None if valid is None else valid.data_ptr(), batch * channels, thresholds, rows, columns),
             *(windows.data_ptr(), skips.data_ptr(), len(windows), sums.data_ptr()),
         )
-        by_sample = sums.view(len(self.mask), -1, *sums.shape[1:]).sum(1)
-        return by_sample[..., 0], by_sample[..., 1]
+        squares, products = sums.sum(1).unbind(-1)
+        return squares, products
 
 
 class EagerCounted:
@@ -137,34 +145,41 @@ class EagerCounted:
         if not places.over_border and not bool(mask.all()):
             valid = _integral(mask, 0)
             self.whole = [(_boxes(valid, window, 0) == window**2).float() for window in places.windows]
-        self.counts = self._counts(observed)
-        self.squares = self._products(self.counts, self.counts)
+        self.counts = [self._counts(observed, threshold) for threshold in places.thresholds]
+        self.squares = torch.stack([self._products(counts, counts) for counts in self.counts], dim=1)
 
     def with_forecast(self, forecast: Tensor) -> tuple[Tensor, Tensor]:
         """See Counted."""
-        counts = self._counts(forecast)
-        return self._products(counts, counts), self._products(counts, self.counts)
+        _check_shape(forecast, self.mask)
+        squares, products = torch.zeros_like(self.squares), torch.zeros_like(self.squares)
+        for k, threshold in enumerate(self.places.thresholds):  # one after the other: counts are large
+            ours, theirs = self._counts(forecast, threshold), self.counts[k]
+            squares[:, k] = self._products(ours, ours)
+            products[:, k] = self._products(ours, theirs)
+        return squares, products
 
-    def _counts(self, rate: Tensor) -> list[list[Tensor] | None]:
-        """By threshold, None where it is not reached; by window, (B, C, h, w) float32, empty where no window fits."""
-        heaviest = float(rate.max()) if rate.numel() else 0.0  # most weather is dry: nothing to count
-        return [self._of_threshold(rate, limit) if heaviest >= limit else None for limit in self.places.thresholds]
-
-    def _of_threshold(self, rate: Tensor, threshold: float) -> list[Tensor]:
+    def _counts(self, rate: Tensor, threshold: float) -> list[Tensor] | None:
+        """By window, (B, C, h, w) float32, empty where no window fits; None where the threshold is not reached."""
+        if rate.numel() == 0 or float(rate.max()) < threshold:  # most weather is dry: nothing to count
+            return None
         integral, counts = _integral((rate >= threshold) & self.mask, self.places.margin), []
         for window, inside in zip(self.places.windows, self.whole, strict=True):
             found = _boxes(integral, window, self.places.skip(window)).float()
             counts.append(found if inside is None else found * inside)
         return counts
 
-    def _products(self, ours: Sequence[list[Tensor] | None], theirs: Sequence[list[Tensor] | None]) -> Tensor:
-        """(B, K, W) float64. A row of whole numbers adds up in float32 exactly, or to 1e-7; rows in float64."""
-        sums = self.mask.new_zeros(len(self.mask), len(ours), len(self.places.windows), dtype=torch.float64)
-        for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            if a is not None and b is not None:
-                for n, (p, q) in enumerate(zip(a, b, strict=True)):
-                    sums[:, k, n] = torch.linalg.vecdot(p, q).flatten(1).sum(1, dtype=torch.float64)
+    def _products(self, ours: list[Tensor] | None, theirs: list[Tensor] | None) -> Tensor:
+        """(B, W) float64. A row of whole numbers adds up in float32 exactly, or to 1e-7; rows in float64."""
+        sums = self.mask.new_zeros(len(self.mask), len(self.places.windows), dtype=torch.float64)
+        if ours is not None and theirs is not None:
+            for n, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+                sums[:, n] = torch.linalg.vecdot(p, q).flatten(1).sum(1, dtype=torch.float64)
         return sums
+
+
+def _check_shape(forecast: Tensor, mask: Tensor) -> None:
+    if forecast.shape != mask.shape:
+        raise ValueError(f"the forecast is {tuple(forecast.shape)}, the observation {tuple(mask.shape)}")
 
 
 def _integral(events: Tensor, margin: int) -> Tensor:

@@ -45,8 +45,8 @@ static inline int32_t box(const int32_t *top, const int32_t *bottom, long x, lon
 }
 
 /* sums: (frames, K, windows, 2): of a², and of a·b, over all places of a window; of whole ones in `valid` only, an
- * integral of each frame's cells that count, or NULL. Windows begin `skips` cells from the edge. A row of whole numbers
- * adds up in float32 exactly, or to 1e-7; rows are added in float64. */
+ * integral of each frame's cells that count, or NULL. Windows begin `skips` cells from the edge. Sums of whole
+ * numbers in double are exact, which floats would not be for windows of more than 60 cells. */
 void multiply(
     const int32_t *a, const int32_t *b, const uint8_t *any_a, const uint8_t *any_b, const int32_t *valid, long frames,
     long K, long rows, long columns, const long *windows, const long *skips, long count, double *sums)
@@ -60,26 +60,23 @@ void multiply(
                 double squares = 0, products = 0;
                 for (long y = skip; any_a[at] && y + side < rows - skip; y++) {
                     const int32_t *ta = ia + y * columns, *tb = ib + y * columns, *tv = iv + y * columns;
-                    float row_squares = 0, row_products = 0;
                     long end = columns - skip - side;
                     if (iv) {
-#pragma omp simd reduction(+ : row_squares, row_products)
+#pragma omp simd reduction(+ : squares, products)
                         for (long x = skip; x < end; x++) {
-                            float whole = box(tv, tv + side * columns, x, side) == side * side;
-                            float p = whole * box(ta, ta + side * columns, x, side);
-                            row_squares += p * p;
-                            row_products += p * box(tb, tb + side * columns, x, side);
+                            double whole = box(tv, tv + side * columns, x, side) == side * side;
+                            double p = whole * box(ta, ta + side * columns, x, side);
+                            squares += p * p;
+                            products += p * box(tb, tb + side * columns, x, side);
                         }
                     } else {
-#pragma omp simd reduction(+ : row_squares, row_products)
+#pragma omp simd reduction(+ : squares, products)
                         for (long x = skip; x < end; x++) {
-                            float p = box(ta, ta + side * columns, x, side);
-                            row_squares += p * p;
-                            row_products += p * box(tb, tb + side * columns, x, side);
+                            double p = box(ta, ta + side * columns, x, side);
+                            squares += p * p;
+                            products += p * box(tb, tb + side * columns, x, side);
                         }
                     }
-                    squares += row_squares;
-                    products += row_products;
                 }
                 sums[(at * count + n) * 2] = squares;
                 sums[(at * count + n) * 2 + 1] = any_b[at] ? products : 0;

@@ -1,5 +1,7 @@
 """Winograd's convolutions against direct sums in float64."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -115,19 +117,21 @@ def test_autocast_does_not_reach_the_products():
 
 
 def test_where_it_is_used():
-    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 8, 8)
+    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 16, 13)
     assert is_faster(weight, images)
+    assert not is_faster(weight, images[..., :12])  # 4·3 tiles: too few
+    assert is_faster(weight, laid_out(2, 16, 12, 12))
     assert isinstance(convolution_for(weight, images, winograd=True), WinogradConvolution)
     assert isinstance(convolution_for(weight, images, winograd=False), DirectConvolution)
     assert not is_faster(weight.double(), images.double())
     for other in (laid_out(32, 16, 7, 7), laid_out(32, 16, 1, 1), laid_out(32, 4, 3, 3), laid_out(24, 16, 3, 3)):
-        assert not is_faster(other, laid_out(1, other.shape[1], 8, 8)), other.shape
+        assert not is_faster(other, laid_out(1, other.shape[1], 16, 16)), other.shape
     single = laid_out(32, 4, 1, 1)
     assert isinstance(convolution_for(single, laid_out(2, 4, 1, 1), winograd=True), MatrixProduct)
 
 
 def test_processors_with_bfloat16_tiles_convolve_bfloat16_directly(monkeypatch):
-    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 8, 8)
+    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 16, 16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     assert is_faster(weight, images)
     assert not is_faster(weight.bfloat16(), images.bfloat16())
@@ -153,3 +157,55 @@ def test_a_network_gives_and_learns_the_same_as_the_textbook():
     for (name, ours), theirs in zip(with_it.named_parameters(), without.parameters(), strict=True):
         assert error(ours.grad, theirs.grad) < 1e-5, name
     assert not torch.equal(results[0][0], results[1][0])  # it was used
+
+
+def test_memory_from_inference_serves_training():
+    net = network(True)
+    with torch.inference_mode():
+        net(torch.rand(4, 2, 1, 64, 64), 2)  # needs more than what follows
+    net(torch.rand(1, 2, 1, 64, 64), 3).sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
+
+
+def test_the_default_precision_does_not_matter():
+    images, weight, d_outputs = operands((1, 16, 16), (16, 16), 3, torch.bfloat16)
+    try:
+        torch.set_default_dtype(torch.bfloat16)  # as the trainer does with precision=bf16-true
+        convolution = WinogradConvolution(weight)
+        outputs, gradient = convolution.forward(images, None), convolution.weight_gradient(images, d_outputs)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    expected = exact(images, weight, d_outputs)
+    assert error(outputs, expected[0]) < 5e-3
+    assert error(gradient, expected[2]) < 5e-3
+
+
+def test_several_threads_of_python_give_the_same():
+    images, weight, _ = operands((2, 30, 30), (16, 32), 3)
+    expected = WinogradConvolution(weight).forward(images, None)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: WinogradConvolution(weight).forward(images, None), range(16)))
+    assert all(torch.equal(result, expected) for result in results)
+
+
+def test_without_a_compiler_convolutions_are_direct(monkeypatch):
+    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 16, 16)
+    monkeypatch.setattr(winograd, "_functions", lambda dtype: None)
+    assert isinstance(convolution_for(weight, images, winograd=True), DirectConvolution)
+
+
+def test_a_forecast_prepares_each_weight_once(monkeypatch):
+    net, made = network(True), []
+    prepare = WinogradConvolution._weight_points
+    monkeypatch.setattr(
+        WinogradConvolution, "_weight_points", lambda self, backward: made.append(id(self)) or prepare(self, backward)
+    )
+    with torch.no_grad():
+        net(torch.rand(1, 5, 1, 64, 64), 12)
+    assert len(set(made)) == 7  # of four layers, one without inputs
+    made.clear()
+    with torch.no_grad():
+        net.encoder[0].state_weight.zero_()
+        first = net(torch.rand(1, 5, 1, 64, 64), 2)
+    assert first.isfinite().all()
+    assert len(set(made)) == 7  # anew for each forecast, since weights change

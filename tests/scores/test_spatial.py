@@ -124,6 +124,38 @@ def test_kernel_and_operations_count_the_same(shape, over_border, cells):
         torch.testing.assert_close(ours, theirs, atol=0, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("_counted_by")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_perfect_forecast_in_another_precision_is_perfect(dtype):
+    observed = torch.tensor([0.0, 0.5, 2.0, 16.0]).repeat(20).reshape(1, 1, 1, 10, 8)
+    mask = torch.ones_like(observed, dtype=torch.bool)
+    fss = computed(Fractions(THRESHOLDS, [1, 3], "inside"), observed.to(dtype), observed, mask)["fss"]
+    assert (fss == 1).all()
+
+
+@pytest.mark.usefixtures("_counted_by")
+def test_fields_of_another_shape_are_refused():
+    seen_ = Fractions([1.0], [3], "inside").of_observed(torch.ones(1, 1, 20, 20), torch.ones(1, 1, 20, 20).bool())
+    with pytest.raises(ValueError, match=r"the forecast is \(1, 1, 10, 10\), the observation \(1, 1, 20, 20\)"):
+        seen_.with_forecast(torch.ones(1, 1, 10, 10))
+
+
+@pytest.mark.usefixtures("_counted_by")
+def test_an_empty_batch_has_empty_sums():
+    nothing = torch.zeros(0, 1, 8, 8)
+    assert Fractions([1.0, 2.0], [3], "inside").statistics(nothing, nothing, nothing.bool())["fractions"].shape == (
+        0, 2, 1, 2,
+    )  # fmt: skip
+
+
+def test_sums_of_wide_windows_are_exact():
+    """Windows of 101 cells in a frame that is wet but for one cell: whole numbers up to 10^12."""
+    wet, mask = torch.ones(1, 1, 101, 3000), torch.ones(1, 1, 101, 3000, dtype=torch.bool)
+    wet[..., 50, 0] = 0.0
+    squares = boxes.NativeCounted(wet, mask, boxes.Places((1.0,), (101,), False)).squares
+    assert squares.item() == 2899 * 101**4 + (101**2 - 1) ** 2
+
+
 @pytest.mark.parametrize(
     ("windows", "border"), [([2], "zero"), ([0], "inside"), ([3, 1], "zero"), ([1], "reflect"), ([], "zero")]
 )
