@@ -111,6 +111,9 @@ def _draw(stem: Path, study: optuna.Study, function: str, **arguments: Any) -> l
         axes = np.ravel(getattr(png, function)(study, **arguments))
         figure = axes[0].figure
         figure.set_size_inches(max(8.0, 3.6 * len(axes)), 5.0)
+        if function == "plot_slice":  # names of choices are long
+            for axis in axes:
+                plt.setp(axis.get_xticklabels(which="both"), rotation=25, ha="right")
         with written_whole(image) as partial:
             figure.savefig(partial, dpi=120, format="png", bbox_inches="tight")
         plt.close(figure)
