@@ -14,7 +14,7 @@ from nowcast.metrics import LeadTimeScores
 from nowcast.scores.categorical import categorical_scores
 from nowcast.scores.continuous import Continuous
 from nowcast.scores.family import Family
-from nowcast.scores.sums import GroupSums, one_lead_time
+from nowcast.scores.sums import GroupSums, known, one_lead_time
 from nowcast.strata import Groups
 from nowcast.tables import ModelScores
 from nowcast.variants import VariantScores
@@ -117,12 +117,12 @@ def add_lead_time(
         mask: (B, T, C, H, W) bool, cells that count.
         numbers: Grouping → (B,) group of each window.
     """
-    seen = None
+    seen, observed, valid = None, known(targets[:, number], mask[:, number]), mask[:, number]
     for model, forecast in zip(sums, forecasts, strict=True):
         if model.groups is None:
             continue
         members = forecast[:, :, number] if forecast.ndim == 6 else forecast[:, None, number]
-        lead = one_lead_time(members, targets[:, number], mask[:, number])
+        lead = one_lead_time(members, observed, valid)
         seen = model.groups.of_observed(lead) if seen is None else seen
         model.groups.add_lead_time(number, lead, numbers, seen)
 

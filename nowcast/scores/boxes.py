@@ -5,7 +5,6 @@ In C on CPUs (boxes_kernel.c, compiled on first use), in PyTorch operations ever
 
 import ctypes
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +16,7 @@ from torch import Tensor
 from nowcast.native import library
 
 SOURCE = Path(__file__).with_name("boxes_kernel.c")
+BYTES_AT_ONCE = 64 * 2**20  # of integral images of forecasts
 EXACT = 2**24  # float32 holds all whole numbers up to this one
 
 
@@ -84,26 +84,30 @@ class NativeCounted:
     def __init__(self, observed: Tensor, mask: Tensor, places: Places) -> None:
         """Make integral images of the observation, and of the mask where windows must lie inside it."""
         self.mask, self.places = mask.contiguous(), places
+        self.windows = torch.tensor(places.windows)
+        self.skips = torch.tensor([places.skip(window) for window in places.windows])
+        self.thresholds = torch.tensor(places.thresholds, dtype=torch.float32)
         self.valid = None
         if not places.over_border and not bool(mask.all()):
-            self.valid, _ = self._integrate(self.mask, self.mask, (1.0,))
-        self.images = self._integrate(observed, self.mask, places.thresholds)
+            self.valid, _ = self._integrate(self.mask, self.mask, torch.ones(1, dtype=torch.float32))
+        self.images = self._integrate(observed, self.mask, self.thresholds)
         self.squares, _ = self._multiply(self.images, slice(None))
 
     def with_forecast(self, forecast: Tensor) -> tuple[Tensor, Tensor]:
         """See Counted."""
         _check_shape(forecast, self.mask)
         squares, products = torch.zeros_like(self.squares), torch.zeros_like(self.squares)
-        for sample in range(len(forecast)):  # one after the other: integral images are large
-            part = slice(sample, sample + 1)
-            squares[part], products[part] = self._multiply(
-                self._integrate(forecast[part], self.mask[part], self.places.thresholds), part
-            )
+        of_sample = 4 * self.images[0][:1].numel()
+        at_once = max(1, BYTES_AT_ONCE // max(1, of_sample))
+        for first in range(0, len(forecast), at_once):
+            part = slice(first, first + at_once)
+            images = self._integrate(forecast[part], self.mask[part], self.thresholds)
+            squares[part], products[part] = self._multiply(images, part)
         return squares, products
 
-    def _integrate(self, rate: Tensor, mask: Tensor, thresholds: Sequence[float]) -> tuple[Tensor, Tensor]:
+    def _integrate(self, rate: Tensor, mask: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
         """Integral images (B, C, K, rows, columns), and which of them hold any event (B, C, K)."""
-        rate, limits = rate.float().contiguous(), torch.tensor(thresholds, dtype=torch.float32)
+        rate = rate.float().contiguous()
         margin, (height, width) = self.places.margin, rate.shape[2:]
         sizes = (*rate.shape[:2], len(limits), height + 2 * margin + 1, width + 2 * margin + 1)
         integrals = torch.empty(sizes, dtype=torch.int32)
@@ -121,15 +125,13 @@ class NativeCounted:
         (ours, our_any), (theirs, their_any) = images, (image[part] for image in self.images)
         valid = None if self.valid is None else self.valid[part]
         batch, channels, thresholds, rows, columns = ours.shape
-        windows = torch.tensor(self.places.windows)
-        skips = torch.tensor([self.places.skip(window) for window in self.places.windows])
-        sums = torch.empty(batch, channels, thresholds, len(windows), 2, dtype=torch.float64)
+        sums = torch.empty(batch, channels, thresholds, len(self.windows), 2, dtype=torch.float64)
         functions = _functions()
         assert functions is not None
         functions.multiply(
             *(ours.data_ptr(), theirs.data_ptr(), our_any.data_ptr(), their_any.data_ptr()),
             *(None if valid is None else valid.data_ptr(), batch * channels, thresholds, rows, columns),
-            *(windows.data_ptr(), skips.data_ptr(), len(windows), sums.data_ptr()),
+            *(self.windows.data_ptr(), self.skips.data_ptr(), len(self.windows), sums.data_ptr()),
         )
         squares, products = sums.sum(1).unbind(-1)
         return squares, products

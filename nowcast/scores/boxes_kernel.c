@@ -46,7 +46,7 @@ static inline int32_t box(const int32_t *top, const int32_t *bottom, long x, lon
 
 /* sums: (frames, K, windows, 2): of a², and of a·b, over all places of a window; of whole ones in `valid` only, an
  * integral of each frame's cells that count, or NULL. Windows begin `skips` cells from the edge. Sums of whole
- * numbers in double are exact, which floats would not be for windows of more than 60 cells. */
+ * numbers in double are exact, which floats would not be. */
 void multiply(
     const int32_t *a, const int32_t *b, const uint8_t *any_a, const uint8_t *any_b, const int32_t *valid, long frames,
     long K, long rows, long columns, const long *windows, const long *skips, long count, double *sums)
@@ -55,13 +55,26 @@ void multiply(
         for (long k = 0; k < K; k++)
             for (long n = 0; n < count; n++) {
                 long at = f * K + k, side = windows[n], skip = skips[n];
-                const int32_t *ia = a + at * rows * columns, *iv = valid ? valid + f * rows * columns : 0;
+                const int32_t *ia = a + at * rows * columns, *iv = valid ? valid + f * rows * columns : ia;
                 const int32_t *ib = any_b[at] ? b + at * rows * columns : ia;
                 double squares = 0, products = 0;
+                /* A row of 32-bit numbers is twice as fast, where it cannot overflow. */
+                int small = side < 1 << 10 && side * side * side * side < INT32_MAX / columns;
                 for (long y = skip; any_a[at] && y + side < rows - skip; y++) {
                     const int32_t *ta = ia + y * columns, *tb = ib + y * columns, *tv = iv + y * columns;
                     long end = columns - skip - side;
-                    if (iv) {
+                    if (small) {
+                        int32_t row_squares = 0, row_products = 0, full = side * side;
+#pragma omp simd reduction(+ : row_squares, row_products)
+                        for (long x = skip; x < end; x++) {
+                            int32_t p = box(ta, ta + side * columns, x, side);
+                            p = !valid || box(tv, tv + side * columns, x, side) == full ? p : 0;
+                            row_squares += p * p;
+                            row_products += p * box(tb, tb + side * columns, x, side);
+                        }
+                        squares += row_squares;
+                        products += row_products;
+                    } else if (valid) {
 #pragma omp simd reduction(+ : squares, products)
                         for (long x = skip; x < end; x++) {
                             double whole = box(tv, tv + side * columns, x, side) == side * side;

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nowcast.scores.classes import MOST_THRESHOLDS, classify, joint_counts
 from nowcast.scores.family import Axis, Best, in_order
 
 COUNTS = ("hits", "misses", "false_alarms", "correct_negatives")
@@ -106,7 +107,7 @@ class Categorical:
         thresholds: K rain rates in mm h-1, rising.
 
     Raises:
-        ValueError: Thresholds do not rise.
+        ValueError: Thresholds do not rise, or are too many.
     """
 
     ensemble = False
@@ -114,6 +115,8 @@ class Categorical:
     def __init__(self, thresholds: Sequence[float]) -> None:
         """Keep the thresholds."""
         self.thresholds = in_order(tuple(thresholds), "verification.thresholds")
+        if len(self.thresholds) > MOST_THRESHOLDS:
+            raise ValueError(f"at most {MOST_THRESHOLDS} thresholds, got {len(self.thresholds)}")
 
     @property
     def axes(self) -> dict[str, Axis]:
@@ -136,29 +139,16 @@ class Categorical:
         return BEST
 
     def of_observed(self, observed: Tensor, mask: Tensor) -> Tensor:
-        """Classes of the observation, the last one for cells that do not count."""
-        classes = len(self.thresholds) + 1
-        return self._classify(observed).masked_fill(~mask, classes**2)  # beyond the others, whatever the forecast
+        """Classes of the observation, uint8; one more than there are for cells that do not count."""
+        return classify(observed, self.thresholds).masked_fill(~mask, len(self.thresholds) + 1)
 
     def statistics(
         self, forecast: Tensor, observed: Tensor, mask: Tensor, seen: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Counts (B, K, 4) of each sample."""
         # One joint histogram of intensity classes gives the counts of all thresholds at once.
-        classes = len(self.thresholds) + 1
-        bins = classes**2 + 1  # the last one is for cells that do not count
-        joint = self._classify(forecast) * classes + (self.of_observed(observed, mask) if seen is None else seen)
-        joint = joint.clamp_(max=bins - 1).flatten(1)
-        joint = joint + torch.arange(len(joint), device=joint.device, dtype=joint.dtype)[:, None] * bins
-        histogram = torch.bincount(joint.flatten(), minlength=len(joint) * bins).view(-1, bins)
-        return {"counts": _counts(histogram[:, :-1].reshape(-1, classes, classes)).double()}
-
-    def _classify(self, rate: Tensor) -> Tensor:
-        """Number of thresholds that a rate reaches."""
-        number = torch.zeros(rate.shape, dtype=torch.int32, device=rate.device)
-        for threshold in torch.tensor(self.thresholds, dtype=rate.dtype).tolist():
-            number += rate >= threshold
-        return number
+        classes = self.of_observed(observed, mask) if seen is None else seen
+        return {"counts": _counts(joint_counts(forecast, classes, self.thresholds)).double()}
 
     def scores(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Scores (…, K); 0/0 is NaN."""

@@ -51,7 +51,19 @@ def by_lead_time(forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: i
     if observed.shape[1] != lead_times:
         raise ValueError(f"expected {lead_times} lead times, got {observed.shape[1]}")
     for lead in range(lead_times):
-        yield one_lead_time(members[:, :, lead], observed[:, lead], mask[:, lead])
+        yield one_lead_time(members[:, :, lead], known(observed[:, lead], mask[:, lead]), mask[:, lead])
+
+
+def known(observed: Tensor, mask: Tensor) -> Tensor:
+    """An observation (B, C, H, W), 0 where the mask is False.
+
+    Raises:
+        ValueError: An observation is NaN where the mask is True.
+    """
+    values = observed.masked_fill(~mask, 0.0)
+    if bool(values.isnan().any()):
+        raise ValueError("an observation is NaN where the mask says that it is valid")
+    return values
 
 
 def one_lead_time(members: Tensor, observed: Tensor, mask: Tensor) -> Lead:
@@ -59,18 +71,13 @@ def one_lead_time(members: Tensor, observed: Tensor, mask: Tensor) -> Lead:
 
     Args:
         members: (B, M, C, H, W) mm h-1; NaN = missing, counts as no rain.
-        observed: (B, C, H, W) mm h-1.
+        observed: (B, C, H, W) mm h-1, from `known`.
         mask: (B, C, H, W) bool, True = valid observation.
-
-    Raises:
-        ValueError: An observation is NaN where the mask is True.
     """
-    if bool((observed.isnan() & mask).any()):
-        raise ValueError("an observation is NaN where the mask says that it is valid")
     missing = members.isnan().any(dim=1) & mask
     values = members.nan_to_num(0.0).masked_fill(~mask[:, None], 0.0)
     mean = values[:, 0] if values.shape[1] == 1 else values.mean(dim=1)
-    return Lead(values, mean, observed.masked_fill(~mask, 0.0), mask, missing.flatten(1).sum(1))
+    return Lead(values, mean, observed, mask, missing.flatten(1).sum(1))
 
 
 class GroupSums(Metric):
@@ -88,6 +95,7 @@ class GroupSums(Metric):
         """Start from zero sums."""
         super().__init__()
         self.families, self.lead_times, self.groups = dict(families), lead_times, dict(groups)
+        self.sharing = {name: family for name, family in families.items() if isinstance(family, SharesObserved)}
         for grouping, count in groups.items():
             for name, shape in self._shapes().items():
                 zeros = torch.zeros(count, lead_times, *shape, dtype=torch.float64)
@@ -116,11 +124,7 @@ class GroupSums(Metric):
 
     def of_observed(self, lead: Lead) -> dict[str, Any]:
         """What the families can share between forecasts of the same windows."""
-        return {
-            name: family.of_observed(lead.observed, lead.mask)
-            for name, family in self.families.items()
-            if isinstance(family, SharesObserved)
-        }
+        return {name: family.of_observed(lead.observed, lead.mask) for name, family in self.sharing.items()}
 
     def add_lead_time(self, number: int, lead: Lead, groups: Mapping[str, Tensor], seen: Mapping[str, Any]) -> None:
         """Add one lead time of a batch; different ones may be added at the same time.
@@ -134,8 +138,8 @@ class GroupSums(Metric):
         statistics = {"missing": lead.missing, "windows": lead.mask.flatten(1).any(1)}
         for name, family in self.families.items():
             fields = lead.members if family.ensemble else lead.mean
-            if name in seen and isinstance(family, SharesObserved):
-                values = family.statistics(fields, lead.observed, lead.mask, seen[name])
+            if name in seen:
+                values = self.sharing[name].statistics(fields, lead.observed, lead.mask, seen[name])
             else:
                 values = family.statistics(fields, lead.observed, lead.mask)
             statistics |= {f"{name}/{statistic}": value for statistic, value in values.items()}

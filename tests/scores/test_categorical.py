@@ -6,6 +6,7 @@ import scores
 import torch
 import xarray
 
+from nowcast.scores import classes
 from nowcast.scores.categorical import Categorical, MaxPooled, categorical_scores, f1, pofd, sedi
 from nowcast.scores.sums import GroupSums
 from tests.scores.fields import KINDS, fields, seen
@@ -102,3 +103,25 @@ def test_wrong_settings_are_refused():
         Categorical([2.0, 1.0])
     with pytest.raises(ValueError, match="pools must be at least 1"):
         MaxPooled([1.0], [0, 4])
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 4, 4), (1, 1, 1, 1), (3, 2, 37, 41), (2, 1, 64, 32)])
+@pytest.mark.parametrize("number", [1, 5, 253])
+def test_kernel_and_operations_count_the_same_classes(shape, number, monkeypatch):
+    draw = torch.Generator().manual_seed(0)
+    observed, forecast = (torch.rand(shape, generator=draw) * 12 for _ in range(2))
+    thresholds = torch.linspace(0.5, 11, number).tolist()
+    forecast.flatten()[::7] = thresholds[0]  # events are >=
+    seen_ = classes.classify(observed, thresholds).masked_fill(observed > 10, number + 1)
+    assert classes._functions() is not None
+    native = classes.joint_counts(forecast, seen_, thresholds)
+    monkeypatch.setattr(classes, "_functions", lambda: None)
+    assert torch.equal(native, classes.joint_counts(forecast, seen_, thresholds))
+    assert native.sum() == (observed <= 10).sum()
+
+
+def test_fields_of_another_shape_and_too_many_thresholds_are_refused():
+    with pytest.raises(ValueError, match=r"the forecast is \(1, 2, 2\), the observation \(1, 3, 3\)"):
+        classes.joint_counts(torch.zeros(1, 2, 2), torch.zeros(1, 3, 3, dtype=torch.uint8), [1.0])
+    with pytest.raises(ValueError, match="at most 253 thresholds, got 254"):
+        Categorical([float(k) for k in range(254)])
