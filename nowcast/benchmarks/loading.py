@@ -1,4 +1,7 @@
-"""How many windows a second one process reads for training out of an archive, and out of its unpacked copy."""
+"""How many windows a second one process reads for training out of an archive, and out of its unpacked copy.
+
+As a loader does it: in most cases stored values, of which the device then makes rain rates (data/stored.py).
+"""
 
 import time
 from collections.abc import Callable
@@ -38,7 +41,8 @@ def measure_loading(
         if cache == "memmap":
             use_unpacked([archive], track)
         for side in sides:
-            dataset = StoredWindows(_windows(archive, side, seed))
+            windows = _windows(archive, side, seed)
+            dataset = StoredWindows(windows) if StoredWindows.are_possible(windows) else windows
             speed = _windows_per_second(dataset, seconds, seed, clock)
             rows.append({"side": side, "cache": cache, "windows_per_second": speed})
         archive.close()
@@ -60,9 +64,11 @@ def _windows(archive: Archive, side: int, seed: int) -> RadarDataset:
     )
 
 
-def _windows_per_second(dataset: StoredWindows, seconds: float, seed: int, clock: Callable[[], float]) -> float:
+def _windows_per_second(
+    dataset: StoredWindows | RadarDataset, seconds: float, seed: int, clock: Callable[[], float]
+) -> float:
     order = np.random.default_rng(seed).permutation(len(dataset)).tolist()
-    for index in order[:10]:  # opens the file, builds the table of rain rates
+    for index in order[:10]:  # opens the file
         dataset[index]
     start, count = clock(), 0
     while (passed := clock() - start) < seconds or count == 0:

@@ -88,7 +88,7 @@ class Archive:
     rain_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
     valid_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
     unpacked: Path | None = field(default=None, init=False, repr=False)
-    _mapped: NDArray[Any] | None = field(default=None, init=False, repr=False)
+    _mapped: np.memmap[Any, Any] | None = field(default=None, init=False, repr=False)
     _handle: tuple[int, netCDF4.Dataset] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -218,6 +218,11 @@ class Archive:
         return self.to_rain_rate(stored).astype(np.float32, copy=False)
 
     @property
+    def meaning(self) -> tuple[ToRainRate, float, float]:
+        """What stored values mean: archives that agree in it have the same `rate_table`."""
+        return self.to_rain_rate, float(self._scale), float(self._offset)
+
+    @property
     def stored_type(self) -> np.dtype[Any]:
         """Type of the stored values: 16 bits where they are packed."""
         return np.dtype(np.uint16 if self._packed else np.float32)
@@ -233,7 +238,8 @@ class Archive:
                 return np.asarray(self._variable()[frames, rows, columns])
             if self._mapped is None:
                 self._mapped = np.load(self.unpacked, mmap_mode="r", allow_pickle=False)
-            if self.unpacked.stat().st_size < self._mapped.nbytes:  # to touch what is gone would kill the process
+            # To touch what is gone would kill the process, or read as zeros
+            if self.unpacked.stat().st_size < self._mapped.offset + self._mapped.nbytes:
                 raise OSError("the file was cut short")
             return np.asarray(self._mapped[frames, rows, columns])
         except DAMAGE as error:

@@ -302,7 +302,10 @@ class RadarDataModule(lightning.LightningDataModule):
             return cast(Sample, batch)
         stored = cast(StoredSample, batch)
         self._tables = self._tables.to(stored["stored"].device)  # moves once
-        return to_rain_rates(stored, self._tables, self.input_steps)
+        sample = to_rain_rates(stored, self._tables, self.input_steps)
+        if self.trainer is None:
+            return sample
+        return cast(Sample, self.trainer.precision_plugin.convert_input(sample))  # it saw integers only
 
     def _done(self) -> int:
         return batches_done(self.trainer) * self.batch_size

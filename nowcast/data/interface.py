@@ -38,8 +38,12 @@ class DataModule(Protocol):
         """Samples of a split; ValueError if it has none."""
         ...
 
-    def train_dataloader(self) -> DataLoader[Sample]:
-        """Training samples in random order."""
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Training batches in random order, which `on_after_batch_transfer` makes `Sample`s of."""
+        ...
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Sample:  # noqa: ANN401
+        """A batch of samples, on the device; Lightning calls it, too."""
         ...
 
     def val_dataloader(self) -> DataLoader[Sample]:

@@ -67,10 +67,11 @@ class StoredWindows(Dataset[StoredSample]):
 
 def _tables(windows: RadarDataset) -> tuple[Tensor, list[Tensor]]:
     """(tables, 65536) float32 mm h-1, each different one once, and which of them is each region's."""
-    numbers: dict[bytes, int] = {}
-    of_region = [numbers.setdefault(r.archive.rate_table().tobytes(), len(numbers)) for r in windows.regions]
-    tables = np.stack([np.frombuffer(table, dtype=np.float32) for table in numbers])
-    return torch.from_numpy(tables), [torch.tensor(number) for number in of_region]
+    archives = [region.archive for region in windows.regions]
+    different = {archive.meaning: archive for archive in archives}
+    numbers = {meaning: number for number, meaning in enumerate(different)}
+    tables = np.stack([archive.rate_table() for archive in different.values()])
+    return torch.from_numpy(tables), [torch.tensor(numbers[archive.meaning]) for archive in archives]
 
 
 def to_rain_rates(batch: StoredSample, tables: Tensor, input_steps: int) -> Sample:
@@ -82,8 +83,11 @@ def to_rain_rates(batch: StoredSample, tables: Tensor, input_steps: int) -> Samp
         input_steps: Frames that the model sees.
     """
     stored = batch["stored"]
-    position = (stored.int() & FILL) + (FILL + 1) * batch["table"].int().view(-1, 1, 1, 1, 1)
-    rain_rate = tables.flatten().index_select(0, position.flatten()).view(stored.shape)
+    if stored.device.type == "cpu":
+        rain_rate = _looked_up(stored, batch["table"], tables)
+    else:
+        position = (stored.int() & FILL) + (FILL + 1) * batch["table"].int().view(-1, 1, 1, 1, 1)
+        rain_rate = tables.flatten().index_select(0, position.flatten()).view(stored.shape)
     targets = rain_rate[:, input_steps:]
     return Sample(
         inputs=rain_rate[:, :input_steps],
@@ -92,3 +96,13 @@ def to_rain_rates(batch: StoredSample, tables: Tensor, input_steps: int) -> Samp
         init_time=batch["init_time"],
         archive=batch["archive"],
     )
+
+
+def _looked_up(stored: Tensor, table: Tensor, tables: Tensor) -> Tensor:
+    """The same by numpy, which is several times as fast on CPUs."""
+    rain_rate = torch.empty(stored.shape, dtype=torch.float32)
+    for values, number, result in zip(stored.numpy().view(np.uint16), table.tolist(), rain_rate.numpy(), strict=True):
+        of_archive = tables[number].numpy()
+        for frame, out in zip(values, result, strict=True):  # stays in the cache
+            of_archive.take(frame, out=out, mode="clip")
+    return rain_rate

@@ -119,8 +119,9 @@ class _Sequence:
         self.grid, self.channels, self.dtype = given.shape[2:], self.weights.state.shape[1], given.dtype
         self.wide = torch.promote_types(self.dtype, torch.float32)
         of_input, of_state, bias, peephole = self.weights
-        self.of_input = None if of_input is None else self._convolution(of_input, given)
-        self.of_state, self.bias = self._convolution(of_state, given), bias.to(self.dtype)
+        self.of_input = None if of_input is None or inputs is None else self._convolution(of_input, inputs)
+        self.of_state = self._convolution(of_state, given[: self.batch])
+        self.bias = bias.to(self.dtype)
         self.peephole = None if peephole is None else peephole.to(self.wide)
         self.steps = steps_for(given)
         self.outputs = self._empty(options.steps, 1, given) if outputs is None else outputs

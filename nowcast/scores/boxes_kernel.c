@@ -46,7 +46,7 @@ static inline int32_t box(const int32_t *top, const int32_t *bottom, long x, lon
 
 /* sums: (frames, K, windows, 2): of a², and of a·b, over all places of a window; of whole ones in `valid` only, an
  * integral of each frame's cells that count, or NULL. Windows begin `skips` cells from the edge. Sums of whole
- * numbers in double are exact, which floats would not be. */
+ * numbers in double are exact up to 2^53, which floats would not be. */
 void multiply(
     const int32_t *a, const int32_t *b, const uint8_t *any_a, const uint8_t *any_b, const int32_t *valid, long frames,
     long K, long rows, long columns, const long *windows, const long *skips, long count, double *sums)

@@ -1,5 +1,6 @@
 """The unpacked cache of an archive: the same values, built once, never those of another archive."""
 
+import os
 import pickle
 
 import numpy as np
@@ -116,3 +117,12 @@ def test_the_data_module_gives_the_same_samples_with_it(path):
 def test_an_unknown_cache_is_refused(path):
     with pytest.raises(ValueError, match=r"data\.cache must be none or memmap, got 'zarr'"):
         module(path, cache="zarr")
+
+
+def test_a_cache_that_lost_its_last_bytes_is_named_and_not_read_as_dry(path):
+    archive = Archive(path)
+    use_unpacked([archive], quiet)
+    archive.read(*BLOCKS[0])
+    os.truncate(archive.unpacked, archive.unpacked.stat().st_size - 2)
+    with pytest.raises(DataFormatError, match="cut short"):
+        archive.read(*BLOCKS[0])

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from nowcast.benchmarks.textbook import Textbook
-from nowcast.models import winograd
+from nowcast.models import convlstm_core, winograd
 from nowcast.models.convlstm import ConvLSTM
 from nowcast.models.convolution import DirectConvolution, MatrixProduct, convolution_for
 from nowcast.models.winograd import NUMBERS, WinogradConvolution, is_faster, kernel_points
@@ -160,6 +160,7 @@ def test_a_network_gives_and_learns_the_same_as_the_textbook():
 
 
 def test_memory_from_inference_serves_training():
+    winograd._scratch.__dict__.clear()
     net = network(True)
     with torch.inference_mode():
         net(torch.rand(4, 2, 1, 64, 64), 2)  # needs more than what follows
@@ -209,3 +210,13 @@ def test_a_forecast_prepares_each_weight_once(monkeypatch):
         first = net(torch.rand(1, 5, 1, 64, 64), 2)
     assert first.isfinite().all()
     assert len(set(made)) == 7  # anew for each forecast, since weights change
+
+
+def test_each_convolution_of_a_network_is_judged_by_its_own_images(monkeypatch):
+    """A state convolution has the images of one step, that of the inputs those of all steps."""
+    seen = []
+    monkeypatch.setattr(convlstm_core, "convolution_for", lambda weight, images, winograd: (
+        seen.append((weight.shape[1], len(images))), DirectConvolution(weight))[1])  # fmt: skip
+    network(True)(torch.rand(2, 5, 1, 40, 36), 4)
+    # encoder: 16 channels in, then 16 to 32; forecaster: no inputs at the bottom
+    assert seen == [(16, 10), (16, 2), (16, 10), (32, 2), (16, 2), (16, 6), (32, 2)]

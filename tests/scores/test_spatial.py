@@ -148,12 +148,19 @@ def test_an_empty_batch_has_empty_sums():
     )  # fmt: skip
 
 
-def test_sums_of_wide_windows_are_exact():
+@pytest.mark.parametrize("hidden", [0, 1000])
+def test_sums_of_wide_windows_are_exact(hidden):
     """Windows of 101 cells in a frame that is wet but for one cell: whole numbers up to 10^12."""
     wet, mask = torch.ones(1, 1, 101, 3000), torch.ones(1, 1, 101, 3000, dtype=torch.bool)
+    mask[..., 7, 3000 - hidden :] = False
     wet[..., 50, 0] = 0.0
-    squares = boxes.NativeCounted(wet, mask, boxes.Places((1.0,), (101,), False)).squares
-    assert squares.item() == 2899 * 101**4 + (101**2 - 1) ** 2
+    forecast = torch.ones_like(wet) * mask
+    counted = boxes.NativeCounted(wet * mask, mask, boxes.Places((1.0,), (101,), False))
+    full = 101**2
+    assert counted.squares.item() == (2899 - hidden) * full**2 + (full - 1) ** 2
+    squares, products = counted.with_forecast(forecast)
+    assert squares.item() == (2900 - hidden) * full**2
+    assert products.item() == (2899 - hidden) * full**2 + full * (full - 1)
 
 
 @pytest.mark.parametrize(
