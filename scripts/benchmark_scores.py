@@ -24,8 +24,8 @@ from nowcast.scores.bootstrap import Bootstrap
 from nowcast.strata import Groups, Strata
 from nowcast.verification import score_models
 
-STEPS, SIDE, BATCH, DAYS = 15, 100, 8, 500
-DISTINCT = 16  # batches of different rain, used again and again
+STEPS, SIDE, DAYS = 15, 100, 500
+DISTINCT = 128  # windows of different rain, used again and again
 
 
 class Shifted(nn.Module):
@@ -47,15 +47,16 @@ class Shifted(nn.Module):
 class Windows:
     """Batches of windows, made once and given out many times; every tenth cell is no data."""
 
-    def __init__(self, windows: int) -> None:
+    def __init__(self, windows: int, batch: int) -> None:
         """Draw smooth rain with a dry half."""
-        self.batches = -(-windows // BATCH)
+        self.batches, self.batch = -(-windows // batch), batch
+        distinct = -(-DISTINCT // batch)
         draw = torch.Generator().manual_seed(0)
-        noise = torch.randn(DISTINCT, BATCH * STEPS, 1, SIDE, SIDE, generator=draw)
+        noise = torch.randn(distinct, batch * STEPS, 1, SIDE, SIDE, generator=draw)
         smooth = torch.stack([nn.functional.avg_pool2d(part, 9, 1, 4) for part in noise]) * 9
-        rain = (torch.exp(1.5 * smooth) - 1).clamp(min=0).reshape(DISTINCT, BATCH, STEPS, 1, SIDE, SIDE)
+        rain = (torch.exp(1.5 * smooth) - 1).clamp(min=0).reshape(distinct, batch, STEPS, 1, SIDE, SIDE)
         self.rain = rain
-        self.mask = torch.rand(DISTINCT, BATCH, STEPS, 1, SIDE, SIDE, generator=draw) > 0.1
+        self.mask = torch.rand(distinct, batch, STEPS, 1, SIDE, SIDE, generator=draw) > 0.1
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -64,14 +65,14 @@ class Windows:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Batches; the windows of one day come one after the other."""
         for number in range(self.batches):
-            k = number % DISTINCT
+            k = number % len(self.rain)
             day = min(DAYS - 1, number * DAYS // self.batches)
             yield {
                 "inputs": self.rain[k],
                 "targets": self.rain[k],
                 "mask": self.mask[k],
-                "init_time": torch.full((BATCH,), day * 86400),
-                "archive": torch.zeros(BATCH, dtype=torch.int64),
+                "init_time": torch.full((self.batch,), day * 86400),
+                "archive": torch.zeros(self.batch, dtype=torch.int64),
             }
 
 
@@ -95,7 +96,7 @@ def main() -> None:
         map_shape=(SIDE, SIDE),
         common_mask=False,
     )
-    windows, memory = Windows(settings.windows), []
+    windows, memory = Windows(settings.windows, settings.batch), []
 
     def watched(batches: Iterable[Any], text: str, total: int) -> Iterator[Any]:
         for number, batch in enumerate(batches):
@@ -110,11 +111,12 @@ def main() -> None:
     began = time.monotonic()
     assert scores.statistics is not None
     estimate(scores.statistics, counting.families, Bootstrap(1000, 0.95, 10, 0))
+    what = f"{len(windows) * windows.batch} windows of {STEPS}x{SIDE}x{SIDE} in batches of {windows.batch}"
+    how = f"{len(models)} models, scores={settings.scores}, {settings.threads} threads"
     sys.stdout.write(
-        f"{len(windows) * BATCH} windows of {STEPS}x{SIDE}x{SIDE}, {len(models)} models, scores={settings.scores}, "
-        f"{settings.threads} threads: {scored - own:.1f} s of scoring, {own:.1f} s in the models; intervals and "
-        f"differences over {DAYS} blocks {time.monotonic() - began:.1f} s; largest memory after a tenth "
-        f"{memory[0]:.0f} MB, at the end {memory[-1]:.0f} MB\n"
+        f"{what}, {how}: {scored - own:.1f} s of scoring, {own:.1f} s in the models; intervals and differences over "
+        f"{DAYS} blocks {time.monotonic() - began:.1f} s; largest memory after a tenth {memory[0]:.0f} MB, at the end "
+        f"{memory[-1]:.0f} MB\n"
     )
 
 
@@ -122,6 +124,7 @@ def arguments() -> argparse.Namespace:
     """What was typed."""
     parser = argparse.ArgumentParser(description="How long scoring takes beside the models' own time")
     parser.add_argument("--windows", type=int, default=10000)
+    parser.add_argument("--batch", type=int, default=32, help="windows at once, as data.batch_size of evaluate")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--scores", default="standard", help="basic, standard, ensemble or full")
     return parser.parse_args()
