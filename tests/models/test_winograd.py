@@ -159,6 +159,46 @@ def test_a_network_gives_and_learns_the_same_as_the_textbook():
     assert not torch.equal(results[0][0], results[1][0])  # it was used
 
 
+CASES = [  # hidden, kernels, batch, frames in, frames out, height and width of the frames
+    ((16,), (3,), 1, 1, 2, (64, 68)),
+    ((32, 16), (3, 5), 2, 4, 3, (66, 70)),
+    ((16, 16, 48), (5, 3, 3), 1, 2, 4, (70, 64)),
+]
+
+
+@pytest.mark.parametrize(("hidden", "kernels", "batch", "before", "after", "shape"), CASES)
+@pytest.mark.parametrize("peephole", ["channel", "location", "none"])
+@pytest.mark.parametrize(("output_peephole", "recompute"), [("current", True), ("previous", False)])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_every_kind_of_network_learns_as_without_it(
+    hidden, kernels, batch, before, after, shape, peephole, output_peephole, recompute, bfloat16
+):
+    place = {"frame_shape": shape} if peephole == "location" else {"frame_shape": None}
+    nets = [
+        ConvLSTM(1, 4, hidden, kernels, kernels[::-1], peephole, output_peephole, **place, recompute=way, winograd=use)
+        for use, way in ((True, recompute), (False, False))
+    ]
+    with torch.no_grad():
+        for parameter in nets[0].parameters():
+            parameter.copy_(torch.randn(parameter.shape) * 0.2)
+    nets[1].load_state_dict(nets[0].state_dict())
+    inputs, weights = torch.rand(batch, before, 1, *shape), torch.rand(batch, after, 1, *shape)
+    results = []
+    for net in nets:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            forecast = net(inputs, after)
+        (forecast.float() * weights).sum().backward()
+        results.append({"forecast": forecast.detach()} | {name: p.grad for name, p in net.named_parameters()})
+    if not bfloat16:  # whose rounding may hide the difference
+        assert not torch.equal(results[0]["forecast"], results[1]["forecast"])  # it was used
+    for name, expected in results[1].items():
+        if expected is None or not expected.any():  # a single frame needs no state
+            assert results[0][name] is None or not results[0][name].any(), name
+            continue
+        # Direct sums in bfloat16 round, too: both are as far from the truth.
+        assert error(results[0][name], expected.double()) < (0.05 if bfloat16 else 2e-5), name
+
+
 def test_memory_from_inference_serves_training():
     winograd._scratch.__dict__.clear()
     net = network(True)
