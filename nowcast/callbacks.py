@@ -12,6 +12,8 @@ import lightning
 import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from nowcast import checkpoint
 from nowcast.atomic import written_whole
@@ -34,6 +36,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 _save = checkpoint.save
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the best epoch, and of equals the last: where no epoch scores at all, it is the one that learned longest.
+
+    The arguments are those of Lightning's ModelCheckpoint.
+    """
+
+    def check_monitor_top_k(self, trainer: lightning.Trainer, current: Tensor | None = None) -> bool:
+        """Whether the epoch at hand is to be kept."""
+        equal = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
+        return equal or super().check_monitor_top_k(trainer, current)
 
 
 class LastCheckpoint(lightning.Callback):

@@ -95,7 +95,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, … by kind of damage
-        raise ValueError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from error
+        # PyTorch's own words go on to advise loading without the check
+        why = str(error).splitlines()[0] if isinstance(error, RuntimeError) else "damaged, or another kind of file"
+        raise ValueError(f"{path}: not a readable checkpoint ({why})") from error
     if not isinstance(content, dict) or "nowcast" not in content or "state_dict" not in content:
         raise ValueError(f"{path}: not written by nowcast (no 'nowcast' entry)")
     return content

@@ -176,3 +176,12 @@ def test_an_age_of_nothing_is_refused(folder, minutes):
     code, message = train(folder, "age", f"callbacks.last.minutes={minutes}")
     assert code == 1
     assert "callbacks.last.minutes must be > 0" in message
+
+
+def test_of_equal_epochs_the_last_is_kept(folder):
+    """Nothing is learned, so that all epochs score the same."""
+    assert train(folder, "equal", "optimizer.optimizer.lr=1e-30") == (0, "")
+    scores = {row["val/csi_0p5mmh"] for row in rows(folder / "equal" / "metrics.csv") if row["val/csi_0p5mmh"]}
+    assert len(scores) == 1
+    best, last = (checkpoint.read(folder / "equal" / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
+    assert best["epoch"] == last["epoch"] > 0

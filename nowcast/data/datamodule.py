@@ -245,8 +245,9 @@ class RadarDataModule(lightning.LightningDataModule):
             lines.append("data.split=all is for evaluation; train with data.split=blocks or archives")
         else:
             lines.append(
-                "shorten data.input_steps/forecast_steps or data.block_minutes/gap_minutes the other way, "
-                "change the fractions or archives of the split, or lower data.min_rain_fraction"
+                "these are before data.min_rain_fraction and data.min_valid_fraction leave any out. Lower those two, "
+                "shorten data.input_steps or data.forecast_steps, for archives of a few hours also data.block_minutes "
+                "and data.gap_minutes, or choose other archives or fractions for the split"
             )
         return "\n".join(lines)
 

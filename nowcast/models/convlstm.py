@@ -159,6 +159,9 @@ class ConvLSTM(nn.Module):
         """Create all layers."""
         super().__init__()
         _check(channels, patch, hidden, input_kernels, state_kernels, peephole, output_peephole, frame_shape)
+        for name, value in (("recompute", recompute), ("winograd", winograd)):
+            if not isinstance(value, bool):
+                raise ValueError(f"model.{name} must be true or false, got {value!r}")
         self.channels, self.patch, self.execution = channels, patch, Execution(recompute, winograd)
         grid = None if frame_shape is None else (-(-frame_shape[0] // patch), -(-frame_shape[1] // patch))
         pixels = channels * patch**2

@@ -260,3 +260,8 @@ def test_each_convolution_of_a_network_is_judged_by_its_own_images(monkeypatch):
     network(True)(torch.rand(2, 5, 1, 40, 36), 4)
     # encoder: 16 channels in, then 16 to 32; forecaster: no inputs at the bottom
     assert seen == [(16, 10), (16, 2), (16, 10), (32, 2), (16, 2), (16, 6), (32, 2)]
+
+
+def test_anything_but_true_or_false_is_refused():
+    with pytest.raises(ValueError, match=r"model\.winograd must be true or false, got 'maybe'"):
+        network("maybe")
