@@ -174,9 +174,7 @@ def make_contenders(net: Any, config: DictConfig) -> list[Any]:  # noqa: ANN401 
     ways = {"nowcast": net.execution, "recompute": net.execution._replace(recompute=True)}
     if config.device == "cpu" and net.execution.winograd:
         ways["direct"] = Execution(recompute=False, winograd=False)
-    nets: dict[str, Any] = {name: copy.deepcopy(net) for name in ways}
-    for name, way in ways.items():
-        nets[name].execution = way
+    nets: dict[str, Any] = dict.fromkeys(ways, net)
     nets["textbook"] = Textbook(net).to(config.device)
     if config.against is not None:
         nets["against"] = load_peer(config.against, net)
@@ -186,6 +184,8 @@ def make_contenders(net: Any, config: DictConfig) -> list[Any]:  # noqa: ANN401 
             if compiled and name in ("recompute", "direct"):
                 continue  # a compiler decides itself
             ready = copy.deepcopy(module)
+            if name in ways:
+                ready.execution = ways[name]
             if compiled:
                 ready.compile()
             result += [Contender(name, precision, compiled, ready) for precision in config.precisions]

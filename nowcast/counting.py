@@ -119,8 +119,7 @@ def add_lead_time(
     """
     seen, observed, valid = None, known(targets[:, number], mask[:, number]), mask[:, number]
     for model, forecast in zip(sums, forecasts, strict=True):
-        if model.groups is None:
-            continue
+        assert model.groups is not None  # rain is counted, or this is not called
         members = forecast[:, :, number] if forecast.ndim == 6 else forecast[:, None, number]
         lead = one_lead_time(members, observed, valid)
         seen = model.groups.of_observed(lead) if seen is None else seen

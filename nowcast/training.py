@@ -125,7 +125,8 @@ def fit(trainer: lightning.Trainer, task: NowcastTask, data: DataModule, start: 
 def close_loggers(trainer: lightning.Trainer) -> None:
     """End the run of a logger that keeps one open in this process, as W&B does: the next run would go into it."""
     for logger in trainer.loggers:
-        finish = getattr(logger, "finish", None)
+        owner = logger if hasattr(logger, "finish") else getattr(logger, "experiment", None)
+        finish = getattr(owner, "finish", None)
         if finish is not None:
             finish(exit_code=0 if trainer.state.finished else 1)
 

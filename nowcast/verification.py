@@ -97,7 +97,8 @@ def score_models(
                 add_lead_time,
                 sums=list(sums.values()), forecasts=forecasts, targets=targets, mask=mask, numbers=numbers,
             )  # fmt: skip
-            cores.share(add, range(targets.shape[1]))
+            if counting.groups is not None:
+                cores.share(add, range(targets.shape[1]))
     if left_out:
         log.warning("%d observed values were left out for all models, since one has no forecast there", left_out)
     return collect(sums, counting, window_scores)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import netCDF4
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 
 from nowcast import checkpoint
 from nowcast.config import CONFIGS, build
+from nowcast.training import close_loggers
 from tests.data.archives import frame, moving_rain, write
 from tests.data.formats import fakes
 from tests.programs import TINY, run
@@ -199,6 +201,15 @@ def test_weights_and_biases_stays_offline_unless_told_otherwise(tmp_path, monkey
         loggers = {type(logger).__name__: logger for logger in trainer.loggers}
         assert set(loggers) == {"MetricsLogger", "PatientWandbLogger"}
         assert loggers["PatientWandbLogger"]._wandb_init["mode"] == (mode or "offline")
+
+
+def test_every_logger_that_can_be_ended_is_ended():
+    ended = []
+    ours = SimpleNamespace(finish=lambda exit_code: ended.append(("ours", exit_code)))
+    other = SimpleNamespace(experiment=SimpleNamespace(finish=lambda exit_code: ended.append(("other", exit_code))))
+    loggers = [ours, other, SimpleNamespace(experiment=object()), SimpleNamespace()]
+    close_loggers(SimpleNamespace(loggers=loggers, state=SimpleNamespace(finished=False)))
+    assert ended == [("ours", 1), ("other", 1)]
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse", "mae", "balanced"])

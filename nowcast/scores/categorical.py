@@ -115,8 +115,9 @@ class Categorical:
     def __init__(self, thresholds: Sequence[float]) -> None:
         """Keep the thresholds."""
         self.thresholds = in_order(tuple(thresholds), "verification.thresholds")
-        if len(self.thresholds) > MOST_THRESHOLDS:
-            raise ValueError(f"at most {MOST_THRESHOLDS} thresholds, got {len(self.thresholds)}")
+        number = len(self.thresholds)
+        if number > MOST_THRESHOLDS:
+            raise ValueError(f"verification.thresholds: at most {MOST_THRESHOLDS} thresholds, got {number}")
 
     @property
     def axes(self) -> dict[str, Axis]:
