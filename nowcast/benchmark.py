@@ -170,6 +170,7 @@ def make_contenders(net: Any, config: DictConfig) -> list[Any]:  # noqa: ANN401 
     from nowcast.benchmarks.rounds import Contender
     from nowcast.benchmarks.textbook import Textbook
     from nowcast.models.convlstm_core import Execution
+    from nowcast.models.cuda_graphs import GraphedNetwork
 
     ways = {"nowcast": net.execution, "recompute": net.execution._replace(recompute=True)}
     if config.device == "cpu" and net.execution.winograd:
@@ -189,6 +190,9 @@ def make_contenders(net: Any, config: DictConfig) -> list[Any]:  # noqa: ANN401 
             if compiled:
                 ready.compile()
             result += [Contender(name, precision, compiled, ready) for precision in config.precisions]
+    if config.device == "cuda":  # a record is of one precision
+        copies = [(precision, copy.deepcopy(net)) for precision in config.precisions]
+        result += [Contender("graphs", precision, False, own, GraphedNetwork(own, 0)) for precision, own in copies]
     return result
 
 

@@ -20,7 +20,7 @@ from nowcast.differences import differences, flat
 # What may differ from the run that is taken up: what has no part in the weights.
 MAY_DIFFER = (
     "resume", "allow_data_change", "evaluate", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress",
-    "callbacks.watch", "logger", "data.workers",
+    "callbacks.watch", "logger", "data.workers", "cuda_graphs",
 )  # fmt: skip
 # What may differ as well where a checkpoint is the start of another run.
 NEW_RUN_MAY_DIFFER = (

@@ -52,6 +52,11 @@ def validate(config: DictConfig) -> None:
     refuse_secrets(plain(config))
     if config.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu, but torch sees no CUDA device; use trainer=cpu")
+    if config.cuda_graphs and (config.trainer.accelerator == "cpu" or not is_one_device(config.trainer)):
+        raise ValueError(
+            f"cuda_graphs=true is for training on one CUDA device (trainer=gpu), got trainer.accelerator="
+            f"{config.trainer.accelerator} trainer.devices={config.trainer.devices}; leave cuda_graphs=false"
+        )
     if launched_from_outside() and not given_on_command_line("output="):
         raise ValueError(
             "several processes were started (torchrun or SLURM), and each would choose a run directory of its own; "
@@ -69,6 +74,11 @@ def validate(config: DictConfig) -> None:
                 f"callbacks.{name}.monitor={watched} is not logged; choose one of "
                 f"{', '.join(['val/loss', *logged(thresholds)])}"
             )
+
+
+def is_one_device(trainer: DictConfig) -> bool:
+    """Whether the settings of a trainer ask for one process on one device."""
+    return trainer.get("strategy") is None and trainer.devices in (1, "1")
 
 
 def launched_from_outside() -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nowcast.data.dataset import Sample
 from nowcast.metrics import Contingency
+from nowcast.models.cuda_graphs import GraphedNetwork
 from nowcast.scaling import Scaling
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -33,6 +34,7 @@ class NowcastTask(lightning.LightningModule):
         thresholds: Rain rates in mm h-1 whose CSI is logged in validation; empty where the data is no rain.
         forecast_steps: Frames to predict in validation.
         identity: Plain facts stored in every checkpoint under "nowcast" (config, data, version).
+        cuda_graphs: Replay training steps on a CUDA device as graphs (cuda_graphs.py).
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class NowcastTask(lightning.LightningModule):
         thresholds: list[float],
         forecast_steps: int,
         identity: dict[str, Any],
+        cuda_graphs: bool = False,
     ) -> None:
         """Keep the parts; metric states are not part of checkpoints."""
         super().__init__()
         self.net, self.scaling, self.loss = net, scaling, loss
+        self.graphed = GraphedNetwork(net) if cuda_graphs else None
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
         self.thresholds, self.identity = thresholds, identity
         self.contingency = Contingency(thresholds, forecast_steps) if thresholds else None
@@ -56,7 +60,7 @@ class NowcastTask(lightning.LightningModule):
     def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
         """Logits of the grey forecast from physical values; the network sees "no data" as grey 0."""
         grey = self.scaling.to_grey(values.nan_to_num(0.0))
-        logits: Tensor = self.net(grey, forecast_steps)  # (B, T_out, C, H, W)
+        logits: Tensor = (self.graphed or self.net)(grey, forecast_steps)  # (B, T_out, C, H, W)
         return logits
 
     def _loss(self, batch: Sample) -> tuple[Tensor, Tensor]:

@@ -65,6 +65,7 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
         thresholds=list(config.verification.thresholds),
         forecast_steps=data.forecast_steps,
         identity={"version": __version__, "config": plain(config), "data": data.provenance()},
+        cuda_graphs=config.cuda_graphs,
     )
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -112,6 +113,7 @@ def test_training_is_reproducible(trained, tmp_path):
     [
         (["trainer=gpu"], ["trainer=gpu", "trainer=cpu"]),
         (["calibration=maybe"], ["none or frequency", "maybe"]),
+        (["cuda_graphs=true"], ["cuda_graphs=true", "one CUDA device", "trainer.accelerator=cpu"]),
         (["verification.main_threshold=3"], ["main_threshold=3", "thresholds"]),
         (["callbacks.checkpoint.monitor=val/acc"], ["val/acc", "val/csi_0p5mmh"]),
         (["data=radar", "data.archives=[no/such.nc]"], ["no/such.nc", "nowcast prepare"]),
@@ -180,6 +182,25 @@ def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
         config.callbacks.progress = None
     assert read(make_trainer(config, tmp_path)) == value
     assert composed(f"output={tmp_path}") != config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "allowed"),
+    [
+        (["trainer=gpu"], True),
+        (["trainer=ddp"], False),
+        (["trainer=gpu", "trainer.devices=2"], False),
+        (["trainer=gpu", "trainer.devices=auto"], False),
+        (["trainer.accelerator=auto"], True),
+    ],
+)
+def test_graphs_are_for_one_device(monkeypatch, overrides, allowed):
+    from nowcast.run import validate
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    config = composed("cuda_graphs=true", *overrides)
+    with nullcontext() if allowed else pytest.raises(ValueError, match="cuda_graphs=true is for training on one"):
+        validate(config)
 
 
 def test_fully_sharded_training_can_be_built():

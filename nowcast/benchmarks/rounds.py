@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nowcast.benchmarks.memory import peak_memory
 from nowcast.benchmarks.work import Ceiling, Convolution, synchronise
+from nowcast.models.cuda_graphs import GraphedNetwork
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -28,12 +29,14 @@ class Contender:
         precision: fp32 or bf16 (autocast).
         compiled: Whether torch.compile was applied.
         net: (inputs, forecast_steps) → logits.
+        graphed: Runs the net instead, by CUDA graphs.
     """
 
     name: str
     precision: str
     compiled: bool
     net: nn.Module
+    graphed: GraphedNetwork | None = None
 
     @property
     def label(self) -> str:
@@ -43,7 +46,7 @@ class Contender:
     def forward(self, inputs: Tensor, steps: int) -> Tensor:
         """Logits as float32."""
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits: Tensor = self.net(inputs, steps)
+            logits: Tensor = (self.graphed or self.net)(inputs, steps)
         return logits.float()
 
     def train(self, inputs: Tensor, targets: Tensor) -> None:
