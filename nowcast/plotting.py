@@ -90,13 +90,16 @@ class Case:
         return ({} if self.observed is None else {"observed": self.observed}) | dict(self.forecasts)
 
     def drawn(self) -> dict[str, Field]:
-        """The same as it is drawn: a forecast is "no data" in cells that no input saw, or, without inputs, no observation.
+        """The same as it is drawn: a forecast is "no data" in cells that no input saw.
 
-        Where no frame at all holds data nobody knows what the radar sees, and forecasts stay as they are.
+        Without inputs the observation tells what the radar sees; where it has no data at all, as of a time to come,
+        nothing does, and forecasts stay as they are.
         """
         frames = self.observed if self.inputs is None else self.inputs
-        seen = np.True_ if frames is None else np.isfinite(frames).any(axis=0)
-        if not seen.any():
+        if frames is None:
+            return self.rows()
+        seen = np.isfinite(frames).any(axis=0)
+        if self.inputs is None and not seen.any():
             return self.rows()
         hidden = {name: np.where(seen, field, np.float32(np.nan)) for name, field in self.forecasts.items()}
         return self.rows() | hidden

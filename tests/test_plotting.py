@@ -115,6 +115,8 @@ def test_a_forecast_is_drawn_where_no_frame_tells_what_the_radar_sees():
     for observed in (None, nothing):
         one = case(forecasts={"net": wet}, observed=observed, inputs=None)
         assert np.array_equal(one.drawn()["net"], wet)
+    blind = case(forecasts={"net": wet}, observed=None, inputs=nothing)
+    assert np.isnan(blind.drawn()["net"]).all()
 
 
 def test_the_colour_blind_table_is_drawn_when_asked_for(tmp_path):
