@@ -208,7 +208,9 @@ def _first_pass(scans: Iterable[FileScan], on_error: str, report: Report) -> tup
                 problem = DataFormatError(scan.path, difference)
         if problem is not None:
             if on_error == "stop" and scan.error is None:
-                raise DataFormatError(scan.path, f"{problem.problem}, such as {origin.name}; {_apart(origin, scan.path)}")
+                raise DataFormatError(
+                    scan.path, f"{problem.problem}, such as {origin.name}; {_apart(origin, scan.path)}"
+                )
             if on_error == "stop":
                 raise problem
             report.skipped.append(str(problem))
@@ -241,7 +243,7 @@ def _apart(first: Path, other: Path) -> str:
         choices = [f"input={Path(*above, path.parts[0])}" for path in inside]
     else:
         words = [re.split(r"[^A-Za-z0-9]+", path.stem) for path in inside]
-        own = [[word for word in mine if word.isalpha() and word not in theirs] for mine, theirs in (words, words[::-1])]
+        own = [[word for word in words[k] if word.isalpha() and word not in words[1 - k]] for k in (0, 1)]
         choices = [f"'input={first.parent}/*{one[0]}*'" for one in own if one]
     advice = "an archive holds one product of one radar or composite"
     return f"{advice}: choose {' or '.join(choices)}" if len(choices) == 2 else f"{advice}: choose its files by input="
