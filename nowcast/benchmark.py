@@ -250,7 +250,7 @@ def table_of(name: str, mode: str, rows: list[dict[str, Any]]) -> Any:  # noqa: 
         table.add_row(
             f"{row['name']} {row['precision']}{' compiled' if row['compiled'] else ''}",
             f"{row['seconds']:.3g}",
-            f"{row['spread']:.0%}",
+            "-" if row["spread"] is None else f"{row['spread']:.0%}",
             f"{row['sequences_per_second']:.3g}",
             f"{row['flop_per_second'] / 1e9:.0f}",
             f"{row['fraction_of_ceiling']:.0%}",

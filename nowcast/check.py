@@ -52,9 +52,9 @@ def describe(data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401 (import
     """Print archives and windows of a data module; return the same as plain values.
 
     Raises:
-        ValueError: A split that training needs has no window.
+        NoWindowError: A split that training needs, train or val, has no window.
     """
-    from nowcast.data.windows import SPLITS
+    from nowcast.data.windows import SPLITS, NoWindowError
 
     archives = data.describe()
     if archives:
@@ -63,7 +63,14 @@ def describe(data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401 (import
     for split in SPLITS:
         if getattr(data, "split", None) == "all" and split != "test":
             continue
-        samples[split] = len(data.dataset(split))
+        try:
+            samples[split] = len(data.dataset(split))
+        except NoWindowError as error:
+            if split != "test":
+                raise
+            samples[split] = 0
+            advice = "Scoring after training needs test windows; evaluate=false trains without"
+            console.print(f"warning: {error}. {advice}", highlight=False, soft_wrap=True)
         console.print(f"{split}: {samples[split]} samples", highlight=False)
     return {"archives": archives, "samples": samples}
 

@@ -4,7 +4,6 @@ The schemata are the first entry of each program's defaults list, so that a miss
 on the command line fails when the config is composed.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+
+from nowcast.mistakes import HydrasErrors, in_words
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -246,26 +247,30 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+        hydras, file = HydrasErrors(), CONFIGS / f"{name}.yaml"
+
         def run(config: DictConfig) -> None:
+            hydras.left_to_hydra()
             try:
                 main(config)
             except (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException) as error:
-                clear_frames(
-                    error.__traceback__
-                )  # ends progress bars of loops that it left: the next would wait for them
-                if os.environ.get("HYDRA_FULL_ERROR") == "1" or in_multirun():
+                clear_frames(error.__traceback__)  # ends progress bars of loops that it left: others would wait
+                if hydras.wanted_whole or in_multirun():
                     raise
-                sys.exit(f"nowcast {name}: error: {error}")
+                sys.exit(f"nowcast {name}: error: {in_words(error, file)}")
 
         command: Callable[[], None] = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(run)
 
         def start() -> None:
+            hydras.raised()  # until the config is composed
             try:
                 command()
-            except HydraException as error:  # with --help Hydra does not shorten it
-                if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            except HydraException as error:
+                if hydras.wanted_whole:
                     raise
-                sys.exit(f"nowcast {name}: error: {error}")
+                sys.exit(f"nowcast {name}: error: {in_words(error, file)}")
+            finally:
+                hydras.left_to_hydra()
 
         return start
 
@@ -317,7 +322,8 @@ def compose_train(overrides: list[str]) -> DictConfig:
     try:
         return hydra.compose("train", overrides)
     except HydraException as error:
-        raise ValueError(f"nowcast train {' '.join(overrides)}: {error}") from error
+        words = in_words(error, CONFIGS / "train.yaml")
+        raise ValueError(f"nowcast train {' '.join(overrides)}: {words}") from error
 
 
 def standalone(overrides: list[str], name: str) -> str:

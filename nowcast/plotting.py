@@ -41,7 +41,7 @@ class Case:
 
     Args:
         observed: (T, H, W) mm h-1, NaN = no data; None when the future is not known yet.
-        forecasts: Name → (T, H, W) mm h-1, NaN = no forecast.
+        forecasts: Name → (T, H, W) mm h-1, NaN = no forecast; drawn only where the radar sees.
         inputs: (T_in, H, W) mm h-1, or None.
         init_time: UTC, time of the last input.
         timestep_minutes: Time between frames, > 0.
@@ -89,6 +89,21 @@ class Case:
         """Observation, where there is one, and forecasts."""
         return ({} if self.observed is None else {"observed": self.observed}) | dict(self.forecasts)
 
+    def drawn(self) -> dict[str, Field]:
+        """The same as it is drawn: a forecast is "no data" in cells that no input saw.
+
+        Without inputs the observation tells what the radar sees; where it has no data at all, as of a time to come,
+        nothing does, and forecasts stay as they are.
+        """
+        frames = self.observed if self.inputs is None else self.inputs
+        if frames is None:
+            return self.rows()
+        seen = np.isfinite(frames).any(axis=0)
+        if self.inputs is None and not seen.any():
+            return self.rows()
+        hidden = {name: np.where(seen, field, np.float32(np.nan)) for name, field in self.forecasts.items()}
+        return self.rows() | hidden
+
     @property
     def steps(self) -> int:
         """Number of lead times T."""
@@ -127,7 +142,7 @@ def plot_forecast(case: Case, path: Path, every: int | None = None) -> Path:
     if every is not None:
         shown = list(range(every - 1, case.steps, every)) or [case.steps - 1]
     past = 0 if case.inputs is None else min(len(case.inputs), len(shown))
-    panels = {name: [frames[k] for k in shown] for name, frames in case.rows().items()}
+    panels = {name: [frames[k] for k in shown] for name, frames in case.drawn().items()}
     times = {next(iter(panels)): [case.time_label(k + 1) for k in shown]}  # above the first row of forecasts
     if case.inputs is not None:
         panels = {"input": list(case.inputs[-past:])} | panels
@@ -162,7 +177,7 @@ def animate_forecast(case: Case, path: Path) -> Path:
 
 def _frames(case: Case) -> list[Image.Image]:
     """The pictures of an animation."""
-    rows, past = case.rows(), 0 if case.inputs is None else len(case.inputs)
+    rows, past = case.drawn(), 0 if case.inputs is None else len(case.inputs)
     lines = math.ceil(len(rows) / MAX_PANELS)
     columns = math.ceil(len(rows) / lines)
     figure, grid = _maps(case, [0.24] * lines, columns, base=2.7, clock=0.28)

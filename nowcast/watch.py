@@ -89,6 +89,12 @@ class TrainingBar(RichProgressBar):
         self.speed.add(len(batch["inputs"]) * trainer.world_size)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Lightning counts epochs from 0."""
+        last = self.trainer.max_epochs or 0
+        text = f"Epoch {current_epoch + 1}" + (f"/{last}" if last > 0 else "")
+        return text.ljust(len(self.validation_description))
+
     def get_metrics(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from nowcast import benchmark
 from nowcast.benchmarks.growth import enlarged, exponent, measure_growth
 from nowcast.benchmarks.loading import measure_loading
 from nowcast.benchmarks.memory import peak_memory
@@ -93,15 +94,26 @@ def test_a_network_that_computes_something_else_is_refused():
         check_equal(contenders, torch.rand(1, 2, 1, 6, 6), 2)
 
 
-def test_figures_follow_from_the_times():
-    """A clock that ticks by one second each time it is read: all works take one second."""
+def measured(rounds):
+    """Rows by a clock that ticks by one second each time it is read: all works take one second."""
     ticks = iter(range(10_000))
     net, inputs, targets = make(), torch.rand(2, 3, 1, 6, 6), torch.rand(2, 2, 1, 6, 6)
     contenders = [Contender(name, "fp32", False, n) for name, n in (("nowcast", net), ("textbook", Textbook(net)))]
     convolutions = necessary(net, inputs, 2)
     rows = measure(
-        contenders, convolutions, "train", (inputs, targets), 3, lambda: float(next(ticks)), lambda i, *_: i, ""
+        contenders, convolutions, "train", (inputs, targets), rounds, lambda: float(next(ticks)), lambda i, *_: i, ""
     )
+    return rows, convolutions
+
+
+@pytest.mark.parametrize(("rounds", "spread"), [(1, "-"), (2, "0%")])
+def test_one_round_has_no_spread(rounds, spread):
+    column = benchmark.table_of("small", "train", measured(rounds)[0]).columns[2]
+    assert (column.header, list(column.cells)) == ("spread", [spread, spread])
+
+
+def test_figures_follow_from_the_times():
+    rows, convolutions = measured(3)
     flop = sum(sum(c.flop(train=True).values()) for c in convolutions)
     for row in rows:
         assert row["seconds_of_rounds"] == [1, 1, 1]

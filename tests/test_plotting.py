@@ -93,6 +93,32 @@ def test_a_map_has_the_colours_of_its_values(tmp_path):
             assert pixels.getpixel(at) == rgb(colour), (path.name, values[k])
 
 
+@pytest.mark.parametrize("with_inputs", [True, False])
+def test_a_forecast_is_no_data_where_the_radar_sees_nothing(tmp_path, with_inputs):
+    wet, half = np.full((2, 8, 8), 3, dtype=np.float32), np.zeros((2, 8, 8), dtype=np.float32)
+    half[:, :, :4] = np.nan
+    half[0, :, 4] = np.nan  # missing once only: seen
+    fields = {"inputs": half, "observed": None} if with_inputs else {"inputs": None, "observed": half}
+    drawn = case(forecasts={"net": wet}, cell_km=None, title="", **fields)
+    assert np.array_equal(np.isnan(drawn.drawn()["net"][0, 0]), np.arange(8) < 4)
+    path = plot_forecast(drawn, tmp_path / "a.png")
+    with Image.open(path) as picture, Image.open(animate_forecast(drawn, tmp_path / "a.gif")) as animation:
+        animation.seek(animation.n_frames - 1)
+        for one in (picture, animation):
+            wet_share = share(one, RAIN_COLOURS[4])
+            assert wet_share > 0.05
+            assert share(one, NO_DATA) > 0.9 * wet_share
+
+
+def test_a_forecast_is_drawn_where_no_frame_tells_what_the_radar_sees():
+    wet, nothing = np.full((1, 8, 8), 3, dtype=np.float32), np.full((1, 8, 8), np.nan, dtype=np.float32)
+    for observed in (None, nothing):
+        one = case(forecasts={"net": wet}, observed=observed, inputs=None)
+        assert np.array_equal(one.drawn()["net"], wet)
+    blind = case(forecasts={"net": wet}, observed=None, inputs=nothing)
+    assert np.isnan(blind.drawn()["net"]).all()
+
+
 def test_the_colour_blind_table_is_drawn_when_asked_for(tmp_path):
     path = plot_forecast(alone(3.0, colours=RainColours(True)), tmp_path / "a.png")
     colormap, norm = rain_colormap(True)

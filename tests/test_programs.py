@@ -257,7 +257,7 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept(trained, tmp_p
 
 @pytest.mark.parametrize(
     ("typed", "named"),
-    [(["data.strid=3"], "data.strid"), (["experiment=mnist_base", "--help"], "You must specify 'model'")],
+    [(["data.strid=3"], "data.strid"), (["experiment=mnist_base", "--help"], "model= is missing; allowed: convlstm, ")],
 )
 def test_a_config_that_cannot_be_composed_ends_in_words(typed, named):
     result = subprocess.run([sys.executable, "-m", "nowcast.train", *typed], capture_output=True, text=True, timeout=60)

@@ -3,7 +3,9 @@
 import math
 from types import SimpleNamespace
 
+import lightning
 import pytest
+import torch
 from PIL import Image
 
 from nowcast import checkpoint, watch
@@ -89,6 +91,33 @@ def test_the_time_left_is_that_of_the_batches_left(monkeypatch):
     assert speed.left(trainer) == (20 - 8) * 2.0
     trainer.estimated_stepping_batches = math.inf
     assert math.isnan(speed.left(trainer))
+
+
+class OneWeight(lightning.LightningModule):
+    """The smallest thing that trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def training_step(self, batch, index):
+        return (self.weight * batch["inputs"]).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's own
+@pytest.mark.parametrize(
+    ("length", "text"), [({"max_epochs": 2}, "Epoch 2/2 "), ({"max_epochs": -1, "max_steps": 1}, "Epoch 1 ")]
+)
+def test_the_bar_counts_epochs_from_one(capsys, length, text):
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "accelerator": "cpu"}
+    trainer = lightning.Trainer(callbacks=[TrainingBar()], **quiet, **length)
+    trainer.fit(OneWeight(), torch.utils.data.DataLoader([{"inputs": torch.ones(1)}]))
+    shown = capsys.readouterr().out
+    assert text in shown
+    assert "Epoch 0" not in shown
 
 
 def test_the_best_epochs_come_first_and_undefined_ones_last():

@@ -159,7 +159,7 @@ def _row(
         "mode": mode,
         "seconds": median,
         "seconds_of_rounds": times,
-        "spread": (max(times) - min(times)) / median,
+        "spread": (max(times) - min(times)) / median if len(times) > 1 else None,
         "sequences_per_second": batch / median,
         "necessary_flop": total,
         "flop_per_second": total / median,

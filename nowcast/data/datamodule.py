@@ -17,12 +17,13 @@ from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, che
 from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.sources import ArchiveSource, archive_paths
 from nowcast.data.stored import StoredSample, StoredWindows, to_rain_rates
+from nowcast.data.timesteps import settle_steps
 from nowcast.data.unpacked import use_unpacked
 from nowcast.data.windows import (
     SPLITS,
     BlockSplit,
+    NoWindowError,
     Split,
-    frames_per_step,
     split_by_name,
     whole_archives,
     window_starts,
@@ -148,18 +149,10 @@ class RadarDataModule(lightning.LightningDataModule):
         if self.regions:
             return
         archives = self._open_archives()
-        steps = [self._step(archive) for archive in archives]
-        if len(set(steps)) > 1 and not self.allow_mixed_timesteps:
-            found = ", ".join(
-                f"{archive.name} {step / 60:g} min" for archive, step in zip(archives, steps, strict=True)
-            )
-            raise ValueError(
-                f"time steps differ: {found}. Set data.timestep_minutes to a common multiple, or "
-                "data.allow_mixed_timesteps=true"
-            )
+        steps, every = settle_steps(archives, self.timestep_minutes, self.allow_mixed_timesteps)
         regions = [
-            Region(archive, averaging_factor(archive, self.cell_km), self._every(archive, step))
-            for archive, step in zip(archives, steps, strict=True)
+            Region(archive, averaging_factor(archive, self.cell_km), frames)
+            for archive, frames in zip(archives, every, strict=True)
         ]
         check_same_cells(regions)
         self.steps = steps
@@ -173,19 +166,6 @@ class RadarDataModule(lightning.LightningDataModule):
         if self.cache == "memmap":
             use_unpacked(archives, track)
         return archives
-
-    def _step(self, archive: Archive) -> int:
-        native = archive.timestep
-        if native is None:
-            raise ValueError(f"{archive.path}: one frame only; windows need a sequence")
-        return native if self.timestep_minutes is None else round(self.timestep_minutes * 60)
-
-    def _every(self, archive: Archive, step: int) -> int:
-        assert archive.timestep is not None  # _step refused it
-        try:
-            return frames_per_step(archive.timestep, step)
-        except ValueError as error:
-            raise ValueError(f"{archive.path}: data.timestep_minutes: {error}") from error
 
     def _assign(self, archive: Archive) -> NDArray[np.int8]:
         if self.split == "all":
@@ -216,7 +196,7 @@ class RadarDataModule(lightning.LightningDataModule):
         """Samples of a split; only training filters by rain, moves tiles and turns them.
 
         Raises:
-            ValueError: The split has no window; the message says how many frames and windows there are.
+            NoWindowError: The split has no window.
         """
         self.setup()
         training = split == "train"
@@ -233,23 +213,11 @@ class RadarDataModule(lightning.LightningDataModule):
             seed=self.seed,
         )
         if len(dataset) == 0:
-            raise ValueError(self._why_empty(split))
+            names = [region.archive.name for region in self.regions]
+            frames = [len(region.archive.times) for region in self.regions]
+            windows = [len(starts) for starts in self.starts(split)]
+            raise NoWindowError(split, self.split, dataset.length, zip(names, frames, windows, strict=True))
         return dataset
-
-    def _why_empty(self, split: Split) -> str:
-        length = self.input_steps + self.forecast_steps
-        lines = [f"no {split} window of {length} frames (data.split={self.split}):"]
-        for region, starts in zip(self.regions, self.starts(split), strict=True):
-            lines.append(f"  {region.archive.name}: {len(region.archive.times)} frames, {len(starts)} windows")
-        if self.split == "all" and split != "test":
-            lines.append("data.split=all is for evaluation; train with data.split=blocks or archives")
-        else:
-            lines.append(
-                "these are before data.min_rain_fraction and data.min_valid_fraction leave any out. Lower those two, "
-                "shorten data.input_steps or data.forecast_steps, for archives of a few hours also data.block_minutes "
-                "and data.gap_minutes, or choose other archives or fractions for the split"
-            )
-        return "\n".join(lines)
 
     @property
     def lead_times(self) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Provider files → one archive: every file is read and checked before the first byte is written."""
 
 import hashlib
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -195,15 +196,21 @@ def _in_order(
 def _first_pass(scans: Iterable[FileScan], on_error: str, report: Report) -> tuple[Frame, list[_Entry]]:
     """Check every file against the first, and put the frames in time order."""
     first: Frame | None = None
+    origin = Path()  # of the first frame
     entries: dict[int, _Entry] = {}
     for scan in scans:
         problem = scan.error
         for frame in scan.frames:
-            first = first or frame
+            if first is None:
+                first, origin = frame, scan.path
             difference = describe_difference(first, frame)
             if difference and problem is None:
                 problem = DataFormatError(scan.path, difference)
         if problem is not None:
+            if on_error == "stop" and scan.error is None:
+                raise DataFormatError(
+                    scan.path, f"{problem.problem}, such as {origin.name}; {_apart(origin, scan.path)}"
+                )
             if on_error == "stop":
                 raise problem
             report.skipped.append(str(problem))
@@ -223,8 +230,23 @@ def _enter(entries: dict[int, _Entry], entry: _Entry, report: Report) -> None:
     if known is entry:
         return
     if known.digest != entry.digest:
-        raise DataFormatError(entry.path, f"second, different frame for {entry.time} UTC; the other is in {known.path}")
+        problem = f"second, different frame for {entry.time} UTC; the other is in {known.path}"
+        raise DataFormatError(entry.path, f"{problem}; {_apart(known.path, entry.path)}")
     report.duplicates += 1
+
+
+def _apart(first: Path, other: Path) -> str:
+    """What to type so that two files, perhaps of two radars, do not end in one archive."""
+    above = [parent for parent in first.parents if parent in other.parents][:1]
+    inside = [file.relative_to(*above) for file in (first, other)] if above else [first, other]
+    if min(len(path.parts) for path in inside) > 1:  # different folders
+        choices = [f"input={Path(*above, path.parts[0])}" for path in inside]
+    else:
+        words = [re.split(r"[^A-Za-z0-9]+", path.stem) for path in inside]
+        own = [[word for word in words[k] if word.isalpha() and word not in words[1 - k]] for k in (0, 1)]
+        choices = [f"'input={first.parent}/*{one[0]}*'" for one in own if one]
+    advice = "an archive holds one product of one radar or composite"
+    return f"{advice}: choose {' or '.join(choices)}" if len(choices) == 2 else f"{advice}: choose its files by input="
 
 
 def _check_sums(first: Frame, entries: Sequence[_Entry], allow: bool) -> None:

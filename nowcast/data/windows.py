@@ -1,7 +1,7 @@
 """Which frames make a window, which windows make a split, which tiles cover a grid: index arithmetic only."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import Literal, cast
@@ -11,6 +11,31 @@ from numpy.typing import NDArray
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class NoWindowError(ValueError):
+    """A split is empty.
+
+    Args:
+        split: Which.
+        how: data.split.
+        length: Frames of a window.
+        found: Name, frames and windows of each archive, before windows are left out for their rain or data.
+    """
+
+    def __init__(self, split: Split, how: str, length: int, found: Iterable[tuple[str, int, int]]) -> None:
+        """Say how many frames and windows there are, and what to do."""
+        lines = [f"no {split} window of {length} frames (data.split={how}):"]
+        lines += [f"  {name}: {frames} frames, {windows} windows" for name, frames, windows in found]
+        if how == "all" and split != "test":
+            lines.append("data.split=all is for evaluation; train with data.split=blocks or archives")
+        else:
+            lines.append(
+                "these are before data.min_rain_fraction and data.min_valid_fraction leave any out. Lower those two, "
+                "shorten data.input_steps or data.forecast_steps, for archives of a few hours also data.block_minutes "
+                "and data.gap_minutes, or choose other archives or fractions for the split"
+            )
+        super().__init__("\n".join(lines))
 
 
 def frames_per_step(archive_step: int, step: int) -> int:

@@ -224,3 +224,37 @@ def test_a_killed_run_leaves_nothing_that_looks_finished(tmp_path):
     process.wait()
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
     assert not output.exists()
+
+
+def two_radars(folder, first, second):
+    """A netCDF file of each of two radars, whose grids differ."""
+    for name, minutes, shape in ((first, 0, (4, 5)), (second, 5, (6, 5))):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fakes.cf(path, np.zeros((1, *shape), dtype=np.float32), times=(minutes,))
+
+
+def test_two_radars_in_two_folders_are_told_apart(tmp_path):
+    two_radars(tmp_path / "in", "CASCM/2024/0000_CASCM_Rain.nc", "CASGO/2024/0005_CASGO_Rain.nc")
+    with pytest.raises(DataFormatError) as caught:
+        prepare(tmp_path)
+    text = str(caught.value)
+    assert "such as 0000_CASCM_Rain.nc; an archive holds one product of one radar or composite" in text
+    choices = text.partition("choose ")[2].split(" or ")
+    assert choices == [f"input={tmp_path}/in/CASCM", f"input={tmp_path}/in/CASGO"]
+    assert prepare(tmp_path, choices[0].removeprefix("input="))[1].files == 1
+
+
+def test_two_radars_in_one_folder_are_told_apart_by_their_names(tmp_path):
+    two_radars(tmp_path / "in", "T0000Z_CASCM_Rain.nc", "T0005Z_CASGO_Rain.nc")
+    with pytest.raises(DataFormatError) as caught:
+        prepare(tmp_path)
+    choices = str(caught.value).partition("choose ")[2].split(" or ")
+    assert choices == [f"'input={tmp_path}/in/*CASCM*'", f"'input={tmp_path}/in/*CASGO*'"]
+    assert prepare(tmp_path, choices[1].strip("'").removeprefix("input="))[1].files == 1
+
+
+def test_names_that_differ_in_numbers_only_tell_no_radars_apart(tmp_path):
+    two_radars(tmp_path / "in", "0000.nc", "0005.nc")
+    with pytest.raises(DataFormatError, match=r"choose its files by input=$"):
+        prepare(tmp_path)

@@ -1,0 +1,42 @@
+"""The time step of the windows of each archive."""
+
+from collections.abc import Sequence
+
+from nowcast.data.archive import Archive
+from nowcast.data.windows import frames_per_step
+
+
+def settle_steps(archives: Sequence[Archive], minutes: float | None, allow_mixed: bool) -> tuple[list[int], list[int]]:
+    """Seconds between the frames of a window, and archive frames per such step, of each archive.
+
+    Args:
+        archives: The archives.
+        minutes: data.timestep_minutes; None = that of the archives.
+        allow_mixed: data.allow_mixed_timesteps.
+
+    Raises:
+        ValueError: An archive has one frame, or steps differ or do not divide `minutes`.
+    """
+    steps = [_step(archive, minutes) for archive in archives]
+    if len(set(steps)) > 1 and not allow_mixed:
+        found = ", ".join(f"{archive.name} {step / 60:g} min" for archive, step in zip(archives, steps, strict=True))
+        raise ValueError(
+            f"time steps differ: {found}. Set data.timestep_minutes to a common multiple, or "
+            "data.allow_mixed_timesteps=true"
+        )
+    return steps, [_every(archive, step) for archive, step in zip(archives, steps, strict=True)]
+
+
+def _step(archive: Archive, minutes: float | None) -> int:
+    native = archive.timestep
+    if native is None:
+        raise ValueError(f"{archive.path}: one frame only; windows need a sequence")
+    return native if minutes is None else round(minutes * 60)
+
+
+def _every(archive: Archive, step: int) -> int:
+    assert archive.timestep is not None  # _step refused it
+    try:
+        return frames_per_step(archive.timestep, step)
+    except ValueError as error:
+        raise ValueError(f"{archive.path}: data.timestep_minutes: {error}") from error

@@ -1,0 +1,97 @@
+"""What is wrong with a setting, in one line: what there is instead, and what is near it."""
+
+import os
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
+IN_FILE = re.compile(r"In '[^']+': ")
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+class HydrasErrors:
+    """Whether Hydra raises its errors or prints them in its own words and exits, of which the environment decides."""
+
+    def __init__(self) -> None:
+        """As the user has it."""
+        self.users = os.environ.get(FULL_ERROR)
+
+    @property
+    def wanted_whole(self) -> bool:
+        """Whether the user asked for tracebacks."""
+        return self.users == "1"
+
+    def raised(self) -> None:
+        """From now on Hydra raises."""
+        self.users = os.environ.get(FULL_ERROR)
+        os.environ[FULL_ERROR] = "1"
+
+    def left_to_hydra(self) -> None:
+        """From now on it is as the user has it."""
+        os.environ.pop(FULL_ERROR, None)
+        if self.users is not None:
+            os.environ[FULL_ERROR] = self.users
+
+
+def in_words(error: Exception, program: Path) -> str:
+    """One line for what Hydra or OmegaConf refuses; other errors have their own words.
+
+    Args:
+        error: What was raised.
+        program: The program's config file, whose defaults tell which groups there are.
+    """
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return str(error)
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        near = _near(name, error.options, f"{group}=")
+        return f"{group}={name} is unknown{near}; allowed: {', '.join(error.options)}"
+    if needed := GROUP_NEEDED.match(str(error)):
+        return f"{needed[1]}= is missing; allowed: {', '.join(needed[2].split())}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read as key=value: {_first_line(error)}"
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key}= is missing; add {cause.full_key}=<value>"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
+        place = IN_FILE.match(str(error))
+        return (place[0] if place else "") + _unknown_key(str(cause.full_key), cause.parent_node, program)
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return f"{cause.full_key}: {_first_line(cause)}"
+    return _first_line(error)
+
+
+def _unknown_key(full_key: str, parent: DictConfig, program: Path) -> str:
+    above, dot, key = full_key.rpartition(".")
+    known = {str(name) for name in parent if str(name) not in ("hydra", "_target_")}
+    if not above:
+        known |= groups(program)
+    return f"{full_key} is unknown{_near(key, known, above + dot)}; allowed: {', '.join(sorted(known))}"
+
+
+def groups(config: Path) -> set[str]:
+    """Groups that a config and those that it builds on choose from."""
+    found: set[str] = set()
+    content: Any = OmegaConf.load(config) if config.is_file() else {}
+    for entry in content.get("defaults", []):
+        if isinstance(entry, str):
+            found |= groups(config.with_name(f"{entry}.yaml"))
+        else:
+            found |= {str(name) for name in entry if " " not in str(name) and "@" not in str(name)}
+    return found
+
+
+def _near(word: str, known: Iterable[str], prefix: str) -> str:
+    near = get_close_matches(word, list(known), n=1)
+    return f": did you mean {prefix}{near[0]}?" if near else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
