@@ -12,7 +12,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
 from nowcast import checkpoint
@@ -50,12 +50,13 @@ class BestCheckpoint(ModelCheckpoint):
         return equal or super().check_monitor_top_k(trainer, current)
 
 
-class LastCheckpoint(lightning.Callback):
+class LastCheckpoint(Checkpoint):
     """Keeps last.ckpt, what resume=auto goes on from.
 
     It is written after every epoch, and inside an epoch when it is older than `minutes`. On SIGTERM or SIGINT it is
     written after the batch at hand, and the process ends with 128 + the signal's number (143 or 130); a signal during
-    validation waits for its end, so that no epoch goes without its score. A second signal ends at once.
+    validation waits for its end, so that no epoch goes without its score. A second signal ends at once. The trainer
+    calls a `Checkpoint` after all others at the end of an epoch, so that last.ckpt knows which is the best by then.
 
     Args:
         dirpath: Folder of checkpoints.
@@ -73,6 +74,11 @@ class LastCheckpoint(lightning.Callback):
         self.written, self.received = time.monotonic(), 0
         self.saved_inside = False
         self.handlers: dict[int, Any] = {}
+
+    @property
+    def best_model_path(self) -> str:
+        """What is scored where no other callback chooses an epoch (callbacks.checkpoint=null)."""
+        return str(self.path) if self.path.is_file() else ""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take over the signals; the trainer has installed its own handlers by now."""

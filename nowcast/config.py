@@ -243,7 +243,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
     """Turn a function of the composed config into the command `nowcast <name>`.
 
     Mistakes of the user (bad value, missing file, wrong data) end with one message and exit code 1;
-    HYDRA_FULL_ERROR=1 shows the traceback.
+    HYDRA_FULL_ERROR=1 shows the traceback. Ctrl-C ends with one line and exit code 130.
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -269,6 +269,10 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
                 if hydras.wanted_whole:
                     raise
                 sys.exit(f"nowcast {name}: error: {in_words(error, file)}")
+            except KeyboardInterrupt as end:
+                clear_frames(end.__traceback__)
+                sys.stderr.write(f"nowcast {name}: interrupted\n")
+                sys.exit(130)
             finally:
                 hydras.left_to_hydra()
 

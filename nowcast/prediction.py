@@ -1,6 +1,7 @@
 """A forecast from the newest radar frames and a checkpoint."""
 
 import hashlib
+import logging
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ from nowcast.data.windows import frames_per_step
 from nowcast.maplines import map_lines
 from nowcast.plotting import Case, animate_forecast, plot_forecast
 from nowcast.progress import track
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +160,10 @@ def predict(
     if forecaster is None:
         raise ValueError(f"{loaded.path} holds no calibration; use calibrated=false")
     region = Region(archive, averaging_factor(archive, float(loaded.data["cell_km"])), 1)
+    if region.factor != (1, 1):
+        native = cell_km(archive.grid)[0]
+        averaged = native * region.factor[0]
+        log.info("%s: cells of %.3g km are averaged to the network's %.3g km", archive.name, native, averaged)
     frames, step = input_frames(archive, int(loaded.data["input_steps"]), loaded.data["timesteps_seconds"], init_time)
     rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
     inputs = area_average(archive.read(frames, slice(rows), slice(columns)), region.factor)  # (T_in, H, W)

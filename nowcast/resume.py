@@ -19,14 +19,15 @@ from nowcast.differences import differences, flat
 
 # What may differ from the run that is taken up: what has no part in the weights.
 MAY_DIFFER = (
-    "resume", "allow_data_change", "evaluate", "trainer.max_time", "trainer.enable_progress_bar", "callbacks.progress",
-    "callbacks.watch", "logger", "data.workers", "cuda_graphs",
+    "name", "resume", "allow_data_change", "evaluate", "trainer.max_time", "trainer.enable_progress_bar",
+    "callbacks.progress", "callbacks.watch", "logger", "data.workers", "cuda_graphs",
 )  # fmt: skip
 # What may differ as well where a checkpoint is the start of another run.
 NEW_RUN_MAY_DIFFER = (
-    "name", "output", "callbacks", "calibration", "verification", "metrics", "baselines", "picture",
+    "output", "callbacks", "calibration", "verification", "metrics", "baselines", "picture",
     "colour_blind_safe", "trainer",
 )  # fmt: skip
+A_NEW_RUN = (*MAY_DIFFER, *NEW_RUN_MAY_DIFFER)
 HOW = "resume must be never, auto or the path of a checkpoint"
 
 
@@ -39,12 +40,14 @@ class Start:
         known: The run directory is that of an earlier start of the same run.
         finished: That run trained and scored to its end: nothing is left to do.
         lower_rate: Factor of the learning rate, where the run was to be tried again from this very checkpoint.
+        step: Steps of the optimiser that an earlier start of the same run has done.
     """
 
     checkpoint: Path | None
     known: bool
     finished: bool = False
     lower_rate: float | None = None
+    step: int = 0
 
 
 def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], first_process: bool) -> Start:
@@ -79,34 +82,53 @@ def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], fir
     identity, epochs, planned = content["nowcast"], content["epoch"] + 1, config["trainer"]["max_epochs"]
     if 0 <= planned <= epochs:
         raise ValueError(f"{chosen} has trained {epochs} epochs; with trainer.max_epochs={planned} none is left")
-    _refuse_another(chosen, identity["config"], config, (*MAY_DIFFER, *NEW_RUN_MAY_DIFFER))
+    _refuse_another(chosen, identity["config"], config, A_NEW_RUN)
     _refuse_other_data(chosen, identity["data"], data, config["allow_data_change"])
     return Start(chosen, known=False)
 
 
 def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Start:
-    _refuse_another(folder, yaml.safe_load((folder / "config.yaml").read_text()), config, MAY_DIFFER)
+    last = folder / "checkpoints" / "last.ckpt"
+    before = yaml.safe_load((folder / "config.yaml").read_text())
+    possible = last.is_file() and not _changed(before, config, A_NEW_RUN)
+    as_new = f", or begin a new run there with its weights: resume={last}" if possible else ""
+    _refuse_another(folder, before, config, MAY_DIFFER, as_new)
     facts = json.loads((folder / "provenance.json").read_text())
     _refuse_other_data(folder, facts["data"], data, config["allow_data_change"])
-    last = folder / "checkpoints" / "last.ckpt"
     if not last.is_file():  # it stopped in its first epoch and has nothing to lose
         return Start(None, known=True, finished="finished" in facts)
-    retry = facts.get("retry", {})
-    lower = retry["lr_factor"] if retry.get("step") == checkpoint.read(last)["global_step"] else None
-    return Start(last, known=True, finished="finished" in facts, lower_rate=lower)
+    retry, step = facts.get("retry", {}), checkpoint.read(last)["global_step"]
+    lower = retry["lr_factor"] if retry.get("step") == step else None
+    return Start(last, known=True, finished="finished" in facts, lower_rate=lower, step=step)
 
 
-def _refuse_another(begun: Path, before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str, ...]) -> None:
+def _refuse_another(
+    begun: Path, before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str, ...], also: str = ""
+) -> None:
+    if changed := _changed(before, now, may_differ):
+        raise ValueError(
+            f"{begun} was begun with another config, and going on would mix the two: {'; '.join(changed[:8])}. "
+            f"Give the settings it was begun with, or start anew with resume=never in another output={also}"
+        )
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str, ...]) -> list[str]:
     if now["optimizer"]["schedule"] and "trainer" in may_differ:  # the schedule spans all epochs
         may_differ = (*(key for key in may_differ if key != "trainer"), "trainer.devices", "trainer.accelerator")
     if now["allow_data_change"]:
         may_differ = (*may_differ, "data")
-    changed = differences(before, now, [key for key in (*flat(before), *flat(now)) if _below(key, may_differ)])
-    if changed:
-        raise ValueError(
-            f"{begun} was begun with another config, and going on would mix the two: {'; '.join(changed[:8])}. "
-            "Give the settings it was begun with, or start anew with resume=never in another output="
+    return differences(before, now, [key for key in (*flat(before), *flat(now)) if _below(key, may_differ)])
+
+
+def for_more_epochs(folder: Path, config: dict[str, Any]) -> str:
+    """What to type for more epochs than a run has trained."""
+    if config["optimizer"]["schedule"]:
+        return (
+            "for more epochs, over all of which the learning rate's schedule is to span, start anew: resume=never, a "
+            "larger trainer.max_epochs and another output="
         )
+    last = folder / "checkpoints" / "last.ckpt"
+    return f"for more epochs: resume={last}, a larger trainer.max_epochs and another output="
 
 
 def _refuse_other_data(begun: Path, before: dict[str, Any], now: dict[str, Any], allowed: bool) -> None:

@@ -26,6 +26,7 @@ from nowcast.progress import track
 from nowcast.provenance import write_provenance
 from nowcast.resume import (
     Start,
+    for_more_epochs,
     join_metrics,
     keep_metrics,
     note_end,
@@ -116,7 +117,8 @@ def run(config: DictConfig) -> None:
 def _run(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console) -> None:
     start = settle_start(folder, plain(config), data.provenance(), first_process=is_first_process())
     if start.finished:
-        console.print(f"{folder} is finished already: nothing to do", highlight=False, soft_wrap=True)
+        more = for_more_epochs(folder, plain(config))
+        console.print(f"{folder} is finished already: nothing to do; {more}", highlight=False, soft_wrap=True)
         return
     trainer = make_trainer(config, folder, start.lower_rate)
     announce(config, data, task, folder, console, start)
@@ -125,6 +127,9 @@ def _run(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, 
             trainer = train(trainer, config, data, task, start, console)
             if trainer.is_global_zero:
                 conclude_run(config, data, Path(best_checkpoint(trainer)), folder, console)
+                if not config.evaluate and start.step == trainer.global_step:
+                    more = f"for its scores: evaluate=true; {for_more_epochs(folder, plain(config))}"
+                    console.print(f"{folder} was trained already; {more}", highlight=False, soft_wrap=True)
     except KeyboardInterrupt as end:  # while scoring
         raise SystemExit(_say_how_to_go_on(130, folder, console)) from end
     except SystemExit as end:

@@ -1,6 +1,8 @@
 """`nowcast <command>`: what it becomes."""
 
 import os
+import re
+import subprocess
 import sys
 
 import pytest
@@ -48,3 +50,18 @@ def test_the_file_of_plot_needs_no_key(becomes):
     assert becomes("plot", "--help")[0] == ["-m", "nowcast.plot", "--help"]
     with pytest.raises(SystemExit, match=r"draws one file, got a\.nc, b\.nc"):
         becomes("plot", "a.nc", "b.nc")
+
+
+# Imported by the modules of all programs, and by the command once the config is composed.
+@pytest.mark.parametrize("imported", ["omegaconf", "lightning"])
+def test_ctrl_c_during_the_imports_ends_in_one_line(tmp_path, imported):
+    # The server of the loader processes imports the second, too; it gets the signal as it would in a terminal.
+    text = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise ImportError\n"
+    (tmp_path / f"{imported}.py").write_text(text)
+    result = subprocess.run(
+        [sys.executable, "-m", "nowcast", "train", f"output={tmp_path / 'run'}"],
+        capture_output=True, text=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+    )  # fmt: skip
+    assert result.returncode == 130
+    assert re.fullmatch("nowcast( train)?: interrupted\n", result.stderr)

@@ -401,6 +401,16 @@ def test_a_forecast_is_a_cf_file(trained, tmp_path):
     assert output.with_suffix(".png").exists()
 
 
+def test_averaging_to_the_cells_of_the_network_is_said(trained, tmp_path, capsys):
+    best = trained / "checkpoints" / "best.ckpt"
+    said = []
+    for cell in (1000.0, 2000.0):
+        path = two_km(tmp_path / f"of_{cell:g}_m.nc", cell=cell)
+        assert run("predict", f"checkpoint={best}", f"input={path}", f"output={tmp_path / f'{cell}.nc'}") == (0, "")
+        said.append(capsys.readouterr().err)
+    assert said == ["INFO of_1000_m: cells of 1 km are averaged to the network's 2 km\n", ""]
+
+
 def test_a_last_frame_without_data_is_no_input(trained, tmp_path):
     from tests.data.archives import grid
 

@@ -118,12 +118,39 @@ def test_a_shorter_run_is_made_longer_as_a_new_run(half):
 def test_a_finished_run_is_left_alone(half, capsys):
     before = {path: path.stat().st_mtime_ns for path in (half / "whole").rglob("*") if path.is_file()}
     assert train(half, "whole", "trainer.max_epochs=4", "resume=auto") == (0, "")
-    assert "finished already" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    last = half / "whole" / "checkpoints" / "last.ckpt"
+    assert f"finished already: nothing to do; for more epochs: resume={last}, a larger trainer.max_epochs and" in said
     after = {path: path.stat().st_mtime_ns for path in (half / "whole").rglob("*") if path.is_file()}
     log = half / "whole" / "train.log"
     assert {path: time for path, time in after.items() if path != log} == {
         path: time for path, time in before.items() if path != log
     }
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "how"),
+    [("rmsprop_paper", "resume={last}, a larger"), ("adamw", "start anew: resume=never, a larger")],
+)
+def test_a_run_without_scores_that_is_trained_already_says_so(half, capsys, optimizer, how):
+    name = f"no_scores_{optimizer}"
+    settings = [f"optimizer={optimizer}", "trainer.max_epochs=1", "evaluate=false", "resume=auto"]
+    assert train(half, name, *settings) == (0, "")
+    assert "trained already" not in capsys.readouterr().out
+    assert train(half, name, *settings) == (0, "")
+    said = [line for line in capsys.readouterr().out.splitlines() if "trained already" in line]
+    assert len(said) == 1
+    assert "for its scores: evaluate=true; for more epochs" in said[0]
+    assert how.format(last=half / name / "checkpoints" / "last.ckpt") in said[0]
+
+
+def test_a_name_is_no_setting_and_other_epochs_are_those_of_a_new_run(half):
+    assert train(half, "whole", "trainer.max_epochs=4", "resume=auto", "name=another") == (0, "")
+    last = half / "whole" / "checkpoints" / "last.ckpt"
+    code, message = train(half, "whole", "trainer.max_epochs=5", "resume=auto")
+    assert code == 1
+    assert "trainer.max_epochs: 4 → 5" in message
+    assert message.endswith(f"or begin a new run there with its weights: resume={last}")
 
 
 def test_a_run_that_was_killed_before_any_checkpoint_begins_again(half):
@@ -145,12 +172,21 @@ def test_scoring_that_was_interrupted_is_done_again(half):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nowcast.run.finish", stop)
-        assert train(half, "unscored", "trainer.max_epochs=2")[0] == 130
+        assert train(half, "unscored", "trainer.max_epochs=1")[0] == 130
+    last = checkpoint.read(half / "unscored" / "checkpoints" / "last.ckpt")
+    (state,) = [kept for name, kept in last["callbacks"].items() if name.startswith("BestCheckpoint")]
+    assert state["best_model_path"].endswith("best.ckpt")  # the only epoch; the one that is written last knows it
     best = (half / "unscored" / "checkpoints" / "best.ckpt").stat().st_mtime_ns
-    assert train(half, "unscored", "trainer.max_epochs=2", "resume=auto") == (0, "")
+    assert train(half, "unscored", "trainer.max_epochs=1", "resume=auto") == (0, "")
     assert (half / "unscored" / "evaluation" / "scores.csv").exists()
     assert (half / "unscored" / "checkpoints" / "best.ckpt").stat().st_mtime_ns == best
     assert "finished" in json.loads((half / "unscored" / "provenance.json").read_text())
+
+
+def test_without_a_best_epoch_the_last_is_scored(half):
+    assert train(half, "no_best", "trainer.max_epochs=1", "callbacks.checkpoint=null") == (0, "")
+    assert [path.name for path in (half / "no_best" / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert (half / "no_best" / "evaluation" / "scores.csv").exists()
 
 
 def test_an_interrupted_run_says_how_to_go_on(half, capsys):
@@ -162,7 +198,7 @@ def test_another_config_is_refused_and_named(half):
     code, message = train(half, "whole", "trainer.max_epochs=4", "resume=auto", "model.patch=2")
     assert code == 1
     assert "model.patch: 4 → 2" in message
-    assert "another output=" in message
+    assert message.endswith("another output=")  # its checkpoint is refused as well
 
 
 def test_a_schedule_that_depends_on_the_epochs_fixes_their_number(half):

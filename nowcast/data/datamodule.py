@@ -1,6 +1,7 @@
 """The Lightning data module over one or many radar archives."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from nowcast.data.archive import Archive
 from nowcast.data.cells import averaging_factor, cell_km
-from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, check_same_cells
+from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, check_same_cells, grids_below
 from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.sources import ArchiveSource, archive_paths
 from nowcast.data.stored import StoredSample, StoredWindows, to_rain_rates
@@ -24,6 +25,8 @@ from nowcast.data.windows import (
     BlockSplit,
     NoWindowError,
     Split,
+    as_typed,
+    sides,
     split_by_name,
     whole_archives,
     window_starts,
@@ -31,6 +34,8 @@ from nowcast.data.windows import (
     windows_within,
 )
 from nowcast.progress import track
+
+log = logging.getLogger(__name__)
 
 
 class RadarDataModule(lightning.LightningDataModule):
@@ -108,7 +113,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.timestep_minutes, self.allow_mixed_timesteps = timestep_minutes, allow_mixed_timesteps
         self.cell_km = cell_km
         self.input_steps, self.forecast_steps, self.stride = input_steps, forecast_steps, stride
-        self.crop, self.eval_crop = _sides("crop", crop), _sides("eval_crop", eval_crop)
+        self.crop, self.eval_crop = sides("crop", crop), sides("eval_crop", eval_crop)
         self.random_crops, self.augment = random_crops, augment
         self.min_rain_fraction, self.min_valid_fraction = min_rain_fraction, min_valid_fraction
         self.importance_floor, self.samples_per_epoch = importance_floor, samples_per_epoch
@@ -119,6 +124,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.batch_size, self.workers, self.seed, self.cache = batch_size, workers, seed, cache
         self.regions: list[Region] = []
         self._tables: Tensor | None = None
+        self._told: set[str] = set()
         self._check()
 
     def _check(self) -> None:
@@ -197,9 +203,11 @@ class RadarDataModule(lightning.LightningDataModule):
 
         Raises:
             NoWindowError: The split has no window.
+            ValueError: Its tiles are larger than every grid.
         """
         self.setup()
         training = split == "train"
+        self._check_tiles("crop" if training or self.eval_crop == self.crop else "eval_crop")
         dataset = RadarDataset(
             self.regions,
             self.starts(split),
@@ -218,6 +226,14 @@ class RadarDataModule(lightning.LightningDataModule):
             windows = [len(starts) for starts in self.starts(split)]
             raise NoWindowError(split, self.split, dataset.length, zip(names, frames, windows, strict=True))
         return dataset
+
+    def _check_tiles(self, key: str) -> None:
+        below = grids_below(key, getattr(self, key), self.regions)
+        if below and key not in self._told:
+            typed, grids = as_typed(getattr(self, key)), len(self.regions)
+            text = "data.%s=%s is larger than %d of %d grids, whose tiles are filled up with no data"
+            log.warning(text, key, typed, below, grids)
+        self._told.add(key)
 
     @property
     def lead_times(self) -> tuple[float, ...]:
@@ -329,12 +345,3 @@ class RadarDataModule(lightning.LightningDataModule):
                 times = np.datetime_as_string(region.archive.times[starts], unit="s").tolist()
                 manifest.setdefault(region.archive.name, {})[split] = times
         path.write_text(json.dumps(manifest, indent=1) + "\n")
-
-
-def _sides(name: str, crop: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if crop is None:
-        return None
-    sides = (crop, crop) if isinstance(crop, int) else tuple(crop)
-    if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"data.{name} must be a side, [height, width], each at least 1, or null; got {crop}")
-    return sides[0], sides[1]

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from nowcast.data.archive import TILE, Archive
 from nowcast.data.cells import CELL_TOLERANCE, cell_km
 from nowcast.data.frame import Grid
-from nowcast.data.windows import owned_from, tile_corners
+from nowcast.data.windows import as_typed, owned_from, tile_corners
 
 Augmentation = Literal["none", "flips", "flips_rotations"]
 
@@ -91,6 +91,28 @@ def check_same_cells(regions: Sequence[Region]) -> None:
     if max(sizes) > min(sizes) * (1 + 2 * CELL_TOLERANCE):
         found = ", ".join(f"{r.archive.name} {size:.3g} km" for r, size in zip(regions, sizes, strict=True))
         raise ValueError(f"cell sizes differ: {found}. Set data.cell_km to average them to a common size")
+
+
+def grids_below(key: str, crop: tuple[int, int] | None, regions: Sequence[Region]) -> int:
+    """How many grids are smaller than the tiles that `data.<key>` asks for.
+
+    Raises:
+        ValueError: All are.
+    """
+    if crop is None or not regions:
+        return 0
+    below = sum(region.shape[0] < crop[0] or region.shape[1] < crop[1] for region in regions)
+    if below == len(regions):
+        largest = max(regions, key=lambda region: (min(region.shape), max(region.shape)))
+        fits = [min(pair) for pair in zip(crop, largest.shape, strict=True)]
+        if crop[0] == crop[1]:
+            fits = [min(fits)] * 2
+        km = cell_km(largest.archive.grid)[0] * largest.factor[0]
+        raise ValueError(
+            f"data.{key}={as_typed(crop)} is larger than every grid: the largest, {largest.archive.name}, has "
+            f"{largest.shape[0]} x {largest.shape[1]} cells of {km:.3g} km. Give data.{key}={as_typed(fits)} or less"
+        )
+    return below
 
 
 def area_average(

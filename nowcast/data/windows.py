@@ -197,3 +197,22 @@ def tile_corners(size: int, tile: int) -> list[int]:
 def owned_from(corners: Sequence[int], index: int, tile: int) -> int:
     """First cell of tile `index`, counted from its own corner, that no earlier tile holds."""
     return 0 if index == 0 else corners[index - 1] + tile - corners[index]
+
+
+def sides(name: str, crop: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """(H, W) of the tiles that `data.<name>` asks for; None = whole grids.
+
+    Raises:
+        ValueError: It is neither a side nor two.
+    """
+    if crop is None:
+        return None
+    both = (crop, crop) if isinstance(crop, int) else tuple(crop)
+    if len(both) != 2 or min(both) < 1:
+        raise ValueError(f"data.{name} must be a side, [height, width], each at least 1, or null; got {crop}")
+    return both[0], both[1]
+
+
+def as_typed(sides: Sequence[int]) -> str:
+    """Sides of tiles as one types them: one number for a square."""
+    return str(sides[0]) if sides[0] == sides[1] else f"[{sides[0]},{sides[1]}]"

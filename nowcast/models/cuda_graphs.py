@@ -40,8 +40,7 @@ def record_on_cuda(net: nn.Module, inputs: Tensor) -> Network:
     enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
     # Weights that autocast keeps from step to step would be read by the graph after they are gone.
     with torch.autocast(device, dtype=dtype, enabled=enabled, cache_enabled=False):
-        graphed = torch.cuda.make_graphed_callables(net, (inputs.clone(),), allow_unused_input=True)
-    return graphed  # type: ignore[return-value]
+        return torch.cuda.make_graphed_callables(net, (inputs.clone(),), allow_unused_input=True)  # type: ignore[return-value]
 
 
 class GraphedNetwork:
@@ -104,7 +103,7 @@ class GraphedNetwork:
             if weight.requires_grad:
                 # A graph writes gradients to the same memory each time, which weight.grad must not share: with
                 # accumulate_grad_batches the next step would overwrite what is to be added to.
-                weight.register_hook(_copied)
+                weight.register_hook(_copied)  # type: ignore[no-untyped-call]
         self.recorded = kind, replay
 
 

@@ -74,11 +74,28 @@ def test_every_cell_of_every_window_is_scored_once(tmp_path):
     assert (seen == 1).all()
 
 
-def test_a_grid_smaller_than_the_crop_is_filled_with_no_data(tmp_path):
-    sample = module(moving_rain(tmp_path / "a.nc", shape=(12, 40))).dataset("test")[0]
+def test_a_grid_smaller_than_the_crop_is_filled_with_no_data_and_that_is_said_once(tmp_path, caplog):
+    paths = [moving_rain(tmp_path / f"{n}.nc", shape=shape) for n, shape in (("a", (12, 40)), ("b", (32, 40)))]
+    data = module(*paths)
+    data.dataset("test")
+    sample = data.dataset("test")[0]
     assert sample["inputs"].shape == (3, 1, 16, 16)
     assert sample["inputs"][:, :, 12:].isnan().all()
     assert not sample["mask"][:, :, 12:].any()
+    assert [record.getMessage() for record in caplog.records] == [
+        "data.crop=16 is larger than 1 of 2 grids, whose tiles are filled up with no data"
+    ]
+
+
+def test_a_crop_larger_than_every_grid_is_refused(tmp_path):
+    paths = [moving_rain(tmp_path / f"{n}.nc", shape=shape) for n, shape in (("a", (20, 60)), ("b", (32, 40)))]
+    settings = {"split": "blocks", "crop": 64, "eval_crop": [40, 50]}
+    refused = r"=64 is larger than every grid: the largest, b, has 32 x 40 cells of 1 km. Give data\.crop=32 or less"
+    with pytest.raises(ValueError, match=r"data\.crop" + refused):
+        module(*paths, **settings).dataset("train")
+    with pytest.raises(ValueError, match=r"data\.eval_crop=\[40,50\] is .* Give data\.eval_crop=\[32,40\] or less"):
+        module(*paths, **settings).dataset("test")
+    assert len(module(*paths, **(settings | {"eval_crop": 32})).dataset("test")) > 0  # the other crop is not in use
 
 
 def test_whole_grids_of_two_shapes_never_share_a_batch(tmp_path):

@@ -41,11 +41,8 @@ class OnCPU:
             @staticmethod
             def backward(ctx, gradient):
                 found = torch.autograd.grad(ctx.result, weights, gradient, allow_unused=True)
-                for memory, value in zip(gradients, found, strict=True):
-                    if value is not None:
-                        memory.copy_(value)
-                known = (None if value is None else memory.detach() for memory, value in zip(gradients, found))
-                return None, *known
+                pairs = zip(gradients, found, strict=True)
+                return None, *(None if value is None else memory.copy_(value).detach() for memory, value in pairs)
 
         def replay(values):
             self.replays += 1
@@ -137,7 +134,8 @@ def test_on_a_cpu_nothing_is_recorded():
     run = GraphedNetwork(net)
     for inputs in batches([2] * 6):
         torch.testing.assert_close(run(inputs, 2), net(inputs, 2))
-    assert run.recorded is None and not run.failed
+    assert run.recorded is None
+    assert not run.failed
 
 
 def test_recording_is_asked_of_pytorch_without_autocast_keeping_weights(monkeypatch):
@@ -171,6 +169,7 @@ def test_replay_on_cuda(accumulate, bfloat16, recompute):
     run = GraphedNetwork(ours)
     result = trained(ours, run, rain, accumulate=accumulate, bfloat16=bfloat16)
     expected = trained(theirs, theirs, rain, accumulate=accumulate, bfloat16=bfloat16)
-    assert run.recorded is not None and not run.failed
+    assert run.recorded is not None
+    assert not run.failed
     tolerance = 0.02 if bfloat16 else 1e-4
     torch.testing.assert_close(result, expected, atol=tolerance, rtol=tolerance)
