@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nowcast.models.convlstm_core import Execution, Weights, run_layer
+from nowcast.models.convlstm_core import Execution, Shared, Weights, run_layer
 from nowcast.models.convolution import convolution_for
 
 State = tuple[Tensor, Tensor]  # hidden H and cell C, each (B, C_h, H, W)
@@ -194,7 +194,7 @@ class ConvLSTM(nn.Module):
         batch, _, _, height, width = inputs.shape
         padded = F.pad(inputs, (0, -width % self.patch, 0, -height % self.patch))
         patches = F.pixel_unshuffle(padded, self.patch).transpose(0, 1)  # (T, B, C·p², H/p, W/p)
-        execution = self.execution if torch.is_grad_enabled() else self.execution._replace(prepared={})
+        execution = self.execution if torch.is_grad_enabled() else self.execution._replace(shared=Shared())
         states = self._encode(patches, execution)
         logits = [self._frames_of([hidden for hidden, _ in states])]
         for count in _pieces(forecast_steps - 1):

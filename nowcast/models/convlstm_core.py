@@ -7,14 +7,15 @@ are cheap to compute again from the sum of the convolutions.
 With recompute=True even the convolutions are done again in the backward pass, and only H and C are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from nowcast.models.cell_steps import Gates, steps_for
-from nowcast.models.convolution import Convolution, convolution_for
+from nowcast.models.convolution import Convolution, Memory, convolution_for
 
 # Steps are convolved together while their gates fit. On CPUs larger pieces fall out of the caches, and their memory
 # is mapped anew each time; on GPUs they save launches.
@@ -31,12 +32,35 @@ class Weights(NamedTuple):
     peephole: Tensor | None
 
 
+class Shared:
+    """What the pieces of one forecast make once: prepared weights, and memory, which would be mapped anew each time."""
+
+    def __init__(self) -> None:
+        """Nothing is made yet."""
+        self._convolutions: dict[int, tuple[Tensor, Convolution]] = {}  # the weight, so that its number stays its own
+        self._memory: dict[str, Tensor] = {}
+
+    def convolution(self, weight: Tensor, make: Callable[[], Convolution]) -> Convolution:
+        """Of a weight, made at the first call."""
+        if id(weight) not in self._convolutions:
+            self._convolutions[id(weight)] = weight, make()
+        return self._convolutions[id(weight)][1]
+
+    def memory(self, use: str, images: Tensor, channels: int) -> Tensor:
+        """(N, channels, H, W) for images (N, C, H, W), channels-last; the next call for this use overwrites it."""
+        batch, _, height, width = images.shape
+        size, known = batch * channels * height * width, self._memory.get(use)
+        if known is None or known.numel() < size or known.dtype != images.dtype:
+            self._memory[use] = known = torch.empty(size, dtype=images.dtype, device=images.device)
+        return known[:size].view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
 class Execution(NamedTuple):
     """How a layer is computed; of no influence on results beyond rounding."""
 
     recompute: bool  # keep less for the backward pass, and compute it again
     winograd: bool  # convolve by Winograd's method where that is faster
-    prepared: dict[int, tuple[Tensor, Convolution]] | None = None  # by weight, if its pieces of a sequence share them
+    shared: Shared | None = None  # where no backward pass follows
 
 
 class Options(NamedTuple):
@@ -127,13 +151,17 @@ class _Sequence:
         self.outputs = self._empty(options.steps, 1, given) if outputs is None else outputs
 
     def _convolution(self, weight: Tensor, images: Tensor) -> Convolution:
-        _, winograd, prepared = self.options.execution
-        if prepared is not None and id(weight) in prepared:
-            return prepared[id(weight)][1]
-        convolution = convolution_for(_laid_out(weight, self.dtype), images, winograd)
-        if prepared is not None:
-            prepared[id(weight)] = weight, convolution  # holds the weight, so that its number stays its own
-        return convolution
+        _, winograd, shared = self.options.execution
+
+        def make() -> Convolution:
+            return convolution_for(_laid_out(weight, self.dtype), images, winograd)
+
+        return make() if shared is None else shared.convolution(weight, make)
+
+    def _memory(self, use: str, images: Tensor) -> Memory | None:
+        """For gates that nobody needs beyond this piece."""
+        shared = self.options.execution.shared
+        return None if shared is None else partial(shared.memory, use, images, 4 * self.channels)
 
     def _empty(self, steps: int, times: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """Memory for (steps·B, times·C, H, W), channels-last."""
@@ -163,14 +191,15 @@ class _Sequence:
     def _from_input(self, start: int, stop: int) -> Tensor | None:
         if self.inputs is None or self.of_input is None:
             return None
-        return _laid_out(self.of_input.forward(self._at(self.inputs, start, stop), self.bias), self.dtype)
+        images = self._at(self.inputs, start, stop)
+        return _laid_out(self.of_input.forward(images, self.bias, self._memory("input", images)), self.dtype)
 
     def _from_state(self, step: int) -> Tensor | None:
         before = self._hidden_before(step)
         if before is None:
             return None
         bias = None if self.inputs is not None else self.bias
-        return _laid_out(self.of_state.forward(before, bias), self.dtype)
+        return _laid_out(self.of_state.forward(before, bias, self._memory("state", before)), self.dtype)
 
     def forward(self) -> list[Tensor]:
         """Compute outputs and cells; returns, piece by piece, the summed convolutions that a backward pass wants."""

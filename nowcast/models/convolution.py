@@ -1,5 +1,6 @@
 """Convolutions that keep the grid, each with its gradients; on CPUs in the faster of two ways."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -8,12 +9,14 @@ from torch import Tensor
 
 from nowcast.models.winograd import WinogradConvolution, is_faster
 
+Memory = Callable[[], Tensor]
+
 
 class Convolution(Protocol):
     """Of channels-last images (N, C, H, W) with one weight, zeros around them; odd kernels, stride 1."""
 
-    def forward(self, inputs: Tensor, bias: Tensor | None) -> Tensor:
-        """(N, C_out, H, W)."""
+    def forward(self, inputs: Tensor, bias: Tensor | None, memory: Memory | None = None) -> Tensor:
+        """(N, C_out, H, W); in `memory`, channels-last and of that shape, if it is given and of use."""
 
     def input_gradient(self, d_outputs: Tensor, inputs: Tensor) -> Tensor:
         """(N, C_in, H, W) of the gradient of the outputs; of `inputs` only shape and layout matter."""
@@ -42,7 +45,7 @@ class DirectConvolution:
         """Keep the weight."""
         self.weight = weight
 
-    def forward(self, inputs: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, inputs: Tensor, bias: Tensor | None, memory: Memory | None = None) -> Tensor:
         """See Convolution."""
         return F.conv2d(inputs, self.weight, bias, padding="same")
 
@@ -69,7 +72,7 @@ class MatrixProduct:
         """Keep the weight."""
         self.weight = weight.flatten(1)
 
-    def forward(self, inputs: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, inputs: Tensor, bias: Tensor | None, memory: Memory | None = None) -> Tensor:
         """See Convolution."""
         return F.linear(inputs.flatten(1), self.weight, bias)[:, :, None, None]
 

@@ -14,6 +14,7 @@ import ctypes
 import functools
 import math
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ POINTS = len(NUMBERS) + 1
 TILE_OF_KERNEL = {3: POINTS - 2, 5: POINTS - 4}  # side of the outputs of a tile
 LANES = 16  # channels that the C code does at once
 FEWEST_TILES = 16  # with fewer the matrix products are too small to gain
+FEWEST_CHANNELS = {torch.float32: 32, torch.bfloat16: 16}  # the same; direct convolutions are slower in bfloat16
 SCRATCH_BYTES = 8 * 2**20  # for points: tiles are done in groups that stay in the caches
 _scratch = threading.local()
 
@@ -43,7 +45,7 @@ def is_faster(weight: Tensor, images: Tensor) -> bool:
     fits = kernel[0] == kernel[1] and kernel[0] in TILE_OF_KERNEL and inputs % LANES == outputs % LANES == 0
     if not fits or images.device.type != "cpu" or images.dtype not in (torch.float32, torch.bfloat16):
         return False
-    if _tiles(images, TILE_OF_KERNEL[kernel[0]]) < FEWEST_TILES:
+    if min(inputs, outputs) < FEWEST_CHANNELS[images.dtype] or _tiles(images, TILE_OF_KERNEL[kernel[0]]) < FEWEST_TILES:
         return False
     if images.dtype == torch.bfloat16 and _has_bfloat16_tiles():
         return False
@@ -94,10 +96,10 @@ class WinogradConvolution:
         self.tile = TILE_OF_KERNEL[self.kernel]
         self._points: dict[bool, Tensor] = {}
 
-    def forward(self, inputs: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, inputs: Tensor, bias: Tensor | None, memory: Callable[[], Tensor] | None = None) -> Tensor:
         """See Convolution."""
         with _float32_products():
-            return self._convolve(inputs, self._weight_points(backward=False), bias)
+            return self._convolve(inputs, self._weight_points(backward=False), bias, memory)
 
     def input_gradient(self, d_outputs: Tensor, inputs: Tensor) -> Tensor:
         """See Convolution."""
@@ -135,11 +137,19 @@ class WinogradConvolution:
             self._points[backward] = both.view(POINTS**2, inputs, outputs)
         return self._points[backward]
 
-    def _convolve(self, images: Tensor, weight_points: Tensor, bias: Tensor | None) -> Tensor:
+    def _convolve(
+        self, images: Tensor, weight_points: Tensor, bias: Tensor | None, memory: Callable[[], Tensor] | None = None
+    ) -> Tensor:
         batch, _, height, width = images.shape
         _, channels, outputs = weight_points.shape
         shape = (batch, outputs, height, width)
-        result = torch.empty(shape, dtype=images.dtype, memory_format=torch.channels_last)
+        if memory is None:
+            result = torch.empty(shape, dtype=images.dtype, memory_format=torch.channels_last)
+        else:
+            result = memory()
+        assert result.shape == shape
+        assert result.dtype == images.dtype
+        assert result.is_contiguous(memory_format=torch.channels_last)
         bias = None if bias is None else bias.float().contiguous()
         for first, count in self._groups(images, channels + outputs):
             of_images, of_results = self._buffers(count, channels, outputs)

@@ -24,6 +24,12 @@ def _same_numbers_in_each_run():
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def _also_for_16_channels(monkeypatch):
+    """Small networks compute the same as large ones in less time."""
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", dict.fromkeys(winograd.FEWEST_CHANNELS, 16))
+
+
 def operands(shape, channels, kernel, dtype=torch.float32):
     """Inputs, weight, gradient of the outputs."""
     batch, *grid = shape
@@ -117,21 +123,24 @@ def test_autocast_does_not_reach_the_products():
 
 
 def test_where_it_is_used():
-    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 16, 13)
+    weight, images = laid_out(48, 32, 3, 3), laid_out(1, 32, 16, 13)
     assert is_faster(weight, images)
     assert not is_faster(weight, images[..., :12])  # 4·3 tiles: too few
-    assert is_faster(weight, laid_out(2, 16, 12, 12))
+    assert is_faster(weight, laid_out(2, 32, 12, 12))
+    for few in (laid_out(48, 16, 3, 3), laid_out(16, 48, 3, 3)):
+        given = laid_out(1, few.shape[1], 16, 16)
+        assert (is_faster(few, given), is_faster(few.bfloat16(), given.bfloat16())) == (False, True)
     assert isinstance(convolution_for(weight, images, winograd=True), WinogradConvolution)
     assert isinstance(convolution_for(weight, images, winograd=False), DirectConvolution)
     assert not is_faster(weight.double(), images.double())
-    for other in (laid_out(32, 16, 7, 7), laid_out(32, 16, 1, 1), laid_out(32, 4, 3, 3), laid_out(24, 16, 3, 3)):
+    for other in (laid_out(32, 32, 7, 7), laid_out(32, 32, 1, 1), laid_out(32, 4, 3, 3), laid_out(40, 32, 3, 3)):
         assert not is_faster(other, laid_out(1, other.shape[1], 16, 16)), other.shape
     single = laid_out(32, 4, 1, 1)
     assert isinstance(convolution_for(single, laid_out(2, 4, 1, 1), winograd=True), MatrixProduct)
 
 
 def test_processors_with_bfloat16_tiles_convolve_bfloat16_directly(monkeypatch):
-    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 16, 16)
+    weight, images = laid_out(32, 32, 3, 3), laid_out(1, 32, 16, 16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     assert is_faster(weight, images)
     assert not is_faster(weight.bfloat16(), images.bfloat16())
@@ -142,6 +151,7 @@ def network(use):
     return ConvLSTM(1, 4, (16, 32), (3, 5), (5, 3), **settings, winograd=use)
 
 
+@pytest.mark.usefixtures("_also_for_16_channels")
 def test_a_network_gives_and_learns_the_same_as_the_textbook():
     with_it, without, inputs = network(True), network(False), torch.rand(2, 4, 1, 40, 36)
     without.load_state_dict(with_it.state_dict())
@@ -166,6 +176,7 @@ CASES = [  # hidden, kernels, batch, frames in, frames out, height and width of 
 ]
 
 
+@pytest.mark.usefixtures("_also_for_16_channels")
 @pytest.mark.parametrize(("hidden", "kernels", "batch", "before", "after", "shape"), CASES)
 @pytest.mark.parametrize("peephole", ["channel", "location", "none"])
 @pytest.mark.parametrize(("output_peephole", "recompute"), [("current", True), ("previous", False)])
@@ -199,6 +210,33 @@ def test_every_kind_of_network_learns_as_without_it(
         assert error(results[0][name], expected.double()) < (0.05 if bfloat16 else 2e-5), name
 
 
+@pytest.mark.usefixtures("_also_for_16_channels")
+@pytest.mark.parametrize(("hidden", "kernels", "batch", "before", "after", "shape"), CASES)
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_forecast_in_shared_memory_is_that_of_training(hidden, kernels, batch, before, after, shape, bfloat16):
+    net = ConvLSTM(1, 4, hidden, kernels, kernels[::-1], "channel", "current", None)
+    inputs = torch.rand(batch, before, 1, *shape)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        expected = net(inputs, after)
+        with torch.no_grad():
+            forecast = net(inputs, after)
+            net(1 - inputs, after)  # has memory of its own
+    torch.testing.assert_close(forecast, expected)
+
+
+def test_shared_memory_is_the_same_for_a_use_and_never_too_small():
+    shared, images = convlstm_core.Shared(), laid_out(1, 8, 6, 5)
+    first = shared.memory("state", images, 16)
+    assert first.shape == (1, 16, 6, 5)
+    assert first.is_contiguous(memory_format=torch.channels_last)
+    assert shared.memory("state", images, 16).data_ptr() == first.data_ptr()
+    assert shared.memory("state", images[:, :, :3], 8).data_ptr() == first.data_ptr()
+    assert shared.memory("input", images, 16).data_ptr() != first.data_ptr()
+    assert shared.memory("state", images.bfloat16(), 16).dtype == torch.bfloat16
+    assert shared.memory("state", laid_out(2, 8, 6, 5), 32).shape == (2, 32, 6, 5)
+
+
+@pytest.mark.usefixtures("_also_for_16_channels")
 def test_memory_from_inference_serves_training():
     winograd._scratch.__dict__.clear()
     net = network(True)
@@ -230,11 +268,12 @@ def test_several_threads_of_python_give_the_same():
 
 
 def test_without_a_compiler_convolutions_are_direct(monkeypatch):
-    weight, images = laid_out(32, 16, 3, 3), laid_out(1, 16, 16, 16)
+    weight, images = laid_out(32, 32, 3, 3), laid_out(1, 32, 16, 16)
     monkeypatch.setattr(winograd, "_functions", lambda dtype: None)
     assert isinstance(convolution_for(weight, images, winograd=True), DirectConvolution)
 
 
+@pytest.mark.usefixtures("_also_for_16_channels")
 def test_a_forecast_prepares_each_weight_once(monkeypatch):
     net, made = network(True), []
     prepare = WinogradConvolution._weight_points
