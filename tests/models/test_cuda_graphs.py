@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 
 from nowcast.models.convlstm import ConvLSTM
 from nowcast.models.cuda_graphs import WARM_UP, GraphedNetwork, record_on_cuda
+from tests.programs import TINY, rows, run
 
 
 def make(**change):
@@ -56,12 +58,12 @@ def batches(sizes, frames=3, device="cpu"):
     return [torch.rand(size, frames, 1, 6, 8, generator=generator).to(device) for size in sizes]
 
 
-def trained(net, run, rain, steps=2, accumulate=1, bfloat16=False):
+def trained(net, forecast, rain, steps=2, accumulate=1, bfloat16=False):
     """Losses of the steps, and the weights after them."""
     optimizer, losses = torch.optim.SGD(net.parameters(), 0.5), []
     for count, inputs in enumerate(rain, start=1):
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bfloat16):
-            logits = run(inputs, steps)
+            logits = forecast(inputs, steps)
         loss = F.mse_loss(torch.sigmoid(logits.float()), inputs[:, :1].expand(-1, steps, -1, -1, -1))
         loss.backward()
         losses.append(loss.detach().cpu())
@@ -83,15 +85,15 @@ def test_training_by_replay_is_training(accumulate, frames):
 
 def test_only_what_a_record_fits_is_replayed():
     net, record = make(), OnCPU()
-    run = GraphedNetwork(net, record=record)
+    graphed = GraphedNetwork(net, record=record)
     usual, other = batches([2, 1])
     for _ in range(WARM_UP + 2):
-        run(usual, 2)
+        graphed(usual, 2)
     assert record.replays == 2
 
     def replays_after(*arguments):
         before = record.replays
-        torch.testing.assert_close(run(*arguments), net(*arguments))
+        torch.testing.assert_close(graphed(*arguments), net(*arguments))
         return record.replays - before
 
     assert replays_after(usual, 2) == 1
@@ -109,10 +111,10 @@ def test_only_what_a_record_fits_is_replayed():
 
 def test_what_comes_once_is_not_recorded():
     net, record = make(), OnCPU()
-    run = GraphedNetwork(net, record=record)
+    graphed = GraphedNetwork(net, record=record)
     for inputs in batches([1, 2, 3, 4, 1, 2, 3, 4]):
-        run(inputs, 2)
-    assert run.recorded is None
+        graphed(inputs, 2)
+    assert graphed.recorded is None
 
 
 def test_a_network_that_cannot_be_recorded_is_trained_without(caplog):
@@ -131,11 +133,11 @@ def test_a_network_that_cannot_be_recorded_is_trained_without(caplog):
 
 def test_on_a_cpu_nothing_is_recorded():
     net = make()
-    run = GraphedNetwork(net)
+    graphed = GraphedNetwork(net)
     for inputs in batches([2] * 6):
-        torch.testing.assert_close(run(inputs, 2), net(inputs, 2))
-    assert run.recorded is None
-    assert not run.failed
+        torch.testing.assert_close(graphed(inputs, 2), net(inputs, 2))
+    assert graphed.recorded is None
+    assert not graphed.failed
 
 
 def test_recording_is_asked_of_pytorch_without_autocast_keeping_weights(monkeypatch):
@@ -148,12 +150,29 @@ def test_recording_is_asked_of_pytorch_without_autocast_keeping_weights(monkeypa
 
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
     net, inputs = make(), batches([2])[0]
-    run = GraphedNetwork(net, record=record_on_cuda)
+    graphed = GraphedNetwork(net, record=record_on_cuda)
     for bfloat16 in [True] * 4:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            run(inputs, 2)
+            graphed(inputs, 2)
     assert asked == [(True, torch.bfloat16, True)]
     assert torch.is_autocast_cache_enabled()
+
+
+def test_a_run_with_graphs_ends_as_one_without(monkeypatch, tmp_path):
+    """With what a trainer does around a step: gradients that are clipped and accumulated, averaged weights."""
+    record = OnCPU()
+    monkeypatch.setattr("nowcast.run.validate", lambda config: None)  # refuses graphs on a CPU
+    monkeypatch.setattr("nowcast.task.GraphedNetwork", partial(GraphedNetwork, record=record))
+    losses = []
+    for graphs in (False, True):
+        folder = tmp_path / str(graphs)
+        settings = [f"output={folder}", f"data.archives.folder={tmp_path / 'data'}", f"cuda_graphs={graphs}"]
+        more = ["evaluate=false", "callbacks=ema", "trainer.max_epochs=4", "trainer.accumulate_grad_batches=2"]
+        assert run("train", *TINY, *settings, *more) == (0, "")
+        losses.append([float(row["val/loss"]) for row in rows(folder / "metrics.csv") if row["val/loss"]])
+    assert record.replays > 0
+    assert len(losses[0]) == 4
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
 
 
 @pytest.mark.gpu
@@ -166,10 +185,10 @@ def test_replay_on_cuda(accumulate, bfloat16, recompute):
     rain = batches([4] * 10 + [3, 4, 4], device="cuda")
     ours = make(recompute=recompute).cuda()
     theirs = copy.deepcopy(ours)
-    run = GraphedNetwork(ours)
-    result = trained(ours, run, rain, accumulate=accumulate, bfloat16=bfloat16)
+    graphed = GraphedNetwork(ours)
+    result = trained(ours, graphed, rain, accumulate=accumulate, bfloat16=bfloat16)
     expected = trained(theirs, theirs, rain, accumulate=accumulate, bfloat16=bfloat16)
-    assert run.recorded is not None
-    assert not run.failed
+    assert graphed.recorded is not None
+    assert not graphed.failed
     tolerance = 0.02 if bfloat16 else 1e-4
     torch.testing.assert_close(result, expected, atol=tolerance, rtol=tolerance)
