@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping as LightningsEarlyStopping
 from torch import Tensor
 
 from nowcast import checkpoint
@@ -48,6 +49,18 @@ class BestCheckpoint(ModelCheckpoint):
         """Whether the epoch at hand is to be kept."""
         equal = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
         return equal or super().check_monitor_top_k(trainer, current)
+
+
+class EarlyStopping(LightningsEarlyStopping):
+    """Lightning's, but a run that it ended stays ended when it is resumed, unless with more patience."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the count of epochs; the patience is that of the config."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lightning would train another epoch first."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
 class LastCheckpoint(Checkpoint):

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nowcast.mistakes import HydrasErrors, in_words
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+MISTAKES = (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException)  # of the user, as errors
 
 
 @dataclass
@@ -253,7 +254,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
             hydras.left_to_hydra()
             try:
                 main(config)
-            except (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException) as error:
+            except MISTAKES as error:
                 clear_frames(error.__traceback__)  # ends progress bars of loops that it left: others would wait
                 if hydras.wanted_whole or in_multirun():
                     raise
@@ -265,7 +266,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
             hydras.raised()  # until the config is composed
             try:
                 command()
-            except HydraException as error:
+            except (HydraException, *MISTAKES) as error:  # before the job, or out of a multirun
                 if hydras.wanted_whole:
                     raise
                 sys.exit(f"nowcast {name}: error: {in_words(error, file)}")

@@ -91,8 +91,7 @@ def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Sta
     last = folder / "checkpoints" / "last.ckpt"
     before = yaml.safe_load((folder / "config.yaml").read_text())
     possible = last.is_file() and not _changed(before, config, A_NEW_RUN)
-    as_new = f", or begin a new run there with its weights: resume={last}" if possible else ""
-    _refuse_another(folder, before, config, MAY_DIFFER, as_new)
+    _refuse_another(folder, before, config, MAY_DIFFER, _as_new(last, config) if possible else "")
     facts = json.loads((folder / "provenance.json").read_text())
     _refuse_other_data(folder, facts["data"], data, config["allow_data_change"])
     if not last.is_file():  # it stopped in its first epoch and has nothing to lose
@@ -100,6 +99,12 @@ def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Sta
     retry, step = facts.get("retry", {}), checkpoint.read(last)["global_step"]
     lower = retry["lr_factor"] if retry.get("step") == step else None
     return Start(last, known=True, finished="finished" in facts, lower_rate=lower, step=step)
+
+
+def _as_new(last: Path, config: dict[str, Any]) -> str:
+    epochs, planned = checkpoint.read(last)["epoch"] + 1, config["trainer"]["max_epochs"]
+    more = f" and trainer.max_epochs above {epochs}" if 0 <= planned <= epochs else ""
+    return f", or begin a new run in another output= with its weights: resume={last}{more}"
 
 
 def _refuse_another(
@@ -127,8 +132,10 @@ def for_more_epochs(folder: Path, config: dict[str, Any]) -> str:
             "for more epochs, over all of which the learning rate's schedule is to span, start anew: resume=never, a "
             "larger trainer.max_epochs and another output="
         )
-    last = folder / "checkpoints" / "last.ckpt"
-    return f"for more epochs: resume={last}, a larger trainer.max_epochs and another output="
+    last, larger = folder / "checkpoints" / "last.ckpt", "trainer.max_epochs"
+    if config["callbacks"].get("early_stopping"):
+        larger += " and callbacks.early_stopping.patience"
+    return f"for more epochs: resume={last}, a larger {larger} and another output="
 
 
 def _refuse_other_data(begun: Path, before: dict[str, Any], now: dict[str, Any], allowed: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from rich.console import Console
 
 from nowcast import __version__, checkpoint
@@ -53,7 +53,7 @@ def validate(config: DictConfig) -> None:
     refuse_secrets(plain(config))
     if config.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu, but torch sees no CUDA device; use trainer=cpu")
-    if config.cuda_graphs and (config.trainer.accelerator == "cpu" or not is_one_device(config.trainer)):
+    if config.cuda_graphs and not (config.trainer.accelerator in ("gpu", "cuda") and is_one_device(config.trainer)):
         raise ValueError(
             f"cuda_graphs=true is for training on one CUDA device (trainer=gpu), got trainer.accelerator="
             f"{config.trainer.accelerator} trainer.devices={config.trainer.devices}; leave cuda_graphs=false"
@@ -79,7 +79,9 @@ def validate(config: DictConfig) -> None:
 
 def is_one_device(trainer: DictConfig) -> bool:
     """Whether the settings of a trainer ask for one process on one device."""
-    return trainer.get("strategy") is None and trainer.devices in (1, "1")
+    devices = trainer.devices
+    one = devices in (1, "1") or (isinstance(devices, ListConfig) and len(devices) == 1)
+    return one and trainer.get("strategy") is None and trainer.get("num_nodes", 1) == 1
 
 
 def launched_from_outside() -> bool:

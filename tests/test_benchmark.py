@@ -17,6 +17,7 @@ from nowcast.benchmarks.textbook import Textbook
 from nowcast.benchmarks.work import Ceiling, necessary
 from nowcast.data.synthetic_archives import SyntheticArchives
 from nowcast.models.convlstm import ConvLSTM
+from nowcast.models.cuda_graphs import GraphedNetwork
 from tests.data.test_synthetic import RAIN
 from tests.programs import run
 
@@ -260,3 +261,34 @@ def test_compiled_networks_are_measured_too(tmp_path):
     assert run("benchmark", *TINY, *settings) == (0, "")
     rows = json.loads(output.read_text())["sizes"]["small"]["results"]
     assert ("nowcast", True) in {(row["name"], row["compiled"]) for row in rows}
+
+
+class Record:
+    """Replays the network itself, or something else."""
+
+    def __init__(self, wrong=0.0, error=None):
+        self.wrong, self.error = wrong, error
+
+    def __call__(self, net, inputs):
+        if self.error is not None:
+            raise self.error
+        return lambda values: net(values) + self.wrong
+
+
+def graphs(record):
+    net = make()
+    run = GraphedNetwork(net, 0, record)
+    return [Contender("nowcast", "fp32", False, net), Contender("graphs", "fp32", False, net, run)]
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (Record(wrong=0.5), "graphs fp32 does not compute what nowcast fp32 does"),
+        (Record(error=RuntimeError("no")), "graphs fp32 cannot be measured: nothing could be recorded"),
+    ],
+)
+def test_graphs_are_compared_by_what_they_replay(record, message):
+    assert check_equal(graphs(Record()), torch.rand(1, 2, 1, 6, 6), 2)["graphs fp32"] == 0
+    with pytest.raises(ValueError, match=message):
+        check_equal(graphs(record), torch.rand(1, 2, 1, 6, 6), 2)

@@ -2,14 +2,17 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import lightning
 import pytest
 import torch
+from rich.console import Console
 
 from nowcast.benchmarks import training
 from nowcast.benchmarks.training import TrainingStep, measure_training
-from nowcast.check import advice
+from nowcast.check import advice, describe
+from nowcast.data.windows import NoWindowError
 from tests.programs import TINY, run
 
 TRAINER = {"accelerator": "cpu", "precision": "32-true", "gradient_clip_val": 1.0, "accumulate_grad_batches": 1}
@@ -44,11 +47,11 @@ def settings(**change):
 
 
 def test_the_slower_side_is_the_bottleneck():
-    slow_loader = measure_training(Task(), loader(2, seconds=0.05), settings())
+    slow_loader = measure_training(Task(), loader(2, seconds=0.5), settings())
     assert slow_loader["bottleneck"] == "loader"
     assert slow_loader["sequences_per_second"] == pytest.approx(2 / slow_loader["loader_seconds"])
-    assert slow_loader["loader_seconds"] >= 0.05
-    slow_model = measure_training(Task(seconds=0.05), loader(2), settings())
+    assert slow_loader["loader_seconds"] >= 0.5
+    slow_model = measure_training(Task(seconds=0.5), loader(2), settings())
     assert slow_model["bottleneck"] == "model"
     assert slow_model["sequences_per_second"] == pytest.approx(2 / slow_model["step_seconds"])
 
@@ -130,6 +133,24 @@ def test_without_test_windows_training_is_looked_at_all_the_same(tmp_path, capsy
     code, text = run("train", *settings, f"output={tmp_path / 'scored'}")
     assert (code, "no test window" in text) == (1, True)
     assert run("train", *settings, f"output={tmp_path / 'run'}", "evaluate=false", "trainer.max_epochs=1") == (0, "")
+
+
+def test_a_check_says_that_it_measures_without_graphs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("nowcast.run.validate", lambda config: None)  # refuses graphs on a CPU
+    settings = [*TINY, f"data.archives.folder={tmp_path / 'data'}"]
+    assert run("check", *settings, "cuda_graphs=true") == (0, "")
+    assert "measured without cuda_graphs" in capsys.readouterr().out
+    assert run("check", *settings) == (0, "")
+    assert "cuda_graphs" not in capsys.readouterr().out
+
+
+def test_a_split_of_everything_that_is_empty_stops():
+    def empty(split):
+        raise NoWindowError(split, "all", 7, [("a", 3, 0)])
+
+    data = SimpleNamespace(split="all", describe=list, dataset=empty)
+    with pytest.raises(NoWindowError, match="no test window of 7 frames"):
+        describe(data, Console())
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -55,6 +55,15 @@ def test_missing_and_unreadable_settings(settings, message):
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("output", ["null", "{here}/file", "{here}/file/below", "${{foo}}"])
+def test_an_impossible_run_directory_is_one_line(tmp_path, output):
+    (tmp_path / "file").touch()
+    code, text = run("train", f"output={output.format(here=tmp_path)}")
+    assert code == 1
+    assert text.startswith("nowcast train: error: ")
+    assert "\n" not in text
+
+
 def test_a_misspelt_key_in_a_file_names_the_file(tmp_path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nnaem: mine\n")

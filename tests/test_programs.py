@@ -191,7 +191,9 @@ def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
         (["trainer=ddp"], False),
         (["trainer=gpu", "trainer.devices=2"], False),
         (["trainer=gpu", "trainer.devices=auto"], False),
-        (["trainer.accelerator=auto"], True),
+        (["trainer=gpu", "trainer.devices=[1]"], True),
+        (["trainer=gpu", "+trainer.num_nodes=2"], False),
+        (["trainer.accelerator=auto"], False),
     ],
 )
 def test_graphs_are_for_one_device(monkeypatch, overrides, allowed):

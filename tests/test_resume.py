@@ -144,13 +144,37 @@ def test_a_run_without_scores_that_is_trained_already_says_so(half, capsys, opti
     assert how.format(last=half / name / "checkpoints" / "last.ckpt") in said[0]
 
 
+def test_a_run_that_early_stopping_ended_stays_ended(half, capsys):
+    early = ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer=rmsprop_paper"]
+    early += ["callbacks.early_stopping.monitor=val/loss", "callbacks.early_stopping.mode=max", "evaluate=false"]
+    settings = [*early, "trainer.max_epochs=6", "resume=auto"]
+    assert train(half, "early", *settings) == (0, "")
+    metrics = rows(half / "early" / "metrics.csv")
+    last = half / "early" / "checkpoints" / "last.ckpt"
+    trained = checkpoint.read(last)["epoch"] + 1
+    assert trained < 6  # the loss falls, which mode=max takes for worse
+    capsys.readouterr()
+    assert train(half, "early", *settings) == (0, "")
+    said = capsys.readouterr().out
+    assert f"was trained already; for its scores: evaluate=true; for more epochs: resume={last}, a larger" in said
+    assert "trainer.max_epochs and callbacks.early_stopping.patience and another output=" in said
+    assert checkpoint.read(last)["epoch"] + 1 == trained
+    assert rows(half / "early" / "metrics.csv") == metrics
+    more = ["callbacks.early_stopping.patience=3", "trainer.max_epochs=6", f"resume={last}"]
+    assert train(half, "early_longer", *early, *more) == (0, "")
+    assert checkpoint.read(half / "early_longer" / "checkpoints" / "last.ckpt")["epoch"] + 1 == trained + 2
+
+
 def test_a_name_is_no_setting_and_other_epochs_are_those_of_a_new_run(half):
     assert train(half, "whole", "trainer.max_epochs=4", "resume=auto", "name=another") == (0, "")
     last = half / "whole" / "checkpoints" / "last.ckpt"
     code, message = train(half, "whole", "trainer.max_epochs=5", "resume=auto")
     assert code == 1
     assert "trainer.max_epochs: 4 → 5" in message
-    assert message.endswith(f"or begin a new run there with its weights: resume={last}")
+    assert message.endswith(f"or begin a new run in another output= with its weights: resume={last}")
+    code, message = train(half, "whole", "trainer.max_epochs=3", "resume=auto")
+    assert code == 1
+    assert message.endswith(f"resume={last} and trainer.max_epochs above 4")
 
 
 def test_a_run_that_was_killed_before_any_checkpoint_begins_again(half):

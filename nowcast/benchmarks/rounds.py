@@ -69,13 +69,18 @@ def check_equal(contenders: list[Contender], inputs: Tensor, steps: int) -> dict
     """Largest difference of each contender's logits from those of the first, as a share of the largest logit.
 
     Raises:
-        ValueError: One is further away than rounding explains.
+        ValueError: One is further away than rounding explains, or could not be recorded.
     """
     differences = {}
     with torch.no_grad():
         expected = contenders[0].forward(inputs, steps)
         for contender in contenders:
-            logits = contender.forward(inputs, steps)
+            with torch.set_grad_enabled(contender.graphed is not None):  # what is replayed is training
+                logits = contender.forward(inputs, steps).detach()
+            if contender.graphed is not None and contender.graphed.recorded is None:
+                raise ValueError(
+                    f"{contender.label} cannot be measured: nothing could be recorded; see the warning above"
+                )
             difference = ((logits - expected).abs().max() / expected.abs().max()).item()
             if not difference <= TOLERANCE[contender.precision]:
                 raise ValueError(

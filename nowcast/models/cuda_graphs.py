@@ -1,7 +1,7 @@
 """Training steps recorded once as CUDA graphs and then replayed.
 
-A recurrent network on small grids launches thousands of short kernels a step, and Python takes longer to launch them
-than a GPU to run them. A replayed graph is one launch. Recording is PyTorch's (`torch.cuda.make_graphed_callables`);
+A recurrent network on small grids launches many short kernels a step, and Python may take longer to launch them than
+a GPU to run them. A replayed graph is one launch. Recording is PyTorch's (`torch.cuda.make_graphed_callables`);
 this module decides when a record is valid, since a graph reads and writes fixed memory and checks nothing.
 """
 
@@ -69,7 +69,7 @@ class GraphedNetwork:
         They are overwritten by the next training step: a loss must be done with them before.
         """
         logits: Tensor
-        if self.failed or not (torch.is_grad_enabled() and (inputs.is_cuda or self.record)):
+        if self.failed or inputs.requires_grad or not (torch.is_grad_enabled() and (inputs.is_cuda or self.record)):
             logits = self.net(inputs, forecast_steps)
             return logits
         kind = self._kind_of(inputs, forecast_steps)
@@ -85,7 +85,7 @@ class GraphedNetwork:
         device = inputs.device
         autocast = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
         weights = tuple((p.data_ptr(), p.requires_grad) for p in self.net.parameters())
-        return tuple(inputs.shape), inputs.dtype, device, inputs.requires_grad, forecast_steps, autocast, weights
+        return tuple(inputs.shape), inputs.dtype, device, forecast_steps, autocast, weights
 
     def _is_warm(self, kind: Any) -> bool:  # noqa: ANN401
         self.times = self.times + 1 if kind == self.last else 1

@@ -23,9 +23,10 @@ class OnCPU:
     """Handles memory as a CUDA graph does: results always lie in the same place, and shapes are not checked."""
 
     def __init__(self):
-        self.replays = 0
+        self.replays, self.records = 0, 0
 
     def __call__(self, net, inputs):
+        self.records += 1
         weights = tuple(net.parameters())
         place, gradients = inputs.clone(), [torch.full_like(weight, torch.nan) for weight in weights]
         with torch.no_grad():
@@ -104,7 +105,14 @@ def test_only_what_a_record_fits_is_replayed():
         assert replays_after(usual, 2) == 0
     with torch.no_grad():
         assert replays_after(usual, 2) == 0
+    assert replays_after(usual.clone().requires_grad_(), 2) == 0  # whose gradient no graph would give
+    net.head.bias.requires_grad_(False)
+    assert replays_after(usual, 2) == 0
+    net.head.bias.requires_grad_()
+    for _ in range(WARM_UP + 2):
+        assert replays_after(other, 2) == 0  # one kind only
     assert replays_after(usual, 2) == 1
+    assert record.records == 1
     net.head.weight.data = net.head.weight.data + 1.0  # the graph would read the weights of before
     assert replays_after(usual, 2) == 0
 

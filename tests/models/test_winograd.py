@@ -224,6 +224,18 @@ def test_a_forecast_in_shared_memory_is_that_of_training(hidden, kernels, batch,
     torch.testing.assert_close(forecast, expected)
 
 
+def test_a_forecast_takes_its_gates_from_shared_memory(monkeypatch):
+    asked, give = [], convlstm_core.Shared.memory
+    monkeypatch.setattr(
+        convlstm_core.Shared, "memory", lambda self, use, *rest: asked.append(use) or give(self, use, *rest)
+    )
+    net = ConvLSTM(1, 4, (32, 32), (3, 3), (3, 3), "none", "current", None)
+    with torch.no_grad():
+        net(torch.rand(1, 2, 1, 64, 64), 3)
+    assert asked.count("state") == 2 * (1 + 2)  # layers times steps that have a state
+    assert asked.count("input") == 2  # pieces of the upper layers; frames have too few channels
+
+
 def test_shared_memory_is_the_same_for_a_use_and_never_too_small():
     shared, images = convlstm_core.Shared(), laid_out(1, 8, 6, 5)
     first = shared.memory("state", images, 16)
