@@ -148,21 +148,21 @@ def test_a_run_that_early_stopping_ended_stays_ended(half, capsys):
     early = ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "optimizer=rmsprop_paper"]
     early += ["callbacks.early_stopping.monitor=val/loss", "callbacks.early_stopping.mode=max", "evaluate=false"]
     settings = [*early, "trainer.max_epochs=6", "resume=auto"]
-    assert train(half, "early", *settings) == (0, "")
-    metrics = rows(half / "early" / "metrics.csv")
-    last = half / "early" / "checkpoints" / "last.ckpt"
+    assert train(half, "ended_early", *settings) == (0, "")
+    metrics = rows(half / "ended_early" / "metrics.csv")
+    last = half / "ended_early" / "checkpoints" / "last.ckpt"
     trained = checkpoint.read(last)["epoch"] + 1
     assert trained < 6  # the loss falls, which mode=max takes for worse
     capsys.readouterr()
-    assert train(half, "early", *settings) == (0, "")
+    assert train(half, "ended_early", *settings) == (0, "")
     said = capsys.readouterr().out
     assert f"was trained already; for its scores: evaluate=true; for more epochs: resume={last}, a larger" in said
     assert "trainer.max_epochs and callbacks.early_stopping.patience and another output=" in said
     assert checkpoint.read(last)["epoch"] + 1 == trained
-    assert rows(half / "early" / "metrics.csv") == metrics
+    assert rows(half / "ended_early" / "metrics.csv") == metrics
     more = ["callbacks.early_stopping.patience=3", "trainer.max_epochs=6", f"resume={last}"]
-    assert train(half, "early_longer", *early, *more) == (0, "")
-    assert checkpoint.read(half / "early_longer" / "checkpoints" / "last.ckpt")["epoch"] + 1 == trained + 2
+    assert train(half, "ended_later", *early, *more) == (0, "")
+    assert checkpoint.read(half / "ended_later" / "checkpoints" / "last.ckpt")["epoch"] + 1 == trained + 2
 
 
 def test_a_name_is_no_setting_and_other_epochs_are_those_of_a_new_run(half):
