@@ -1,7 +1,7 @@
 """Runs that earlier versions left behind: they forecast what they forecast then, and the commands go on with them.
 
 `before/version_0_1_0.tar.xz` holds what commit b191b88 wrote: `data/` (three synthetic archives), `finished/`,
-`interrupted/` (killed after an epoch), and `forecast.npz` (inputs, and what finished/checkpoints/best.ckpt made of them).
+`interrupted/` (killed after an epoch), and `forecast.npz` (inputs, and what the finished best.ckpt made of them).
 """
 
 import tarfile
