@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nowcast.data.archive import TILE, Archive
+from nowcast.data.archive import Archive
 from nowcast.data.cells import CELL_TOLERANCE, cell_km
 from nowcast.data.frame import Grid
+from nowcast.data.tile_shares import archive_shares, crop_shares, window_counts
 from nowcast.data.windows import as_typed, owned_from, tile_corners
 
 Augmentation = Literal["none", "flips", "flips_rotations"]
@@ -58,6 +59,19 @@ class Region:
         ]
         return Grid(x=centres[1], y=centres[0], crs=native.crs)
 
+    def cells(self, corner: tuple[int, int], tile: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of the archive that a tile holds; fewer than the tile's where the grid ends.
+
+        Args:
+            corner: First row and column of the tile, in averaged cells.
+            tile: (H, W) of the tile, in averaged cells.
+        """
+        rows, columns = (
+            slice(first * factor, min(first + side, size) * factor)
+            for first, side, size, factor in zip(corner, tile, self.shape, self.factor, strict=True)
+        )
+        return rows, columns
+
     def facts(self, step: int) -> dict[str, Any]:
         """Plain facts to print: span, step, gaps, grid, unit, shares of rain and of no data.
 
@@ -65,7 +79,7 @@ class Region:
             step: Seconds between the frames of a window.
         """
         archive = self.archive
-        valid, rain = archive.valid_fraction, archive.rain_fraction
+        rain, no_data = archive_shares(archive)
         return {
             "name": archive.name,
             "first": str(archive.times[0]),
@@ -76,8 +90,8 @@ class Region:
             "grid": list(self.shape),
             "cell_km": cell_km(archive.grid)[0] * self.factor[0],
             "stored": f"{archive.to_rain_rate.quantity} ({archive.to_rain_rate.quantity.units})",
-            "rain_fraction": float((rain * valid).sum() / max(float(valid.sum()), 1e-9)),
-            "no_data_fraction": float(1 - valid.mean()),
+            "rain_fraction": rain,
+            "no_data_fraction": no_data,
         }
 
 
@@ -220,11 +234,12 @@ class RadarDataset(Dataset[Sample]):
         height, width = self.crop or region.shape
         ys, xs = tile_corners(region.shape[0], height), tile_corners(region.shape[1], width)
         samples, rain, valid = [], [], []
-        totals = _window_totals(region.archive, starts, (self.length - 1) * region.every + 1)
+        counts = window_counts(region.archive, starts, self.length, region.every)
         for i, y in enumerate(ys):
             for j, x in enumerate(xs):
                 owned = owned_from(ys, i, height), owned_from(xs, j, width)
-                wet, observed = _tile_share(region, totals, y, x, height, width)
+                native = region.cells((y, x), (height, width))
+                wet, observed = crop_shares(counts, self.length, region.archive.grid.shape, *native)
                 constant = np.broadcast_to([y, x, *owned], (len(starts), 4))
                 samples.append(np.column_stack([np.full(len(starts), index), starts, constant]))
                 rain.append(wet)
@@ -279,12 +294,7 @@ class RadarDataset(Dataset[Sample]):
     def slices(self, cut: Cut) -> tuple[slice, slice, slice]:
         """Frames, rows and columns of the archive; fewer than the sample's where the grid ends."""
         region = cut.region
-        rows, columns = (
-            slice(corner * factor, min(corner + tile, size) * factor)
-            for corner, tile, size, factor in zip(
-                cut.corner, self.shape_of(region), region.shape, region.factor, strict=True
-            )
-        )
+        rows, columns = region.cells(cut.corner, self.shape_of(region))
         return slice(cut.start, cut.start + (self.length - 1) * region.every + 1, region.every), rows, columns
 
     def init_time(self, cut: Cut) -> Tensor:
@@ -315,30 +325,3 @@ def turn(draw: np.random.Generator, augment: Augmentation, *arrays: NDArray[Any]
     axes = tuple(axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip)
     quarter_turns = turns if augment == "flips_rotations" else 0
     return tuple(np.rot90(np.flip(array, axes), quarter_turns, axes=(1, 2)) for array in arrays)
-
-
-def _window_totals(
-    archive: Archive, starts: NDArray[np.int64], span: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(windows, tiles_y, tiles_x): rainy and valid share of each summary tile, summed over a window."""
-    totals = []
-    for share in (archive.rain_fraction * archive.valid_fraction, archive.valid_fraction):
-        running = np.cumsum(share, axis=0, dtype=np.float64)
-        running = np.concatenate([np.zeros_like(running[:1]), running])
-        totals.append((running[starts + span] - running[starts]) / span)
-    return totals[0], totals[1]
-
-
-def _tile_share(
-    region: Region,
-    totals: tuple[NDArray[np.float64], NDArray[np.float64]],
-    y: int,
-    x: int,
-    height: int,
-    width: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(windows,) shares of rain among valid cells and of valid cells, in the tiles that a crop touches."""
-    rows = slice(y * region.factor[0] // TILE, -(-(y + height) * region.factor[0] // TILE))
-    columns = slice(x * region.factor[1] // TILE, -(-(x + width) * region.factor[1] // TILE))
-    wet, valid = (total[:, rows, columns].mean(axis=(1, 2)) for total in totals)
-    return np.divide(wet, valid, where=valid > 0, out=np.zeros_like(wet)), valid
