@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nowcast.atomic import written_whole
 from nowcast.calibration import FrequencyCalibration
 from nowcast.config import build
-from nowcast.scaling import Scaling
+from nowcast.scaling import Scaling, logits_of, values_of
 from nowcast.trusted import trusted
 
 
@@ -31,8 +31,7 @@ class NetworkForecaster(nn.Module):
 
     def logits(self, values: Tensor, forecast_steps: int) -> Tensor:
         """What the network says, before the sigmoid."""
-        logits: Tensor = self.net(self.scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
-        return logits.float()
+        return logits_of(self.net, self.scaling, values, forecast_steps).float()
 
     def grey(self, values: Tensor, forecast_steps: int) -> Tensor:
         """Forecast grey values in [0, 1], not calibrated."""
@@ -40,8 +39,7 @@ class NetworkForecaster(nn.Module):
 
     def from_logits(self, logits: Tensor) -> Tensor:
         """Physical values of logits."""
-        grey = torch.sigmoid(logits)
-        return self.scaling.from_grey(grey if self.calibration is None else self.calibration(grey))
+        return values_of(logits, self.scaling, self.calibration)
 
     def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
         """Forecast.
@@ -78,9 +76,11 @@ class Checkpoint:
 
     def calibrated(self) -> NetworkForecaster | None:
         """The same network with its calibration, None if it has none."""
-        if self.calibration is None:
-            return None
-        return NetworkForecaster(self.forecaster.net, self.forecaster.scaling, self.calibration)
+        return None if self.calibration is None else self.with_calibration(self.calibration)
+
+    def with_calibration(self, calibration: FrequencyCalibration) -> NetworkForecaster:
+        """The same network with a calibration."""
+        return NetworkForecaster(self.forecaster.net, self.forecaster.scaling, calibration)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from nowcast.metrics import LeadTimeScores
 from nowcast.scores.categorical import categorical_scores
 from nowcast.scores.continuous import Continuous
 from nowcast.scores.family import Family
+from nowcast.scores.members import members_of, single
 from nowcast.scores.sums import GroupSums, known, one_lead_time
 from nowcast.strata import Groups
 from nowcast.tables import ModelScores
@@ -27,7 +28,6 @@ class Counting:
     """What to score, and over which lead times.
 
     Args:
-        thresholds: Rain rates in mm h-1 for the pooled scores; empty where the data is no rain.
         main_threshold: The one that windows are ordered and maps drawn by; None where the data is no rain.
         variants: Name → what makes a metric from lead_times=T.
         lead_times: T lead times.
@@ -39,7 +39,6 @@ class Counting:
         common_mask: Leave out, for all models, cells where one has no forecast.
     """
 
-    thresholds: list[float]
     main_threshold: float | None
     variants: Mapping[str, Callable[..., LeadTimeScores]]
     lead_times: tuple[float, ...]
@@ -86,11 +85,11 @@ class ModelSums:
 
     def add(self, forecast: Tensor, targets: Tensor, mask: Tensor, logits: Tensor | None) -> None:
         """Add a batch to variants and maps; a network's logits where they are the forecast."""
-        single = forecast.mean(dim=1) if forecast.ndim == 6 else forecast
+        field = single(forecast)
         for variant in self.variants.values():
-            variant.update(single, targets, mask, logits)
+            variant.update(field, targets, mask, logits)
         if self.map is not None and self.threshold is not None:
-            said, seen = (single >= self.threshold) & mask, (targets >= self.threshold) & mask  # NaN is no rain
+            said, seen = (field >= self.threshold) & mask, (targets >= self.threshold) & mask  # NaN is no rain
             fields = (said & seen, said, seen, mask)
             hits, forecasts, events, cells = (
                 part.flatten(0, 2).view(torch.uint8).sum(0, dtype=torch.int32) for part in fields
@@ -120,8 +119,7 @@ def add_lead_time(
     seen, observed, valid = None, known(targets[:, number], mask[:, number]), mask[:, number]
     for model, forecast in zip(sums, forecasts, strict=True):
         assert model.groups is not None  # rain is counted, or this is not called
-        members = forecast[:, :, number] if forecast.ndim == 6 else forecast[:, None, number]
-        lead = one_lead_time(members, observed, valid)
+        lead = one_lead_time(members_of(forecast)[:, :, number], observed, valid)
         seen = model.groups.of_observed(lead) if seen is None else seen
         model.groups.add_lead_time(number, lead, numbers, seen)
 

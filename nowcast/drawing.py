@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from nowcast.colours import MARSHALL_PALMER, RainColours, Unit
@@ -16,6 +17,7 @@ from nowcast.data.forecast_reader import ForecastFiles
 from nowcast.data.frame import DataFormatError, Grid
 from nowcast.maplines import map_lines
 from nowcast.plotting import Case, animate_forecast, plot_forecast
+from nowcast.scores.members import ensemble_mean
 from nowcast.units import ZR
 
 FORMATS = ("png", "gif", "mp4")
@@ -158,12 +160,8 @@ def case_of_forecast(file: Path, observed: Archive | None, wish: Wish, colours: 
 def _rows(members: NDArray[np.float32], count: int) -> dict[str, NDArray[np.float32]]:
     if len(members) == 1:
         return {"forecast": members[0]}
-    valid = np.isfinite(members)
-    total = np.where(valid, members, 0).sum(axis=0, dtype=np.float32)
-    mean = np.where(valid.any(axis=0), total / np.maximum(valid.sum(axis=0), 1), np.float32(np.nan))
-    return {f"mean of {len(members)}": mean.astype(np.float32)} | {
-        f"member {k + 1}": members[k] for k in range(min(count, len(members)))
-    }
+    mean = ensemble_mean(torch.from_numpy(members)[None])[0].numpy()
+    return {f"mean of {len(members)}": mean} | {f"member {k + 1}": members[k] for k in range(min(count, len(members)))}
 
 
 def _init_time(files: ForecastFiles, file: Path, wanted: str | None) -> int:

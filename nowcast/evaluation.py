@@ -24,7 +24,8 @@ from nowcast.estimates import estimate, write_differences_csv, write_estimates_c
 from nowcast.report.page import how_sure, write_report
 from nowcast.scores.bootstrap import Bootstrap
 from nowcast.scores.family import Family
-from nowcast.verification import report, run_model
+from nowcast.scores.members import single
+from nowcast.verification import report, run_models
 
 EXAMPLE_SIDE = 128  # cells of an example's longer side; larger grids are thinned
 
@@ -127,10 +128,10 @@ def make_examples(
         region = dataset.regions[int(sample["archive"])]
         thin = math.ceil(max(sample["targets"].shape[-2:]) / EXAMPLE_SIDE)
         rain = {"observed": sample["targets"][:, 0].numpy()}
-        for model_name, model in models.items():
-            forecast = run_model(model, batch, device)[0]
-            single = forecast.mean(dim=1) if forecast.ndim == 6 else forecast
-            shown = torch.where(sample["mask"], single[0].cpu(), torch.nan)  # where the radar sees, as it is scored
+        for model_name, (forecast, _) in run_models(models, batch, device).items():
+            shown = torch.where(
+                sample["mask"], single(forecast)[0].cpu(), torch.nan
+            )  # where the radar sees, as it is scored
             rain[model_name] = shown[:, 0].numpy()
         examples.append(
             ExampleFields(

@@ -179,7 +179,6 @@ def make_counting(config: DictConfig, data: DataModule) -> Counting:
     thresholds = list(config.verification.thresholds)
     rain = bool(thresholds) and isinstance(data, RadarDataModule)
     return Counting(
-        thresholds=thresholds,
         main_threshold=config.verification.main_threshold if rain else None,
         variants={name: build(node) for name, node in config.metrics.items()},
         lead_times=data.lead_times,
@@ -245,9 +244,7 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
             loaded.forecaster, data.val_dataloader(), data.forecast_steps, CALIBRATION_LEVELS, device, track
         )
         checkpoint.add_calibration(best, fitted, data.forecast_steps, CALIBRATION_LEVELS)
-        calibrated = checkpoint.load(best).calibrated()
-        assert calibrated is not None  # just added
-        models[f"{name}_calibrated"] = calibrated
+        models[f"{name}_calibrated"] = loaded.with_calibration(fitted)  # of the same network, so that it runs once
     models |= make_baselines(config)
     counting = make_counting(config, data)
     scores = score_models(models, data.test_dataloader(), counting, device, track)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nowcast.data.dataset import Sample
 from nowcast.metrics import Contingency
 from nowcast.models.cuda_graphs import GraphedNetwork
-from nowcast.scaling import Scaling
+from nowcast.scaling import Scaling, logits_of, values_of
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 ScheduleFactory = Callable[..., torch.optim.lr_scheduler.LRScheduler]
@@ -59,9 +59,7 @@ class NowcastTask(lightning.LightningModule):
 
     def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
         """Logits of the grey forecast from physical values; the network sees "no data" as grey 0."""
-        grey = self.scaling.to_grey(values.nan_to_num(0.0))
-        logits: Tensor = (self.graphed or self.net)(grey, forecast_steps)  # (B, T_out, C, H, W)
-        return logits
+        return logits_of(self.graphed or self.net, self.scaling, values, forecast_steps)  # (B, T_out, C, H, W)
 
     def _loss(self, batch: Sample) -> tuple[Tensor, Tensor]:
         targets = batch["targets"]
@@ -79,7 +77,7 @@ class NowcastTask(lightning.LightningModule):
         loss, logits = self._loss(batch)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]), sync_dist=True)
         if self.contingency is not None:
-            self.contingency.update(self.scaling.from_grey(torch.sigmoid(logits)), batch["targets"], batch["mask"])
+            self.contingency.update(values_of(logits, self.scaling), batch["targets"], batch["mask"])
 
     def on_validation_epoch_end(self) -> None:
         """CSI and frequency bias over the whole validation set, averaged over lead times."""

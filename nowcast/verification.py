@@ -26,6 +26,7 @@ from nowcast.digits_plot import plot_brightness
 from nowcast.forecasts import FileForecasts
 from nowcast.plotting import Case, animate_forecast, plot_forecast
 from nowcast.score_plot import plot_scores
+from nowcast.scores.members import any_missing, members_of, single
 from nowcast.tables import (
     ModelScores,
     score_table,
@@ -79,20 +80,15 @@ def score_models(
     with _Cores(device) as cores:
         for batch in track(loader, "evaluating", len(loader)):
             targets, mask = batch["targets"].to(device), batch["mask"].to(device)
-            ready: dict[str, tuple[Tensor, Tensor | None]] = {}
-            if counting.common_mask or any(isinstance(model, FileForecasts) for model in models.values()):
-                ready = {name: run_model(model, batch, device) for name, model in models.items()}
-                before = mask
-                mask = _common_mask(mask, models, batch, ready if counting.common_mask else {})
-                left_out += int((before & ~mask).sum())
+            ready = run_models(models, batch, device)
+            before, mask = mask, _common_mask(mask, models, batch, ready if counting.common_mask else {})
+            left_out += int((before & ~mask).sum())
             numbers = counting.groups.numbers(batch, mask.cpu()) if counting.groups else {}
-            forecasts = []
-            for number, (name, model) in enumerate(models.items()):
-                forecast, logits = ready.pop(name) if ready else run_model(model, batch, device)
-                forecasts.append(forecast)
-                sums[name].add(forecast, targets, mask, None if _calibrated(model) else logits)
-                if number == 0 and counting.main_threshold is not None:
-                    window_scores += _window_csi(forecast, targets, mask, counting.main_threshold)
+            forecasts = [forecast for forecast, _ in ready.values()]
+            for name, (forecast, logits) in ready.items():
+                sums[name].add(forecast, targets, mask, logits)
+            if counting.main_threshold is not None:
+                window_scores += _window_csi(forecasts[0], targets, mask, counting.main_threshold)
             add = partial(
                 add_lead_time,
                 sums=list(sums.values()), forecasts=forecasts, targets=targets, mask=mask, numbers=numbers,
@@ -129,16 +125,30 @@ class _Cores:
         torch.set_num_threads(self.before)
 
 
-def run_model(model: nn.Module, batch: Sample, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """Forecast (B, T, C, H, W), or (B, M, T, C, H, W) of an ensemble, and a network's logits."""
-    steps = batch["targets"].shape[1]
-    if isinstance(model, FileForecasts):
-        return model.for_windows(batch).to(device), None
-    inputs = batch["inputs"].to(device)
-    if isinstance(model, NetworkForecaster):
-        logits = model.logits(inputs, steps)
-        return model.from_logits(logits), logits
-    return model(inputs, steps), None
+def run_models(
+    models: Mapping[str, nn.Module], batch: Sample, device: torch.device
+) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """Every model's forecast of a batch; a network that is there raw and calibrated runs once.
+
+    Returns:
+        Name → forecast (B, T, C, H, W), or (B, M, T, C, H, W) of an ensemble, and logits where they are the forecast:
+        those of a network without calibration.
+    """
+    steps, inputs = batch["targets"].shape[1], batch["inputs"].to(device)
+    said: dict[tuple[int, int], Tensor] = {}
+    forecasts: dict[str, tuple[Tensor, Tensor | None]] = {}
+    for name, model in models.items():
+        if isinstance(model, FileForecasts):
+            forecasts[name] = model.for_windows(batch).to(device), None
+        elif isinstance(model, NetworkForecaster):
+            network = (id(model.net), id(model.scaling))
+            if network not in said:
+                said[network] = model.logits(inputs, steps)
+            logits = said[network]
+            forecasts[name] = model.from_logits(logits), logits if model.calibration is None else None
+        else:
+            forecasts[name] = model(inputs, steps), None
+    return forecasts
 
 
 def _common_mask(
@@ -149,21 +159,16 @@ def _common_mask(
         if isinstance(model, FileForecasts):
             mask = mask & model.has(batch).to(mask.device).view(-1, 1, 1, 1, 1)
     for forecast, _ in forecasts.values():
-        mask = mask & ~(forecast.isnan().any(dim=1) if forecast.ndim == 6 else forecast.isnan())
+        mask = mask & ~any_missing(forecast)
     return mask
 
 
 def _window_csi(forecast: Tensor, targets: Tensor, mask: Tensor, threshold: float) -> list[float]:
-    single = forecast.mean(dim=1) if forecast.ndim == 6 else forecast
-    said, seen = (single >= threshold) & mask, (targets >= threshold) & mask
+    said, seen = (single(forecast) >= threshold) & mask, (targets >= threshold) & mask
     hits, either, events, cells = (part.flatten(1).sum(1) for part in (said & seen, said | seen, seen, mask))
     worth = events >= MIN_EVENTS * cells.clamp(min=1)
     scores: list[float] = torch.where(worth & (either > 0), hits / either, torch.nan).tolist()
     return scores
-
-
-def _calibrated(model: nn.Module) -> bool:
-    return isinstance(model, NetworkForecaster) and model.calibration is not None
 
 
 @torch.inference_mode()
@@ -231,8 +236,13 @@ def draw(
 
 @torch.inference_mode()
 def _forecasts(models: Mapping[str, nn.Module], sample: Sample, device: torch.device) -> dict[str, NDArray[Any]]:
-    inputs, steps = sample["inputs"][None].to(device), len(sample["targets"])
-    return {name: model(inputs, steps)[0, :, 0].cpu().numpy() for name, model in models.items()}
+    """(T, H, W) of every model, of an ensemble its mean, which the name says then."""
+    batch: Any = {key: value[None] for key, value in dict[str, Any](sample).items()}
+    rows = {}
+    for name, (forecast, _) in run_models(models, batch, device).items():
+        members = members_of(forecast).shape[1]
+        rows[f"{name}, mean of {members}" if members > 1 else name] = single(forecast)[0, :, 0].cpu().numpy()
+    return rows
 
 
 def rainiest(dataset: RadarDataset, count: int) -> list[int]:

@@ -26,6 +26,7 @@ from nowcast.atomic import written_whole
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import Sample
 from nowcast.plotting import Case, animate_forecast, plot_forecast
+from nowcast.scaling import values_of
 from nowcast.scores.spatial import Spectrum
 from nowcast.task import NowcastTask
 from nowcast.verification import case_of_sample, rainiest
@@ -213,7 +214,7 @@ class Watch(lightning.Callback):
             inputs, steps = sample["inputs"][None].to(task.device), len(sample["targets"])
             with trainer.precision_plugin.forward_context():
                 logits = task(inputs, steps)
-            forecast = task.scaling.from_grey(torch.sigmoid(logits.float()))[0].cpu()
+            forecast = values_of(logits.float(), task.scaling)[0].cpu()
             case = case_of_sample({name: forecast[:, 0].numpy()}, data, dataset, index, sample, colour_blind_safe=False)
             stem = self.folder / f"case_{number}_epoch_{epoch:03d}"
             strip = plot_forecast(case, stem.with_suffix(".png"))

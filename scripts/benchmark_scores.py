@@ -85,7 +85,6 @@ def main() -> None:
     models = {"one": Shifted(0), "two": Shifted(1), "three": Shifted(5)}
     days = np.arange(DAYS).astype("datetime64[D]").astype("datetime64[s]")
     counting = Counting(
-        thresholds=list(config.verification.thresholds),
         main_threshold=config.verification.main_threshold,
         variants={name: build(node) for name, node in config.metrics.items()},
         lead_times=tuple(5.0 * (k + 1) for k in range(STEPS)),

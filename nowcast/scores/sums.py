@@ -9,6 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from nowcast.scores.family import Family, SharesObserved, shape_of
+from nowcast.scores.members import ensemble_mean, members_of
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Lead:
         mean: (B, C, H, W) mean of the members.
         observed: (B, C, H, W) mm h-1.
         mask: (B, C, H, W) bool.
-        missing: (B,) int64, cells that count but have no forecast.
+        missing: (B,) int64, cells that count but have no forecast, or lack it of a member.
     """
 
     members: Tensor
@@ -42,7 +43,7 @@ def by_lead_time(forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: i
     Raises:
         ValueError: Shapes differ, or an observation is NaN where the mask is True.
     """
-    members = forecast if forecast.ndim == 6 else forecast.unsqueeze(1)
+    members = members_of(forecast)
     if members.ndim != 6 or not members[:, 0].shape == observed.shape == mask.shape:
         raise ValueError(
             "forecast, observed and mask must be (B, T, C, H, W) alike, or forecast (B, M, T, C, H, W), got "
@@ -76,8 +77,7 @@ def one_lead_time(members: Tensor, observed: Tensor, mask: Tensor) -> Lead:
     """
     missing = members.isnan().any(dim=1) & mask
     values = members.nan_to_num(0.0).masked_fill(~mask[:, None], 0.0)
-    mean = values[:, 0] if values.shape[1] == 1 else values.mean(dim=1)
-    return Lead(values, mean, observed, mask, missing.flatten(1).sum(1))
+    return Lead(values, ensemble_mean(values), observed, mask, missing.flatten(1).sum(1))
 
 
 class GroupSums(Metric):
