@@ -15,11 +15,15 @@ def main(config: DictConfig) -> None:
         raise ValueError("give either checkpoint=<file> or model=persistence|extrapolation|…, not both")
     if config.checkpoint is None and config.model is None and not config.forecasts:
         raise ValueError("nothing to score: give checkpoint=<file>, model=persistence|… or forecasts={name: files.nc}")
+    if config.split not in ("test", "val"):
+        why = ": windows of training move and turn at random, and some are left out" if config.split == "train" else ""
+        raise ValueError(f"split must be test or val, got {config.split!r}{why}")
     from pathlib import Path
 
     from rich.console import Console
 
     from nowcast.evaluation import conclude
+    from nowcast.forecasts import check_common_windows
     from nowcast.progress import track
     from nowcast.run import make_counting
     from nowcast.verification import choose_device, score_models
@@ -30,7 +34,9 @@ def main(config: DictConfig) -> None:
     device = choose_device(config.device)
     models, settings, facts = choose_models(config)
     data = build(settings.data)
-    models |= file_forecasts(config, data)
+    systems = file_forecasts(config, data)
+    models = with_forecasts(models, systems, config)
+    check_common_windows(systems, data, config.split)
     counting = make_counting(settings, data)
     loader = data.ordered_loader(config.split)
     scores = score_models(models, loader, counting, device, track)
@@ -84,13 +90,54 @@ def choose_models(config: DictConfig) -> tuple[dict[str, Any], Any, dict[str, An
         return make_baselines(config), config, {"checkpoints": {}}
     loaded = load_checkpoints(config.checkpoint)
     first = next(iter(loaded.values()))
+    settings = like_training(config, first.config, first.data)
+    models = with_baselines(networks(loaded), make_baselines(settings), loaded)
+    return models, settings, {"checkpoints": checkpoint_facts(loaded)}
+
+
+def networks(loaded: dict[str, Any]) -> dict[str, Any]:
+    """Each network as it is and, where it has a calibration, calibrated.
+
+    Raises:
+        ValueError: One is called as another one calibrated.
+    """
+    from nowcast.named_models import as_typed, joined, renamed
+
     models: dict[str, Any] = {}
     for name, one in loaded.items():
-        models[name] = one.forecaster
-        if (calibrated := one.calibrated()) is not None:
-            models[f"{name}_calibrated"] = calibrated
-    settings = like_training(config, first.config, first.data)
-    return models | make_baselines(settings), settings, {"checkpoints": checkpoint_facts(loaded)}
+        versions = {name: one.forecaster} | ({f"{name}_calibrated": one.calibrated()} if one.calibration else {})
+        files = {known: str(other.path) for known, other in loaded.items()}
+        way = f"Type {as_typed('checkpoint', renamed(files, name, models))}"
+        models = joined(models, versions, f"of checkpoint= {one.path}", way)
+    return models
+
+
+def with_baselines(models: dict[str, Any], baselines: dict[str, Any], loaded: dict[str, Any]) -> dict[str, Any]:
+    """Networks and baselines.
+
+    Raises:
+        ValueError: A network is called as a baseline.
+    """
+    from nowcast.named_models import as_typed, joined, renamed
+
+    files = {name: str(one.path) for name, one in loaded.items()}
+    for name in [name for name in files if {name, f"{name}_calibrated"} & baselines.keys()]:
+        files = renamed(files, name, {**models, **baselines})
+    return joined(models, baselines, "a baseline (baselines.<name>)", f"Type {as_typed('checkpoint', files)}")
+
+
+def with_forecasts(models: dict[str, Any], systems: dict[str, Any], config: DictConfig) -> dict[str, Any]:
+    """Models and forecasts from files.
+
+    Raises:
+        ValueError: A system is called as a model.
+    """
+    from nowcast.named_models import as_typed, joined, renamed
+
+    files = plain(config.forecasts) if config.forecasts else {}
+    for name in [name for name in systems if name in models]:
+        files = renamed(files, name, models)
+    return joined(models, systems, "that of forecasts=", f"Type {as_typed('forecasts', files)}")
 
 
 def load_checkpoints(given: Any) -> dict[str, Any]:  # noqa: ANN401 (a file, a list of files, or a mapping)
@@ -102,6 +149,7 @@ def load_checkpoints(given: Any) -> dict[str, Any]:  # noqa: ANN401 (a file, a l
     from pathlib import Path
 
     from nowcast import checkpoint
+    from nowcast.named_models import free_name, model_name
 
     if isinstance(given, DictConfig):
         loaded = {str(name): checkpoint.load(Path(path).expanduser()) for name, path in given.items()}
@@ -109,12 +157,10 @@ def load_checkpoints(given: Any) -> dict[str, Any]:  # noqa: ANN401 (a file, a l
         loaded = {}
         for path in given:
             one = checkpoint.load(Path(path).expanduser())
-            name = one.config.get("name", "network")
-            number = sum(key == name or key.startswith(f"{name}_") for key in loaded)
-            loaded[f"{name}_{number + 1}" if number else name] = one
+            loaded[free_name(one.config.get("name", "network"), loaded)] = one
     else:
         one = checkpoint.load(Path(given).expanduser())
-        loaded = {str(one.config["model"]["_target_"]).rsplit(".", 1)[1].lower(): one}
+        loaded = {model_name(one.config): one}
     first = next(iter(loaded.values()))
     for one in loaded.values():
         for key in ("input_steps", "timesteps_seconds", "cell_km"):
@@ -174,12 +220,16 @@ def like_training(config: DictConfig, trained: dict[str, Any], facts: dict[str, 
 
 
 def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[str, Any]) -> DictConfig:
-    """The training data's config with what the user typed for `data.…` on top.
+    """The training data's config with what the user typed for `data.…` on top; with `data=<group>`, that group's.
 
-    Time step and cell size stay those of training, since a network knows no other. Archives that the user
-    names are scored whole unless data.split says otherwise.
+    Steps, time step and cell size stay those of training, since a network knows no other, and so does the seed, which
+    decides what was trained on. Archives that the user names are scored whole unless data.split says otherwise.
     """
-    merged = trusted(trained, "data of the checkpoint's config")
+    known = trusted(trained, "data of the checkpoint's config")
+    merged = known
+    if given_on_command_line("data="):
+        merged = from_plain(plain(chosen))
+        merged.update({key: known[key] for key in ("input_steps", "forecast_steps", "seed")})
     if len(facts.get("timesteps_seconds", [])) == 1:
         merged.timestep_minutes = facts["timesteps_seconds"][0] / 60
     if "cell_km" in facts:

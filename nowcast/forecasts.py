@@ -1,18 +1,23 @@
 """Forecasts of other systems, read from files, scored as if they were models."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nowcast.data.datamodule import RadarDataModule
-from nowcast.data.dataset import Sample
-from nowcast.data.forecast_reader import ForecastFiles
+from nowcast.data.dataset import RadarDataset, Sample
+from nowcast.data.forecast_reader import ForecastFiles, difference_of_place
+from nowcast.data.windows import Split
+
+log = logging.getLogger(__name__)
 
 
 class FileForecasts(nn.Module):
-    """Looks the forecast of a window up instead of computing it.
+    """Looks the forecast of a window up, by time and place, instead of computing it.
 
     Args:
         patterns: netCDF files or globs of one system.
@@ -35,24 +40,94 @@ class FileForecasts(nn.Module):
         self.step_seconds = list(data.steps)
 
     def has(self, batch: Sample) -> Tensor:
-        """(B,) bool: whether there is a forecast from the time of a window's last input."""
-        return torch.tensor([int(init) in self.files.files for init in batch["init_time"]])
+        """(B,) bool: whether there is a forecast from the time of a window's last input, for its cells."""
+        pairs = zip(batch["init_time"].tolist(), batch["archive"].tolist(), strict=True)
+        return torch.tensor([self._known(init, archive) for init, archive in pairs])
+
+    def _known(self, init: int, archive: int) -> bool:
+        return self.files.find(init, self.grids[archive]) is not None
 
     def for_windows(self, batch: Sample) -> Tensor:
         """(B, M, T, 1, H, W) mm h-1 of the windows of a batch; NaN where there is no value or no forecast.
 
         Raises:
-            DataFormatError: A forecast on another grid, or without one of the lead times.
+            DataFormatError: A forecast without one of the lead times.
             ValueError: Forecasts of one batch have different numbers of members.
         """
         steps, shape = batch["targets"].shape[1], batch["targets"].shape[-2:]
         found: list[Tensor | None] = []
         for init, archive in zip(batch["init_time"].tolist(), batch["archive"].tolist(), strict=True):
             leads = [self.step_seconds[archive] * (k + 1) for k in range(steps)]
-            known = init in self.files.files
+            known = self._known(init, archive)
             found.append(torch.from_numpy(self.files.read(init, leads, self.grids[archive])) if known else None)
         members = {len(forecast) for forecast in found if forecast is not None}
         if len(members) > 1:
             raise ValueError(f"forecasts of {', '.join(self.files.patterns)} have {sorted(members)} members; need one")
         nothing = torch.full((max(members, default=1), steps, *shape), np.nan)
         return torch.stack([nothing if forecast is None else forecast for forecast in found]).unsqueeze(3)
+
+    def of(self, dataset: RadarDataset) -> NDArray[np.bool_]:
+        """(N,) whether there is a forecast for each window of a dataset.
+
+        Raises:
+            ValueError: There is none; the message says whether times or places do not meet.
+        """
+        windows = list(zip(init_times(dataset).tolist(), dataset.samples[:, 0].tolist(), strict=True))
+        known = np.array([self._known(init, archive) for init, archive in windows], dtype=bool)
+        if known.any():
+            return known
+        names = ", ".join(sorted({dataset.regions[archive].archive.name for _, archive in windows}))
+        at_other_places = [(init, archive) for init, archive in windows if init in self.files.files]
+        if at_other_places:
+            init, archive = at_other_places[0]
+            why = difference_of_place(self.files.files[init][0].grid, self.grids[archive])
+            raise ValueError(
+                f"{', '.join(self.files.patterns)} forecast from the times of the windows of {names}, but for "
+                f"another place: {why}. Give forecasts for that grid, or the archive that they are for: "
+                "data.archives=[<file>]"
+            )
+        raise ValueError(
+            f"{', '.join(self.files.patterns)} hold no forecast for any window: they begin {_span(self.files.files)}, "
+            f"the {len(windows)} windows of {names} {_span([init for init, _ in windows])}. Give files that begin at a "
+            "window's last input, or archives (data.archives=) and a split (split=, data.split=all) of their times"
+        )
+
+
+def init_times(dataset: RadarDataset) -> NDArray[np.int64]:
+    """(N,) seconds since 1970 of the last input frame of each window."""
+    return np.array([int(dataset.init_time(dataset.cut(index))) for index in range(len(dataset))], dtype=np.int64)
+
+
+def check_common_windows(systems: Mapping[str, FileForecasts], data: RadarDataModule, split: Split) -> None:
+    """See that there is something to compare, and say what there is not.
+
+    Raises:
+        ValueError: A system has no forecast for any window, or no window has one of every system.
+    """
+    if not systems:
+        return
+    dataset = data.dataset(split)
+    common = np.ones(len(dataset), dtype=bool)
+    for name, system in systems.items():
+        try:
+            known = system.of(dataset)
+        except ValueError as error:
+            raise ValueError(f"forecasts.{name}: {error}") from error
+        common &= known
+        if not known.all():
+            first = np.datetime64(int(init_times(dataset)[np.argmin(known)]), "s")
+            log.warning(
+                "forecasts.%s: for %d of %d %s windows; the others (the first from %s UTC) are left out for all models",
+                name, known.sum(), len(known), split, first,
+            )  # fmt: skip
+    if not common.any():
+        raise ValueError(
+            f"no {split} window has a forecast of each of {', '.join(systems)}: only windows that all have are scored. "
+            "Evaluate them one by one, or give files of the same times"
+        )
+
+
+def _span(times: Iterable[int]) -> str:
+    times = list(times)
+    first, last = (np.datetime64(time, "s") for time in (min(times), max(times)))
+    return f"{first} to {last} UTC"

@@ -22,6 +22,7 @@ from nowcast.data.interface import DataModule
 from nowcast.data.windows import SPLITS
 from nowcast.evaluation import conclude
 from nowcast.faults import explained
+from nowcast.named_models import model_name
 from nowcast.progress import track
 from nowcast.provenance import write_provenance
 from nowcast.resume import (
@@ -65,6 +66,12 @@ def validate(config: DictConfig) -> None:
         )
     if config.calibration not in ("none", "frequency"):
         raise ValueError(f"calibration must be none or frequency, got {config.calibration!r}")
+    name, baselines = model_name(config), config.baselines
+    if taken := [one for one in (name, f"{name}_calibrated") if baselines.get(one) is not None]:
+        raise ValueError(
+            f"baselines.{taken[0]} is called as the network that is trained: one would take the place of the other; "
+            f"call it otherwise, such as +model@baselines.{taken[0]}_2=<model>"
+        )
     main, thresholds = config.verification.main_threshold, list(config.verification.thresholds)
     if thresholds and main not in thresholds:
         raise ValueError(f"verification.main_threshold={main} is not among verification.thresholds={thresholds}")
@@ -237,7 +244,7 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
     """Calibrate the best checkpoint and score it beside the baselines."""
     device = torch.device("cuda" if config.trainer.accelerator == "gpu" else "cpu")
     loaded = checkpoint.load(best)
-    name = str(plain(config.model)["_target_"]).rsplit(".", 1)[1].lower()
+    name = model_name(plain(config))
     models: dict[str, torch.nn.Module] = {name: loaded.forecaster}
     if config.calibration == "frequency":
         fitted = fit_calibration(

@@ -71,10 +71,13 @@ def score_models(
         counting: What to score.
         device: Where networks run.
         track: Progress bar.
+
+    Raises:
+        ValueError: No cell of any window counts.
     """
     sums = {name: ModelSums(counting, device) for name in models}
     window_scores: list[float] = []
-    left_out = 0
+    left_out = counted = 0
     for model in models.values():
         model.to(device).eval()
     with _Cores(device) as cores:
@@ -83,6 +86,7 @@ def score_models(
             ready = run_models(models, batch, device)
             before, mask = mask, _common_mask(mask, models, batch, ready if counting.common_mask else {})
             left_out += int((before & ~mask).sum())
+            counted += int(mask.sum())
             numbers = counting.groups.numbers(batch, mask.cpu()) if counting.groups else {}
             forecasts = [forecast for forecast, _ in ready.values()]
             for name, (forecast, logits) in ready.items():
@@ -95,6 +99,11 @@ def score_models(
             )  # fmt: skip
             if counting.groups is not None:
                 cores.share(add, range(targets.shape[1]))
+    if not counted:
+        raise ValueError(
+            "no observed value is left to compare with: the windows hold no data, or one of the models has no forecast "
+            "where they do (verification.common_mask=false counts that as no rain)"
+        )
     if left_out:
         log.warning("%d observed values were left out for all models, since one has no forecast there", left_out)
     return collect(sums, counting, window_scores)

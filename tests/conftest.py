@@ -1,6 +1,7 @@
 """Fixtures shared by all tests, and the rule that the real-data tests run wherever the data is."""
 
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real radar data at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture
+def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a copy of what version 0.1.0 left behind, entered, since its configs name relative paths."""
+    with tarfile.open(Path(__file__).parent / "before" / "version_0_1_0.tar.xz") as file:
+        file.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(autouse=True)

@@ -66,7 +66,7 @@ def test_a_trained_network_is_scored_on_three_unseen_digits(digits):
     output = folder / "ood"
     train = ["experiment=mnist_convlstm_2x128", "model.hidden=[2,2]", *settings, *SMALL, "trainer.max_epochs=1"]
     assert run("train", *train, f"output={output}") == (0, "")
-    unseen = ["data=moving_mnist", "data.test_digits=[500,1000]", "data.test_digits_per_sequence=3"]
+    unseen = ["+data.test_digits=[500,1000]", "+data.test_digits_per_sequence=3"]
     checkpoint = f"checkpoint={output / 'checkpoints' / 'best.ckpt'}"
     assert run("evaluate", checkpoint, *unseen, f"output={folder / 'ood_scores'}") == (0, "")
     usual = rows(output / "evaluation" / "frames.csv")[0]
@@ -99,7 +99,7 @@ def test_digits_become_a_report(digits):
     row = "mnist_convlstm_3layers"
     train = [f"experiment={row}", "model.hidden=[2,2,2]", *settings, *SMALL]
     assert run("train", *train, f"output={runs / row}") == (0, "")
-    unseen = ["data=moving_mnist", "data.test_digits=[500,1000]", "data.test_digits_per_sequence=3"]
+    unseen = ["+data.test_digits=[500,1000]", "+data.test_digits_per_sequence=3"]
     checkpoint = f"checkpoint={runs / row / 'checkpoints' / 'best.ckpt'}"
     other = runs / "mnist_three_digits" / "evaluation"
     assert run("evaluate", checkpoint, *unseen, f"output={other}") == (0, "")

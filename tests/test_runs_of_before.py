@@ -4,17 +4,12 @@
 `interrupted/` (killed after an epoch), and `forecast.npz` (inputs, and what the finished best.ckpt made of them).
 """
 
-import tarfile
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 
 from nowcast import checkpoint
 from tests.programs import rows, run
 
-HERE = Path(__file__).parent
 SETTINGS = [
     "data.archives.folder=data", "data.archives.rain.shape=[16,16]", "data.archives.rain.frames=12",
     "data.archives.train_events=1", "data.archives.val_events=1", "data.archives.test_events=1", "data.crop=16",
@@ -22,15 +17,6 @@ SETTINGS = [
     "data.samples_per_epoch=8", "data.batch_size=4", "model.hidden=[4,2]", "model.patch=2", "callbacks.progress=null",
     "trainer.enable_progress_bar=false", "picture=false", "callbacks.watch=null", "name=before",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def before(tmp_path, monkeypatch):
-    """A folder with a copy of what was left behind, entered, since its configs name relative paths."""
-    with tarfile.open(HERE / "before" / "version_0_1_0.tar.xz") as file:
-        file.extractall(tmp_path, filter="data")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_its_checkpoint_makes_the_forecasts_that_it_made_then(before):

@@ -304,7 +304,13 @@ class RadarDataModule(lightning.LightningDataModule):
         return self.ordered_loader("test")
 
     def ordered_loader(self, split: Split) -> DataLoader[Sample]:
-        """All windows of a split, once, in order."""
+        """All windows of a split, once, in order.
+
+        Raises:
+            ValueError: Those of training, which move and turn at random.
+        """
+        if split == "train":
+            raise ValueError("windows of training move and turn at random: only those of val and test come in order")
         dataset = self.dataset(split)
         return make_loader(
             dataset,

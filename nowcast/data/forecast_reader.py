@@ -1,5 +1,6 @@
 """Forecasts of any system, read from CF netCDF files: ours, pysteps' or others'."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,16 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from nowcast.data.frame import DAMAGE, MAX_FILE_CELLS, MAX_TIMES, DataFormatError, Grid, check_size
+from nowcast.data.frame import (
+    DAMAGE,
+    MAX_CELLS,
+    MAX_FILE_CELLS,
+    MAX_TIMES,
+    DataFormatError,
+    Grid,
+    check_shape,
+    check_size,
+)  # fmt: skip
 from nowcast.data.probe import open_netcdf
 
 STANDARD_NAMES = ("rainfall_rate", "lwe_precipitation_rate", "rainfall_flux", "precipitation_flux")
@@ -33,15 +43,30 @@ NAMES = {
 SAME_PLACE = 0.1  # of a cell
 
 
+@dataclass(frozen=True, eq=False)
+class FoundForecast:
+    """Where one forecast lies.
+
+    Args:
+        path: The file.
+        number: Which of the file's forecasts.
+        grid: Its cells, row 0 north; crs "" when the file does not say.
+    """
+
+    path: Path
+    number: int
+    grid: Grid
+
+
 @dataclass
 class ForecastFiles:
-    """Forecasts of one system by time of their last observation.
+    """Forecasts of one system by time of their last observation and by place.
 
     Args:
         patterns: Files or globs.
 
     Attributes:
-        files: init_time (seconds since 1970) → file, and number of the forecast in it.
+        files: init_time (seconds since 1970) → the forecasts from then, one for each place.
 
     Raises:
         FileNotFoundError: Nothing matches.
@@ -49,33 +74,39 @@ class ForecastFiles:
     """
 
     patterns: Sequence[str]
-    files: dict[int, tuple[Path, int]] = field(init=False, repr=False)
+    files: dict[int, list[FoundForecast]] = field(init=False, repr=False)
+    _open: tuple[Path, netCDF4.Dataset] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        """Look into every file for the times of its forecasts."""
+        """Look into every file for the times and places of its forecasts."""
         paths = [Path(name) for pattern in self.patterns for name in sorted(glob(str(Path(pattern).expanduser())))]  # noqa: PTH207
         if not paths:
             raise FileNotFoundError(f"no forecast file matches {', '.join(self.patterns)}")
         self.files = {}
         for path in paths:
             with _opened(path, open_netcdf) as dataset, _readable(path):
-                for number, init in enumerate(_init_times(path, dataset)):
-                    if init in self.files:
-                        other = self.files[init][0]
-                        raise DataFormatError(path, f"holds the forecast from {_text(init)} UTC, as {other} does")
-                    self.files[init] = (path, number)
+                inits = _init_times(path, dataset)
+                grid = _grid(path, dataset)
+            for number, init in enumerate(inits):
+                same = [one.path for one in self.files.get(init, []) if not difference_of_place(one.grid, grid)]
+                if same:
+                    raise DataFormatError(path, f"holds the forecast from {_text(init)} UTC, as {same[0]} does")
+                self.files.setdefault(init, []).append(FoundForecast(path, number, grid))
+
+    def find(self, init_time: int, grid: Grid) -> FoundForecast | None:
+        """The forecast from a time for a grid, None if there is none."""
+        return next((one for one in self.files.get(init_time, []) if not difference_of_place(one.grid, grid)), None)
 
     def layout(self, init_time: int) -> tuple[list[int], Grid]:
-        """Lead times in seconds, and the grid, row 0 north, of one of `files`; crs "" when the file does not say."""
-        path, _ = self.files[init_time]
-        with _opened(path, netCDF4.Dataset) as dataset, _readable(path):  # it opened before
-            variable = _rain_variable(path, dataset)
-            leads = _lead_seconds(path, dataset, _axes(path, dataset, variable), init_time)
-            y, x = _centres(path, dataset)
-            return leads, Grid(x=x, y=y[::-1] if _from_south(y) else y, crs=_crs(dataset, variable))
+        """Lead times in seconds, and the grid of the first of the forecasts from one of the times in `files`."""
+        found = self.files[init_time][0]
+        dataset = self._dataset(found.path)
+        with _readable(found.path):
+            axes = _axes(found.path, dataset, _rain_variable(found.path, dataset))
+            return _lead_seconds(found.path, dataset, axes, init_time), found.grid
 
     def read(self, init_time: int, lead_seconds: Sequence[int], grid: Grid) -> NDArray[np.float32]:
-        """One forecast.
+        """One forecast; of the file only that is read.
 
         Args:
             init_time: Seconds since 1970; one of `files`.
@@ -86,10 +117,18 @@ class ForecastFiles:
             (M, T, H, W) float32 mm h-1, row 0 north; M = 1 without members; NaN = no value.
 
         Raises:
-            DataFormatError: Another grid, a lead time that is missing, or an unknown unit.
+            DataFormatError: No forecast for that grid, a lead time that is missing, or an unknown unit.
         """
-        path, number = self.files[init_time]
-        with _opened(path, netCDF4.Dataset) as dataset, _readable(path):  # it opened before
+        found = self.find(init_time, grid)
+        if found is None:
+            other = self.files[init_time][0]
+            raise DataFormatError(
+                other.path,
+                f"{difference_of_place(other.grid, grid)}: bring the forecasts to that grid first, and score whole "
+                "grids (data.eval_crop=null)",
+            )
+        path, dataset = found.path, self._dataset(found.path)
+        with _readable(path):
             variable = _rain_variable(path, dataset)
             axes = _axes(path, dataset, variable)
             leads = _lead_seconds(path, dataset, axes, init_time)
@@ -99,16 +138,42 @@ class ForecastFiles:
                     path,
                     f"has no lead time of {missing[0] / 60:g} min; it has {', '.join(f'{x / 60:g}' for x in leads)}",
                 )
-            flip = _check_grid(path, dataset, axes, grid)
-            check_size(path, variable.name, variable.size, MAX_FILE_CELLS)
+            wanted = [leads.index(lead) for lead in lead_seconds]
+            first, stop = min(wanted), max(wanted) + 1
+            steps = slice(first, stop)
+            parts = {"init": slice(found.number, found.number + 1), "lead": steps, "time": steps}
+            block = tuple(parts.get(axis, slice(0, size)) for axis, size in zip(axes, variable.shape, strict=True))
+            check_size(path, variable.name, math.prod(part.stop - part.start for part in block), MAX_FILE_CELLS)
+            values = variable[block]
             order = [axes.index(name) for name in ("init", "member", "lead", "time", "y", "x") if name in axes]
-            values = np.ma.filled(np.ma.asarray(variable[...], dtype=np.float32), np.nan).transpose(order)
-            values = values[number] if "init" in axes else values
+            values = np.ma.filled(np.ma.asarray(values, dtype=np.float32), np.nan).transpose(order)
+            values = values[0] if "init" in axes else values
             values = values if "member" in axes else values[None]
-            values = values[:, [leads.index(lead) for lead in lead_seconds]]
-            values = values * np.float32(_factor(path, variable.units))
+            values = values[:, [index - first for index in wanted]] * np.float32(_factor(path, variable.units))
+            flip = _from_south(_centres(path, dataset)[0])
         north_first: NDArray[np.float32] = np.ascontiguousarray(values[:, :, ::-1] if flip else values)
         return north_first
+
+    def _dataset(self, path: Path) -> netCDF4.Dataset:
+        """The file, which stays open until another one is wanted: windows in order ask for the same again and again."""
+        if self._open is None or self._open[0] != path:
+            if self._open is not None:
+                self._open[1].close()
+            self._open = None
+            self._open = path, _opened(path, netCDF4.Dataset)  # it opened before
+        return self._open[1]
+
+
+def difference_of_place(theirs: Grid, wanted: Grid) -> str:
+    """What keeps a forecast's cells from being those that are wanted, in words; "" if nothing does."""
+    for kind, ours, other in (("y", wanted.y, theirs.y), ("x", wanted.x, theirs.x)):
+        tolerance = SAME_PLACE * abs(ours[1] - ours[0])
+        if len(ours) != len(other) or not np.allclose(ours, other, rtol=0, atol=tolerance):
+            return (
+                f"{kind} has {len(other)} cells from {other[0]:g} to {other[-1]:g}, the windows have {len(ours)} from "
+                f"{ours[0]:g} to {ours[-1]:g}"
+            )
+    return ""
 
 
 @contextmanager
@@ -222,6 +287,7 @@ def _centres(path: Path, dataset: netCDF4.Dataset) -> list[NDArray[np.float64]]:
         variable = _coordinate(dataset, kind)
         if variable is None:
             raise DataFormatError(path, f"the {kind} axis has no coordinate")
+        check_size(path, variable.name, variable.size, MAX_CELLS)
         factor = 1000.0 if getattr(variable, "units", "") == "km" else 1.0
         found.append(np.ma.getdata(variable[...]).astype(np.float64) * factor)
     return found
@@ -245,25 +311,11 @@ def _crs(dataset: netCDF4.Dataset, variable: "netCDF4.Variable[Any]") -> str:
         return ""
 
 
-def _check_grid(path: Path, dataset: netCDF4.Dataset, axes: list[str], grid: Grid) -> bool:
-    """Whether rows must be turned to have north first.
-
-    Raises:
-        DataFormatError: The cells are not where they are wanted.
-    """
+def _grid(path: Path, dataset: netCDF4.Dataset) -> Grid:
+    """The cells of the file's field, row 0 north; crs "" when the file does not say."""
     y, x = _centres(path, dataset)
-    flip = _from_south(y)
-    theirs = [y[::-1] if flip else y, x]
-    for kind, ours, other in zip(("y", "x"), (grid.y, grid.x), theirs, strict=True):
-        tolerance = SAME_PLACE * abs(ours[1] - ours[0])
-        if len(ours) != len(other) or not np.allclose(ours, other, rtol=0, atol=tolerance):
-            raise DataFormatError(
-                path,
-                f"{kind} has {len(other)} cells from {other[0]:g} to {other[-1]:g}, the windows have {len(ours)} from "
-                f"{ours[0]:g} to {ours[-1]:g}: bring the forecasts to that grid first, and score whole grids "
-                "(data.eval_crop=null)",
-            )
-    return flip
+    check_shape(path, len(y), len(x))
+    return Grid(x=x, y=y[::-1] if _from_south(y) else y, crs=_crs(dataset, _rain_variable(path, dataset)))
 
 
 def _text(seconds: int) -> str:
