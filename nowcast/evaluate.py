@@ -22,6 +22,7 @@ def main(config: DictConfig) -> None:
 
     from rich.console import Console
 
+    from nowcast.data.interface import as_data_module
     from nowcast.evaluation import conclude
     from nowcast.forecasts import check_common_windows
     from nowcast.progress import track
@@ -33,11 +34,11 @@ def main(config: DictConfig) -> None:
         raise FileExistsError(f"{folder} holds scores already; choose another output=")
     device = choose_device(config.device)
     models, settings, facts = choose_models(config)
-    data = build(settings.data)
+    data = as_data_module(build(settings.data))
     systems = file_forecasts(config, data)
     models = with_forecasts(models, systems, config)
     check_common_windows(systems, data, config.split)
-    counting = make_counting(settings, data)
+    counting = make_counting(settings, data, config.split)
     loader = data.ordered_loader(config.split)
     scores = score_models(models, loader, counting, device, track)
     facts |= {"split": config.split, "caveat": data.caveat, "data": data.provenance(), "settings": plain(settings)}
@@ -193,13 +194,12 @@ def file_forecasts(config: DictConfig, data: Any) -> dict[str, Any]:  # noqa: AN
     """Forecasts of other systems by name.
 
     Raises:
-        ValueError: The data is no radar.
+        ValueError: The data is no rain.
     """
-    from nowcast.data.datamodule import RadarDataModule
     from nowcast.forecasts import FileForecasts
 
-    if config.forecasts and not isinstance(data, RadarDataModule):
-        raise ValueError("forecasts= are of radar; choose data=radar")
+    if config.forecasts and data.quantity != "rain_rate":
+        raise ValueError(f"forecasts= are of rain, and the data is {data.quantity}; choose data=radar")
     given = config.forecasts or {}
     files = {name: [one] if isinstance(one, str) else list(one) for name, one in given.items()}
     return {str(name): FileForecasts(patterns, data) for name, patterns in files.items()}

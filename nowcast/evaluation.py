@@ -15,8 +15,6 @@ from torch import nn
 
 from nowcast import __version__
 from nowcast.counting import Counting, Scores
-from nowcast.data.cells import cell_km
-from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.interface import DataModule
 from nowcast.data.statistics_file import ExampleFields, Statistics, write_statistics
 from nowcast.data.windows import Split
@@ -47,7 +45,7 @@ def conclude(
 ) -> list[Path]:
     """Print the tables and write everything; return what was written."""
     written = report(scores, folder, console)
-    if scores.statistics is None or not isinstance(data, RadarDataModule):
+    if scores.statistics is None:
         return written
     examples = make_examples(scores.window_scores, models, data, split, device) if html else []
     statistics = dataclasses.replace(scores.statistics, facts=facts | software(), examples=examples)
@@ -110,7 +108,7 @@ def software() -> dict[str, Any]:
 def make_examples(
     window_scores: list[float],
     models: Mapping[str, nn.Module],
-    data: RadarDataModule,
+    data: DataModule,
     split: Split,
     device: torch.device,
 ) -> list[ExampleFields]:
@@ -125,7 +123,7 @@ def make_examples(
     for name, (score, index) in chosen.items():
         sample = dataset[index]
         batch: Any = {key: value[None] for key, value in dict[str, Any](sample).items()}
-        region = dataset.regions[int(sample["archive"])]
+        series = data.series[int(sample["archive"])]
         thin = math.ceil(max(sample["targets"].shape[-2:]) / EXAMPLE_SIDE)
         rain = {"observed": sample["targets"][:, 0].numpy()}
         for model_name, (forecast, _) in run_models(models, batch, device).items():
@@ -137,10 +135,10 @@ def make_examples(
             ExampleFields(
                 name=name,
                 score=score,
-                archive=region.archive.name,
+                archive=series.name,
                 init_time=np.datetime64(int(sample["init_time"]), "s"),
-                timestep_minutes=data.steps[int(sample["archive"])] / 60,
-                cell_km=cell_km(region.archive.grid)[0] * region.factor[0] * thin,
+                timestep_minutes=series.step_seconds / 60,
+                cell_km=series.cell_km * thin,
                 rain={row: np.ascontiguousarray(field[:, ::thin, ::thin]) for row, field in rain.items()},
             )
         )

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nowcast.data.datamodule import RadarDataModule
-from nowcast.data.dataset import RadarDataset, Sample
+from nowcast.data.dataset import Sample
 from nowcast.data.forecast_reader import ForecastFiles, difference_of_place
+from nowcast.data.interface import DataModule
 from nowcast.data.windows import Split
 
 log = logging.getLogger(__name__)
@@ -21,23 +21,17 @@ class FileForecasts(nn.Module):
 
     Args:
         patterns: netCDF files or globs of one system.
-        data: The windows, on whole grids.
-
-    Raises:
-        ValueError: The windows are tiles.
+        data: The windows of rain, on whole grids.
     """
 
-    def __init__(self, patterns: Sequence[str], data: RadarDataModule) -> None:
+    def __init__(self, patterns: Sequence[str], data: DataModule) -> None:
         """Find the forecasts."""
         super().__init__()
-        if data.eval_crop is not None:
-            raise ValueError(
-                f"forecasts= are on whole grids, the windows are tiles of {data.eval_crop}: add data.eval_crop=null"
-            )
         data.setup()
         self.files = ForecastFiles(patterns)
-        self.grids = [region.grid for region in data.regions]
-        self.step_seconds = list(data.steps)
+        self.names = [series.name for series in data.series]
+        self.grids = [series.grid for series in data.series]
+        self.step_seconds = [series.step_seconds for series in data.series]
 
     def has(self, batch: Sample) -> Tensor:
         """(B,) bool: whether there is a forecast from the time of a window's last input, for its cells."""
@@ -52,11 +46,15 @@ class FileForecasts(nn.Module):
 
         Raises:
             DataFormatError: A forecast without one of the lead times.
-            ValueError: Forecasts of one batch have different numbers of members.
+            ValueError: The windows are tiles, or forecasts of one batch have different numbers of members.
         """
         steps, shape = batch["targets"].shape[1], batch["targets"].shape[-2:]
         found: list[Tensor | None] = []
         for init, archive in zip(batch["init_time"].tolist(), batch["archive"].tolist(), strict=True):
+            if shape != self.grids[archive].shape:
+                raise ValueError(
+                    f"forecasts= are on whole grids, the windows are tiles of {tuple(shape)}: add data.eval_crop=null"
+                )
             leads = [self.step_seconds[archive] * (k + 1) for k in range(steps)]
             known = self._known(init, archive)
             found.append(torch.from_numpy(self.files.read(init, leads, self.grids[archive])) if known else None)
@@ -66,17 +64,17 @@ class FileForecasts(nn.Module):
         nothing = torch.full((max(members, default=1), steps, *shape), np.nan)
         return torch.stack([nothing if forecast is None else forecast for forecast in found]).unsqueeze(3)
 
-    def of(self, dataset: RadarDataset) -> NDArray[np.bool_]:
-        """(N,) whether there is a forecast for each window of a dataset.
+    def of(self, archives: NDArray[np.int64], init_times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,) whether there is a forecast for each window, of which (N,) archive and time of the last input are given.
 
         Raises:
             ValueError: There is none; the message says whether times or places do not meet.
         """
-        windows = list(zip(init_times(dataset).tolist(), dataset.samples[:, 0].tolist(), strict=True))
+        windows = list(zip(init_times.tolist(), archives.tolist(), strict=True))
         known = np.array([self._known(init, archive) for init, archive in windows], dtype=bool)
         if known.any():
             return known
-        names = ", ".join(sorted({dataset.regions[archive].archive.name for _, archive in windows}))
+        names = ", ".join(sorted({self.names[archive] for _, archive in windows}))
         at_other_places = [(init, archive) for init, archive in windows if init in self.files.files]
         if at_other_places:
             init, archive = at_other_places[0]
@@ -93,12 +91,7 @@ class FileForecasts(nn.Module):
         )
 
 
-def init_times(dataset: RadarDataset) -> NDArray[np.int64]:
-    """(N,) seconds since 1970 of the last input frame of each window."""
-    return np.array([int(dataset.init_time(dataset.cut(index))) for index in range(len(dataset))], dtype=np.int64)
-
-
-def check_common_windows(systems: Mapping[str, FileForecasts], data: RadarDataModule, split: Split) -> None:
+def check_common_windows(systems: Mapping[str, FileForecasts], data: DataModule, split: Split) -> None:
     """See that there is something to compare, and say what there is not.
 
     Raises:
@@ -106,16 +99,16 @@ def check_common_windows(systems: Mapping[str, FileForecasts], data: RadarDataMo
     """
     if not systems:
         return
-    dataset = data.dataset(split)
-    common = np.ones(len(dataset), dtype=bool)
+    archives, init_times = data.origins(split)
+    common = np.ones(len(archives), dtype=bool)
     for name, system in systems.items():
         try:
-            known = system.of(dataset)
+            known = system.of(archives, init_times)
         except ValueError as error:
             raise ValueError(f"forecasts.{name}: {error}") from error
         common &= known
         if not known.all():
-            first = np.datetime64(int(init_times(dataset)[np.argmin(known)]), "s")
+            first = np.datetime64(int(init_times[np.argmin(known)]), "s")
             log.warning(
                 "forecasts.%s: for %d of %d %s windows; the others (the first from %s UTC) are left out for all models",
                 name, known.sum(), len(known), split, first,

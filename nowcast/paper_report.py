@@ -93,7 +93,7 @@ def draw_examples(rows: Sequence["PaperRow"], examples: dict[str, Any] | None, f
 
     from nowcast import checkpoint
     from nowcast.plotting import plot_forecast
-    from nowcast.verification import make_case, rainiest
+    from nowcast.verification import make_case
 
     run = next((row.run for row in rows if examples and row.folder == examples["folder"] and row.scores), None)
     if examples is None or run is None:
@@ -105,7 +105,7 @@ def draw_examples(rows: Sequence["PaperRow"], examples: dict[str, Any] | None, f
         models[name] = build(trusted(run.config["baselines"][name], str(run.folder)))
     data = build(trusted(run.config["data"], str(run.folder)))
     paths = []
-    for number, index in enumerate(rainiest(data.dataset("test"), examples["windows"]), start=1):
+    for number, index in enumerate(data.examples("test", examples["windows"]), start=1):
         case = make_case(models, data, index, torch.device("cpu"), colour_blind_safe=False)
         paths.append(plot_forecast(case, folder / f"forecast_{number}.png", every=examples["every"]))
     return paths

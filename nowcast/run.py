@@ -17,9 +17,8 @@ from nowcast.atomic import written_by_one
 from nowcast.confidential import refuse_secrets
 from nowcast.config import build, given_on_command_line, plain
 from nowcast.counting import Counting
-from nowcast.data.datamodule import RadarDataModule
-from nowcast.data.interface import DataModule
-from nowcast.data.windows import SPLITS
+from nowcast.data.interface import DataModule, as_data_module
+from nowcast.data.windows import SPLITS, Split
 from nowcast.evaluation import conclude
 from nowcast.faults import explained
 from nowcast.named_models import model_name
@@ -115,9 +114,9 @@ def run(config: DictConfig) -> None:
     console = Console()
     quieten()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    data: DataModule = build(config.data)
+    data = as_data_module(build(config.data))
     data.setup()
-    rehearse(config, data)
+    dry_run(config, data)
     task = make_task(config, data)
     with written_by_one(folder) if is_first_process() else nullcontext():
         _run(config, data, task, folder, console)
@@ -164,36 +163,43 @@ def _say_how_to_go_on(code: int, folder: Path, console: Console) -> int:
     return code
 
 
-def rehearse(config: DictConfig, data: DataModule) -> None:
-    """Find out now what would otherwise fail after training.
+def dry_run(config: DictConfig, data: DataModule) -> None:
+    """Find out now what would otherwise fail after training: baselines see fields of the size that they are to score.
 
     Raises:
-        ValueError: A split that is needed (test for scores only) has no window, test archives have no common time
-            step, or a baseline refuses the inputs.
+        ValueError: A split that is needed (test for scores only) has no window; where there will be scores, test
+            windows have no common time step, or a baseline refuses the inputs.
     """
     for split in SPLITS:
         if split != "test" or config.evaluate:
             data.dataset(split)
-    counting = make_counting(config, data)
+    if not config.evaluate:
+        return
+    counting = make_counting(config, data, "test")
     for make in counting.variants.values():
         make(lead_times=data.forecast_steps)
     for baseline in make_baselines(config).values():
-        baseline(torch.zeros(1, data.input_steps, 1, 16, 16), 1)
+        for shape in data.shapes("test"):
+            baseline(torch.zeros(1, data.input_steps, 1, *shape), 1)
 
 
-def make_counting(config: DictConfig, data: DataModule) -> Counting:
-    """What `verification`, `scores`, `strata` and `metrics` say."""
+def make_counting(config: DictConfig, data: DataModule, split: Split) -> Counting:
+    """What `verification`, `scores`, `strata` and `metrics` say, for the windows of a split.
+
+    Raises:
+        ValueError: Its windows differ in lead times, or a setting is refused.
+    """
     thresholds = list(config.verification.thresholds)
-    rain = bool(thresholds) and isinstance(data, RadarDataModule)
+    rain = bool(thresholds) and data.quantity == "rain_rate"
     return Counting(
         main_threshold=config.verification.main_threshold if rain else None,
-        variants={name: build(node) for name, node in config.metrics.items()},
-        lead_times=data.lead_times,
+        variants={name: build(node) for name, node in config.metrics.items() if node is not None},
+        lead_times=data.lead_times(split),
         lead_unit=data.lead_unit,
         families=make_families(config.scores) if rain else {},
         family_settings=plain(config.scores) if rain else {},
-        groups=make_groups(config.strata, data) if isinstance(data, RadarDataModule) and rain else None,
-        map_shape=data.common_shape if isinstance(data, RadarDataModule) and rain else None,
+        groups=make_groups(config.strata, data) if rain else None,
+        map_shape=data.common_shape(split) if rain else None,
         common_mask=config.verification.common_mask,
     )
 
@@ -210,10 +216,10 @@ def make_families(nodes: DictConfig) -> dict[str, Family]:
     return families
 
 
-def make_groups(node: DictConfig, data: RadarDataModule) -> Groups:
-    """How the windows of radar archives are grouped."""
+def make_groups(node: DictConfig, data: DataModule) -> Groups:
+    """How windows of rain are grouped."""
     data.setup()
-    return Groups(build(node), [(region.archive.name, region.archive.times) for region in data.regions])
+    return Groups(build(node), [(series.name, series.times) for series in data.series])
 
 
 def make_baselines(config: DictConfig) -> dict[str, torch.nn.Module]:
@@ -253,7 +259,7 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
         checkpoint.add_calibration(best, fitted, data.forecast_steps, CALIBRATION_LEVELS)
         models[f"{name}_calibrated"] = loaded.with_calibration(fitted)  # of the same network, so that it runs once
     models |= make_baselines(config)
-    counting = make_counting(config, data)
+    counting = make_counting(config, data, "test")
     scores = score_models(models, data.test_dataloader(), counting, device, track)
     facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}
     written = conclude(

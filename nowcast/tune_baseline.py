@@ -43,7 +43,7 @@ def tune(config: DictConfig, candidates: dict[str, dict[str, Any]], data: Any, f
     from nowcast.run import make_counting
     from nowcast.verification import choose_device, report, score_models
 
-    counting = make_counting(config, data)
+    counting = make_counting(config, data, "val")
     if config.variant not in counting.variants:
         raise ValueError(f"variant={config.variant} is not among metrics: {', '.join(counting.variants) or 'none'}")
     models: dict[str, torch.nn.Module] = {

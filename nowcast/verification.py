@@ -18,9 +18,7 @@ from nowcast.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.checkpoint import NetworkForecaster
 from nowcast.colours import RainColours
 from nowcast.counting import Counting, ModelSums, Scores, add_lead_time, collect
-from nowcast.data.cells import cell_km
-from nowcast.data.datamodule import RadarDataModule
-from nowcast.data.dataset import RadarDataset, Sample
+from nowcast.data.dataset import Sample
 from nowcast.data.interface import DataModule
 from nowcast.digits_plot import plot_brightness
 from nowcast.forecasts import FileForecasts
@@ -233,11 +231,11 @@ def draw(
     colour_blind_safe: bool,
 ) -> list[Path]:
     """Pictures of one test window: the observation and every model's forecast."""
-    if isinstance(data, RadarDataModule):
-        index = rainiest(data.dataset("test"), 1)[0]
+    index = data.examples("test", 1)[0]
+    if data.quantity == "rain_rate":
         case = make_case(models, data, index, device, colour_blind_safe)
         return [plot_forecast(case, folder / "forecast.png"), animate_forecast(case, folder / "forecast.gif")]
-    sample = data.dataset("test")[0]
+    sample = data.dataset("test")[index]
     rows = {"input": sample["inputs"][:, 0].numpy(), "observed": sample["targets"][:, 0].numpy()}
     rows |= _forecasts(models, sample, device)
     return [plot_brightness(rows, "first test sequence", folder / "forecast.png")]
@@ -254,50 +252,30 @@ def _forecasts(models: Mapping[str, nn.Module], sample: Sample, device: torch.de
     return rows
 
 
-def rainiest(dataset: RadarDataset, count: int) -> list[int]:
-    """Indices of the windows with the largest share of rainy cells, at most one of each archive."""
-    chosen: dict[int, int] = {}
-    for index in np.argsort(-dataset.rain_fraction, kind="stable").tolist():
-        chosen.setdefault(int(dataset.samples[index, 0]), index)
-    return list(chosen.values())[:count]
-
-
 def make_case(
-    models: Mapping[str, nn.Module], data: RadarDataModule, index: int, device: torch.device, colour_blind_safe: bool
+    models: Mapping[str, nn.Module], data: DataModule, index: int, device: torch.device, colour_blind_safe: bool
 ) -> Case:
     """A test window with every model's forecast."""
-    dataset = data.dataset("test")
-    sample = dataset[index]
-    forecasts = _forecasts(models, sample, device)
-    return case_of_sample(forecasts, data, dataset, index, sample, colour_blind_safe=colour_blind_safe)
+    sample = data.dataset("test")[index]
+    return case_of_sample(_forecasts(models, sample, device), data, sample, colour_blind_safe=colour_blind_safe)
 
 
 def case_of_sample(
     forecasts: Mapping[str, NDArray[Any]],
-    data: RadarDataModule,
-    dataset: RadarDataset,
-    index: int,
+    data: DataModule,
     sample: Sample,
     *,
     colour_blind_safe: bool,
 ) -> Case:
     """A window with forecasts (T, H, W) mm h-1 of it."""
-    step, cell = _geometry(data, dataset, index)
-    init_time = np.datetime64(int(sample["init_time"]), "s")
-    archive = dataset.regions[int(sample["archive"])].archive
+    series, init_time = data.series[int(sample["archive"])], np.datetime64(int(sample["init_time"]), "s")
     return Case(
         observed=sample["targets"][:, 0].numpy(),
         forecasts=forecasts,
         inputs=sample["inputs"][:, 0].numpy(),
         init_time=init_time,
-        timestep_minutes=step,
-        cell_km=cell,
-        title=f"{archive.name}, forecast from {init_time} UTC",
+        timestep_minutes=series.step_seconds / 60,
+        cell_km=series.cell_km,
+        title=f"{series.name}, forecast from {init_time} UTC",
         colours=RainColours(colour_blind_safe),
     )
-
-
-def _geometry(data: RadarDataModule, dataset: RadarDataset, index: int) -> tuple[float, float]:
-    which = int(dataset.samples[index, 0])
-    region = dataset.regions[which]
-    return data.steps[which] / 60, cell_km(region.archive.grid)[0] * region.factor[0]

@@ -23,13 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from nowcast.atomic import written_whole
-from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import Sample
+from nowcast.data.interface import DataModule
 from nowcast.plotting import Case, animate_forecast, plot_forecast
 from nowcast.scaling import values_of
 from nowcast.scores.spatial import Spectrum
 from nowcast.task import NowcastTask
-from nowcast.verification import case_of_sample, rainiest
+from nowcast.verification import case_of_sample
 
 Row = dict[str, Any]
 
@@ -203,19 +203,19 @@ class Watch(lightning.Callback):
     @torch.inference_mode()
     def draw(self, trainer: lightning.Trainer, task: NowcastTask) -> None:
         """Pictures and spectra of the fixed cases."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, RadarDataModule) or self.cases == 0:
+        data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+        if data.quantity != "rain_rate" or self.cases == 0:
             return
         dataset, epoch = data.dataset("val"), trainer.current_epoch
         name = task.net.__class__.__name__.lower()
         rows: list[Row] = []
-        for number, index in enumerate(rainiest(dataset, self.cases), start=1):
+        for number, index in enumerate(data.examples("val", self.cases), start=1):
             sample = dataset[index]
             inputs, steps = sample["inputs"][None].to(task.device), len(sample["targets"])
             with trainer.precision_plugin.forward_context():
                 logits = task(inputs, steps)
             forecast = values_of(logits.float(), task.scaling)[0].cpu()
-            case = case_of_sample({name: forecast[:, 0].numpy()}, data, dataset, index, sample, colour_blind_safe=False)
+            case = case_of_sample({name: forecast[:, 0].numpy()}, data, sample, colour_blind_safe=False)
             stem = self.folder / f"case_{number}_epoch_{epoch:03d}"
             strip = plot_forecast(case, stem.with_suffix(".png"))
             animate_forecast(case, stem.with_suffix(".gif"))

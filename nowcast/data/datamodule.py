@@ -13,26 +13,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from nowcast.data.archive import Archive
-from nowcast.data.cells import averaging_factor, cell_km
-from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, check_same_cells, grids_below
+from nowcast.data.cells import averaging_factor
+from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, check_same_cells, grids_below, rainiest
+from nowcast.data.interface import Series
 from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.sources import ArchiveSource, archive_paths
+from nowcast.data.splits import How, Splitting
 from nowcast.data.stored import StoredSample, StoredWindows, to_rain_rates
-from nowcast.data.timesteps import settle_steps
+from nowcast.data.timesteps import common_lead_times, settle_steps
 from nowcast.data.unpacked import use_unpacked
-from nowcast.data.windows import (
-    SPLITS,
-    BlockSplit,
-    NoWindowError,
-    Split,
-    as_typed,
-    sides,
-    split_by_name,
-    whole_archives,
-    window_starts,
-    windows_of_split,
-    windows_within,
-)
+from nowcast.data.windows import SPLITS, BlockSplit, NoWindowError, Split, as_typed, sides
 from nowcast.progress import track
 
 log = logging.getLogger(__name__)
@@ -77,6 +67,7 @@ class RadarDataModule(lightning.LightningDataModule):
     """
 
     lead_unit: Literal["minutes"] = "minutes"
+    quantity: Literal["rain_rate"] = "rain_rate"
 
     def __init__(
         self,
@@ -95,7 +86,7 @@ class RadarDataModule(lightning.LightningDataModule):
         min_valid_fraction: float,
         importance_floor: float | None,
         samples_per_epoch: int | None,
-        split: Literal["blocks", "archives", "paper", "by_day", "all"],
+        split: How,
         val_archives: Sequence[str],
         test_archives: Sequence[str],
         block_minutes: float,
@@ -117,10 +108,10 @@ class RadarDataModule(lightning.LightningDataModule):
         self.random_crops, self.augment = random_crops, augment
         self.min_rain_fraction, self.min_valid_fraction = min_rain_fraction, min_valid_fraction
         self.importance_floor, self.samples_per_epoch = importance_floor, samples_per_epoch
-        self.split, self.val_archives, self.test_archives = split, list(val_archives), list(test_archives)
-        self.blocks = BlockSplit(
-            block_minutes, val_fraction, 0.0 if split in ("archives", "all") else test_fraction, gap_minutes, seed
-        )
+        test_share = 0.0 if split in ("archives", "all") else test_fraction
+        blocks = BlockSplit(block_minutes, val_fraction, test_share, gap_minutes, seed)
+        self.split = split
+        self.splitting = Splitting(split, blocks, list(val_archives), list(test_archives))
         self.batch_size, self.workers, self.seed, self.cache = batch_size, workers, seed, cache
         self.regions: list[Region] = []
         self._tables: Tensor | None = None
@@ -131,10 +122,6 @@ class RadarDataModule(lightning.LightningDataModule):
         for name in ("input_steps", "forecast_steps", "stride", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
-        if self.split not in ("blocks", "archives", "paper", "by_day", "all"):
-            raise ValueError(f"data.split must be blocks, archives, paper, by_day or all, got {self.split!r}")
-        if self.split in ("paper", "by_day") and self.blocks.gap_minutes > 0:
-            raise ValueError(f"data.split={self.split} has no gaps: set data.gap_minutes=0")
         if self.augment not in ("none", "flips", "flips_rotations"):
             raise ValueError(f"data.augment must be none, flips or flips_rotations, got {self.augment!r}")
         if self.augment == "flips_rotations" and (self.crop is None or self.crop[0] != self.crop[1]):
@@ -162,9 +149,7 @@ class RadarDataModule(lightning.LightningDataModule):
         ]
         check_same_cells(regions)
         self.steps = steps
-        names = [archive.name for archive in archives]
-        self.split_of_archive = whole_archives(names, self.blocks) if self.split == "by_day" else {}
-        self.split_of_frame = [self._assign(archive) for archive in archives]
+        self.split_of_frame = self.splitting.assign(archives)
         self.regions = regions
 
     def _open_archives(self) -> list[Archive]:
@@ -173,30 +158,13 @@ class RadarDataModule(lightning.LightningDataModule):
             use_unpacked(archives, track)
         return archives
 
-    def _assign(self, archive: Archive) -> NDArray[np.int8]:
-        if self.split == "all":
-            return np.full(len(archive.times), SPLITS.index("test"), dtype=np.int8)
-        if self.split == "by_day":
-            return np.full(len(archive.times), self.split_of_archive[archive.name], dtype=np.int8)
-        if self.split == "paper":
-            return self.blocks.of_archive(archive.name).assign(archive.times)
-        named = split_by_name(archive.name, self.val_archives, self.test_archives)
-        if self.split == "archives" and named is not None:
-            return np.full(len(archive.times), SPLITS.index(named), dtype=np.int8)
-        return self.blocks.assign(archive.times)
-
     def starts(self, split: Split) -> list[NDArray[np.int64]]:
         """Per archive, first frames of the windows of a split."""
         length = self.input_steps + self.forecast_steps
-        result = []
-        for region, step, frames in zip(self.regions, self.steps, self.split_of_frame, strict=True):
-            times = region.archive.times
-            every = window_starts(times, length, step, region.every, self.stride)
-            starts = windows_of_split(every, length, region.every, frames, SPLITS.index(split))
-            if self.split in ("paper", "by_day"):
-                starts = windows_within(starts, length, region.every, self.blocks.block_of_frame(times))
-            result.append(starts)
-        return result
+        return [
+            self.splitting.starts(split, region, step, frames, length, self.stride)
+            for region, step, frames in zip(self.regions, self.steps, self.split_of_frame, strict=True)
+        ]
 
     def dataset(self, split: Split) -> RadarDataset:
         """Samples of a split; only training filters by rain, moves tiles and turns them.
@@ -236,30 +204,54 @@ class RadarDataModule(lightning.LightningDataModule):
         self._told.add(key)
 
     @property
-    def lead_times(self) -> tuple[float, ...]:
-        """Lead times of the test windows in minutes.
+    def series(self) -> list[Series]:
+        """The archives in the cells and time steps of the windows."""
+        self.setup()
+        return [
+            Series(region.archive.name, region.archive.times, step, region.grid, region.cell_km)
+            for region, step in zip(self.regions, self.steps, strict=True)
+        ]
+
+    def _used(self, split: Split) -> list[int]:
+        """Numbers of the archives that have windows in a split; of all where none has."""
+        self.setup()
+        used = [number for number, starts in enumerate(self.starts(split)) if len(starts) > 0]
+        return used or list(range(len(self.regions)))
+
+    def lead_times(self, split: Split) -> tuple[float, ...]:
+        """Lead times of the windows of a split in minutes.
 
         Raises:
-            ValueError: Test archives differ in time step, so that a step has no lead time in common.
+            ValueError: Its archives differ in time step, so that a step has no lead time in common.
         """
-        self.setup()
-        used = {step for step, starts in zip(self.steps, self.starts("test"), strict=True) if len(starts) > 0}
-        steps = used or set(self.steps)
-        if len(steps) > 1:
-            raise ValueError(
-                f"test archives have time steps of {sorted(step / 60 for step in steps)} min; a score by lead time "
-                "needs one: evaluate them separately, or set data.timestep_minutes"
-            )
-        step = steps.pop()
-        return tuple(step / 60 * (k + 1) for k in range(self.forecast_steps))
+        used = self._used(split)
+        return common_lead_times(
+            split,
+            self.split,
+            [self.regions[n].archive.path for n in used],
+            [self.steps[n] for n in used],
+            self.forecast_steps,
+        )
 
-    @property
-    def common_shape(self) -> tuple[int, int] | None:
-        """(H, W) of the test windows when all show the same cells, else None."""
-        self.setup()
-        first = self.regions[0]
-        same = all(region.shape == first.shape and region.grid.same_as(first.grid) for region in self.regions)
-        return first.shape if same and self.eval_crop is None else None
+    def shapes(self, split: Split) -> tuple[tuple[int, int], ...]:
+        """The different (H, W) of the windows of a split."""
+        crop = self.crop if split == "train" else self.eval_crop
+        return tuple(dict.fromkeys(crop or self.regions[number].shape for number in self._used(split)))
+
+    def common_shape(self, split: Split) -> tuple[int, int] | None:
+        """(H, W) of the windows of a split when all show the same cells, else None."""
+        used = [self.regions[number] for number in self._used(split)]
+        first, crop = used[0], self.crop if split == "train" else self.eval_crop
+        same = all(region.shape == first.shape and region.grid.same_as(first.grid) for region in used)
+        return first.shape if same and crop is None else None
+
+    def examples(self, split: Split, count: int) -> list[int]:
+        """The windows with the largest share of rainy cells, at most one of each archive, most rain first."""
+        return rainiest(self.dataset(split), count)
+
+    def origins(self, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(N,) archive and (N,) seconds since 1970 of the last input of the windows of a split; nothing is read."""
+        return self.dataset(split).origins
 
     @property
     def caveat(self) -> str:
@@ -323,12 +315,11 @@ class RadarDataModule(lightning.LightningDataModule):
     def provenance(self) -> dict[str, Any]:
         """Plain facts that travel in checkpoints: fingerprints, time step (s) and cell size (km)."""
         self.setup()
-        cells = [cell_km(region.archive.grid)[0] * region.factor[0] for region in self.regions]
         return {
             "archives": {region.archive.name: region.archive.fingerprint for region in self.regions},
             "split": self.split,
             "timesteps_seconds": sorted(set(self.steps)),
-            "cell_km": round(float(np.mean(cells)), 4),
+            "cell_km": round(float(np.mean([region.cell_km for region in self.regions])), 4),
             "input_steps": self.input_steps,
             "forecast_steps": self.forecast_steps,
         }

@@ -50,6 +50,11 @@ class Region:
         return rows // self.factor[0], columns // self.factor[1]
 
     @property
+    def cell_km(self) -> float:
+        """Height of an averaged cell."""
+        return cell_km(self.archive.grid)[0] * self.factor[0]
+
+    @property
     def grid(self) -> Grid:
         """Centres of the averaged cells."""
         native = self.archive.grid
@@ -88,7 +93,7 @@ class Region:
             "timestep_minutes": step / 60,
             "gaps": int((np.diff(archive.times).astype(int) != archive.timestep).sum()),
             "grid": list(self.shape),
-            "cell_km": cell_km(archive.grid)[0] * self.factor[0],
+            "cell_km": self.cell_km,
             "stored": f"{archive.to_rain_rate.quantity} ({archive.to_rain_rate.quantity.units})",
             "rain_fraction": rain,
             "no_data_fraction": no_data,
@@ -101,7 +106,7 @@ def check_same_cells(regions: Sequence[Region]) -> None:
     Raises:
         ValueError: Naming each archive and its size.
     """
-    sizes = [cell_km(region.archive.grid)[0] * region.factor[0] for region in regions]
+    sizes = [region.cell_km for region in regions]
     if max(sizes) > min(sizes) * (1 + 2 * CELL_TOLERANCE):
         found = ", ".join(f"{r.archive.name} {size:.3g} km" for r, size in zip(regions, sizes, strict=True))
         raise ValueError(f"cell sizes differ: {found}. Set data.cell_km to average them to a common size")
@@ -121,10 +126,10 @@ def grids_below(key: str, crop: tuple[int, int] | None, regions: Sequence[Region
         fits = [min(pair) for pair in zip(crop, largest.shape, strict=True)]
         if crop[0] == crop[1]:
             fits = [min(fits)] * 2
-        km = cell_km(largest.archive.grid)[0] * largest.factor[0]
         raise ValueError(
             f"data.{key}={as_typed(crop)} is larger than every grid: the largest, {largest.archive.name}, has "
-            f"{largest.shape[0]} x {largest.shape[1]} cells of {km:.3g} km. Give data.{key}={as_typed(fits)} or less"
+            f"{largest.shape[0]} x {largest.shape[1]} cells of {largest.cell_km:.3g} km. "
+            f"Give data.{key}={as_typed(fits)} or less"
         )
     return below
 
@@ -227,6 +232,17 @@ class RadarDataset(Dataset[Sample]):
         """Frames in a window."""
         return self.input_steps + self.forecast_steps
 
+    @property
+    def origins(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(N,) archive and (N,) seconds since 1970 of the last input frame, of each sample."""
+        archives = self.samples[:, 0]
+        init_times = np.empty(len(archives), dtype=np.int64)
+        for number, region in enumerate(self.regions):
+            mine = archives == number
+            last = self.samples[mine, 1] + (self.input_steps - 1) * region.every
+            init_times[mine] = region.archive.times[last].astype("datetime64[s]").astype(np.int64)
+        return archives, init_times
+
     def _list(
         self, index: int, region: Region, starts: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
@@ -301,6 +317,14 @@ class RadarDataset(Dataset[Sample]):
         """() int64, seconds since 1970 of the last input frame."""
         last = cut.region.archive.times[cut.start + (self.input_steps - 1) * cut.region.every]
         return torch.tensor(int(last.astype("datetime64[s]").astype(np.int64)))
+
+
+def rainiest(dataset: RadarDataset, count: int) -> list[int]:
+    """Positions of the windows with the largest share of rainy cells, at most one of each archive, most rain first."""
+    chosen: dict[int, int] = {}
+    for index in np.argsort(-dataset.rain_fraction, kind="stable").tolist():
+        chosen.setdefault(int(dataset.samples[index, 0]), index)
+    return list(chosen.values())[:count]
 
 
 def fill_up(frames: NDArray[Any], shape: tuple[int, int], fill: float) -> NDArray[Any]:

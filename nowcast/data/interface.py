@@ -1,28 +1,83 @@
 """What training and verification ask of a data module; anything with these members can stand under `data=`."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import getattr_static
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from nowcast.data.dataset import Sample
+from nowcast.data.frame import Grid
 from nowcast.data.windows import Split
 
 
+@dataclass(frozen=True, eq=False)
+class Series:
+    """What windows of rain are cut from: fields of one place, in their time steps and cells.
+
+    Args:
+        name: To be shown.
+        times: (N,) UTC times of its fields, rising.
+        step_seconds: Time between two frames of a window.
+        grid: The whole field, in the cells that windows have.
+        cell_km: Side of such a cell, in y.
+    """
+
+    name: str
+    times: NDArray[np.datetime64]
+    step_seconds: int
+    grid: Grid
+    cell_km: float
+
+
 class DataModule(Protocol):
-    """A Lightning data module whose samples are `Sample`s of physical values."""
+    """A Lightning data module whose samples are `Sample`s of physical values.
+
+    Where the values are rain rates, they are scored as rain and drawn as maps; `provenance` then holds
+    `timesteps_seconds`, `cell_km` (rounded to 4 digits), `archives` (name → fingerprint), `input_steps` and
+    `forecast_steps`, since `nowcast predict` asks for them.
+    """
 
     input_steps: int
     forecast_steps: int
+
+    @property
+    def quantity(self) -> Literal["rain_rate", "brightness"]:
+        """What the values are: rain in mm h-1, or pictures in [0, 1]."""
+        ...
+
+    @property
+    def series(self) -> Sequence[Series]:
+        """What the windows are cut from: a sample's `archive` is a position in it. Empty for what is no rain."""
+        ...
 
     @property
     def lead_unit(self) -> Literal["minutes", "frames"]:
         """Unit of the lead times."""
         ...
 
-    @property
-    def lead_times(self) -> tuple[float, ...]:
-        """Lead times of the forecast frames in `lead_unit`s."""
+    def lead_times(self, split: Split) -> tuple[float, ...]:
+        """Lead times of the forecast frames of a split in `lead_unit`s; ValueError where its windows differ in them."""
+        ...
+
+    def shapes(self, split: Split) -> tuple[tuple[int, int], ...]:
+        """The different (H, W) of a split's samples."""
+        ...
+
+    def common_shape(self, split: Split) -> tuple[int, int] | None:
+        """(H, W) of a split's samples when all show the same cells, so that scores can be mapped; else None."""
+        ...
+
+    def examples(self, split: Split, count: int) -> list[int]:
+        """Positions in the split's dataset of samples that are worth drawing, the best first; of rain, the rainiest."""
+        ...
+
+    def origins(self, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(N,) `archive` and (N,) `init_time` of a split's samples, in the order of its dataset."""
         ...
 
     @property
@@ -69,3 +124,25 @@ class DataModule(Protocol):
     def write_split(self, path: Path) -> None:
         """Write which sample belongs to which split as JSON."""
         ...
+
+
+def as_data_module(found: Any) -> DataModule:  # noqa: ANN401 (whatever stands under `data`)
+    """The same object, if it offers what a data module must.
+
+    Raises:
+        ValueError: It lacks members of the interface.
+    """
+    asked = [name for name in (*DataModule.__annotations__, *vars(DataModule)) if not name.startswith("_")]
+    missing = [name for name in asked if getattr_static(found, name, None) is None]
+    if missing:
+        raise ValueError(
+            f"data._target_ makes a {type(found).__module__}.{type(found).__qualname__}, which lacks "
+            f"{', '.join(missing)}; what a data module must offer is nowcast.data.interface.DataModule"
+        )
+    return cast(DataModule, found)
+
+
+def lead_times_of(data: DataModule, archive: int) -> tuple[float, ...]:
+    """Lead times of the windows of one archive (the number that samples carry), in the data module's lead unit."""
+    step = data.series[archive].step_seconds / 60 if data.series else 1.0
+    return tuple(step * (k + 1) for k in range(data.forecast_steps))

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nowcast.atomic import written_whole
 from nowcast.data.dataset import Sample
+from nowcast.data.interface import Series
 from nowcast.data.mnist_files import kept_sequences, read_sequences, training_images
 from nowcast.data.moving_digits import SIDE, MovingDigits, Pictures
 from nowcast.data.pairs import check_pair
@@ -117,6 +118,8 @@ class MovingMnist(lightning.LightningDataModule):
     """
 
     lead_unit: Literal["frames"] = "frames"
+    quantity: Literal["brightness"] = "brightness"
+    series: Sequence[Series] = ()
     caveat = ""
 
     def __init__(
@@ -167,10 +170,28 @@ class MovingMnist(lightning.LightningDataModule):
         """Frames of a sequence."""
         return self.input_steps + self.forecast_steps
 
-    @property
-    def lead_times(self) -> tuple[float, ...]:
-        """Lead times in frames."""
+    def lead_times(self, split: Split) -> tuple[float, ...]:
+        """Lead times in frames, alike in all splits."""
         return tuple(float(k + 1) for k in range(self.forecast_steps))
+
+    def shapes(self, split: Split) -> tuple[tuple[int, int], ...]:
+        """(H, W) of the sequences, alike in all splits."""
+        self.setup()
+        height, width = self.sequences["test"].shape[2:]
+        return ((height, width),)
+
+    def common_shape(self, split: Split) -> tuple[int, int] | None:
+        """None: the sequences show no place."""
+        return None
+
+    def examples(self, split: Split, count: int) -> list[int]:
+        """The first sequences."""
+        return list(range(min(count, len(self.dataset(split)))))  # type: ignore[arg-type]
+
+    def origins(self, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Zeros: the sequences are of no archive and no time."""
+        zeros = np.zeros(len(self.dataset(split)), dtype=np.int64)  # type: ignore[arg-type]
+        return zeros, zeros
 
     def prepare_data(self) -> None:
         """Generate what is missing, once per machine."""

@@ -1,6 +1,7 @@
 """The time step of the windows of each archive."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from nowcast.data.archive import Archive
 from nowcast.data.windows import frames_per_step
@@ -40,3 +41,34 @@ def _every(archive: Archive, step: int) -> int:
         return frames_per_step(archive.timestep, step)
     except ValueError as error:
         raise ValueError(f"{archive.path}: data.timestep_minutes: {error}") from error
+
+
+def common_lead_times(
+    split: str, how: str, paths: Sequence[Path], steps: Sequence[int], forecast_steps: int
+) -> tuple[float, ...]:
+    """Lead times in minutes of the forecast frames of a split.
+
+    Args:
+        split: Its name, for the message.
+        how: data.split, for the message.
+        paths: The archives that have windows in it.
+        steps: Seconds between the frames of their windows.
+        forecast_steps: How many lead times there are.
+
+    Raises:
+        ValueError: The time steps differ.
+    """
+    different = sorted(set(steps))
+    if len(different) > 1:
+        found = [[path for path, one in zip(paths, steps, strict=True) if one == step] for step in different]
+        names = "; ".join(
+            f"{step / 60:g} min in {', '.join(path.stem for path in of_step)}"
+            for step, of_step in zip(different, found, strict=True)
+        )
+        apart = " and ".join(f"data.archives=[{','.join(map(str, of_step))}]" for of_step in found)
+        raise ValueError(
+            f"{split} windows have different time steps: {names}. Scores by lead time need one: `nowcast evaluate` "
+            f"them apart, with {apart}, both with data.split={how} (`nowcast train evaluate=false` trains without "
+            "scores), or set data.timestep_minutes to a common multiple"
+        )
+    return tuple(different[0] / 60 * (k + 1) for k in range(forecast_steps))

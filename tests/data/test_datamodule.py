@@ -9,6 +9,7 @@ from nowcast.data.cells import averaging_factor, cell_km
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import RadarDataset, Region, area_average
 from nowcast.data.frame import DataFormatError, Grid
+from nowcast.data.interface import lead_times_of
 from nowcast.data.sampling import EpochSampler, SameGridBatches
 from tests.data.archives import frame, grid, moving_rain, write
 
@@ -324,3 +325,55 @@ def test_provenance_and_split_are_plain(tmp_path):
     assert '"test"' in (tmp_path / "split.json").read_text()
     row = data.describe()[0]
     assert (row["frames"], row["gaps"], row["grid"]) == (60, 0, [32, 40])
+
+
+def mixed(folder):
+    """Two archives of 5 minutes and one of 6: the last is for validation, the first for the test."""
+    paths = [moving_rain(folder / f"{n}.nc", step=s) for n, s in (("a_test", 5), ("b", 5), ("c_val", 6))]
+    names = {"split": "archives", "val_archives": ["c_val"], "test_archives": ["a_test"]}
+    return paths, module(*paths, allow_mixed_timesteps=True, **names)
+
+
+def test_lead_times_are_those_of_the_split(tmp_path):
+    _, data = mixed(tmp_path)
+    assert data.lead_times("test") == (5.0, 10.0)
+    assert data.lead_times("train") == (5.0, 10.0)
+    assert data.lead_times("val") == (6.0, 12.0)
+    assert [lead_times_of(data, archive) for archive in range(3)] == [(5.0, 10.0), (5.0, 10.0), (6.0, 12.0)]
+
+
+def test_a_split_of_different_lead_times_is_refused_with_what_does_work(tmp_path):
+    paths, _ = mixed(tmp_path)
+    settings = {"allow_mixed_timesteps": True, "split": "blocks", "val_fraction": 0.3}
+    data = module(*paths, **settings)
+    with pytest.raises(
+        ValueError, match=r"val windows .* 5 min in a_test, b; 6 min in c_val.*data\.split=blocks"
+    ) as error:
+        data.lead_times("val")
+    typed = [text.split("]")[0].split(",") for text in str(error.value).split("data.archives=[")[1:]]
+    assert typed == [[str(paths[0]), str(paths[1])], [str(paths[2])]]
+    together = {row["name"]: row["windows"]["val"] for row in data.describe()}
+    for group, expected in zip(typed, ((5.0, 10.0), (6.0, 12.0)), strict=True):
+        apart = module(*group, **settings)
+        assert apart.lead_times("val") == expected
+        assert all(row["windows"]["val"] == together[row["name"]] for row in apart.describe())
+
+
+def test_shapes_and_place_are_those_of_the_split(tmp_path):
+    paths = [moving_rain(tmp_path / f"{n}.nc", shape=s) for n, s in (("a_test", (32, 40)), ("b", (24, 40)))]
+    data = module(*paths, split="archives", test_archives=["a_test"], eval_crop=None)
+    assert data.shapes("test") == ((32, 40),)
+    assert data.shapes("train") == ((16, 16),)
+    assert data.shapes("val") == ((24, 40),)
+    assert data.common_shape("test") == (32, 40)  # the other archive has no part in it
+    assert data.common_shape("train") is None  # tiles are at different places
+    assert module(*paths, eval_crop=None).common_shape("test") is None
+
+
+def test_the_origins_of_the_samples_are_known_without_reading_them(tmp_path):
+    paths = [moving_rain(tmp_path / f"{n}.nc", step=5, start=7.0 * k, skip=(9,)) for k, n in enumerate("ab")]
+    data = module(*paths, eval_crop=16, timestep_minutes=10)
+    archives, times = data.origins("test")
+    samples = [data.dataset("test")[index] for index in range(len(archives))]
+    assert [int(sample["archive"]) for sample in samples] == archives.tolist()
+    assert [int(sample["init_time"]) for sample in samples] == times.tolist()

@@ -156,7 +156,7 @@ def test_provenance_and_split_name_what_was_used(tmp_path):
     assert facts["train"]["count"] == 6
     assert facts["train"]["sha256_of_first_64"] != facts["val"]["sha256_of_first_64"]
     assert module(tmp_path, online=True).provenance()["sequences"]["train"]["made"] == "anew in every epoch"
-    assert data.lead_times == tuple(range(1, 11))
+    assert data.lead_times("test") == tuple(range(1, 11))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""What a run finds out before it trains, and on what it scores afterwards."""
+
+import pytest
+
+from tests.data.archives import moving_rain
+from tests.programs import rows, run
+
+SMALL = [
+    "data=radar", "data.input_steps=3", "data.forecast_steps=2", "data.crop=16", "data.workers=0", "data.batch_size=4",
+    "data.min_rain_fraction=0", "data.samples_per_epoch=8", "model.hidden=[4,4]", "trainer.max_epochs=1",
+    "trainer.enable_progress_bar=false", "callbacks.progress=null", "callbacks.watch=null", "scores=basic",
+]  # fmt: skip
+
+
+def archives(folder, **steps):
+    """One archive of moving rain per name, with a time step in minutes."""
+    return [moving_rain(folder / f"{name}.nc", step=step, seed=n) for n, (name, step) in enumerate(steps.items())]
+
+
+def on(paths, *, test, val):
+    names = f"data.test_archives=[{','.join(test)}]", f"data.val_archives=[{','.join(val)}]"
+    given = ",".join(map(str, paths))
+    return [*SMALL, f"data.archives=[{given}]", "data.split=archives", "data.allow_mixed_timesteps=true", *names]
+
+
+def test_scores_carry_the_lead_times_of_the_split_that_is_scored(tmp_path):
+    settings = on(archives(tmp_path, a=5, b=5, c=6), test=["a"], val=["c"])
+    assert run("train", *settings, "picture=false", f"output={tmp_path / 'run'}") == (0, "")
+    typed = [f"checkpoint={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}", "scores=basic", "html=false"]
+    for split, leads in (("test", {5.0, 10.0}), ("val", {6.0, 12.0})):
+        folder = tmp_path / split
+        assert run("evaluate", *typed, f"split={split}", f"output={folder}") == (0, "")
+        assert {float(row["lead_time_minutes"]) for row in rows(folder / "scores.csv")} == leads
+
+
+def test_mixed_test_steps_are_refused_before_training_and_only_where_they_are_scored(tmp_path):
+    settings = on(archives(tmp_path, a=5, b=5, c=6, d=5), test=["a", "c"], val=["d"])
+    code, message = run("train", *settings, f"output={tmp_path / 'scored'}")
+    assert (code, "5 min in a; 6 min in c" in message) == (1, True)
+    assert not (tmp_path / "scored" / "config.yaml").exists()
+    assert run("train", *settings, "evaluate=false", f"output={tmp_path / 'unscored'}") == (0, "")
+    typed = [f"checkpoint={tmp_path / 'unscored' / 'checkpoints' / 'best.ckpt'}", "scores=basic", "html=false"]
+    apart = [text for text in message.replace(",", " ").split() if text.startswith("data.archives=[")]
+    assert len(apart) == 2
+    for number, (archive, leads) in enumerate(zip(apart, ({5.0, 10.0}, {6.0, 12.0}), strict=True)):
+        folder = tmp_path / str(number)
+        assert run("evaluate", *typed, archive, "data.split=archives", f"output={folder}") == (0, "")
+        assert {float(row["lead_time_minutes"]) for row in rows(folder / "scores.csv")} == leads
+
+
+def test_a_baseline_that_refuses_the_test_grids_does_so_before_training(tmp_path):
+    paths = archives(tmp_path, a=5, b=5)
+    paths.append(moving_rain(tmp_path / "large.nc", frames=8, shape=(1100, 1030)))
+    settings = [*on(paths, test=["large"], val=["b"]), "data.eval_crop=null", "model@baselines.rover1=rover1"]
+    code, message = run("train", *settings, f"output={tmp_path / 'run'}")
+    assert (code, "coarsest grid (35, 33)" in message) == (1, True)
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("metrics", [["metrics=paper", "metrics.paper=null"], ["metrics=pooled"]])
+def test_a_variant_of_scores_can_be_left_out(tmp_path, metrics):
+    typed = ["data=radar", f"data.archives=[{archives(tmp_path, a=5)[0]}]", "data.split=all", "scores=basic"]
+    typed += ["model=persistence", "data.crop=16", "data.workers=0", "html=false", *metrics]
+    assert run("evaluate", *typed, f"output={tmp_path / 'scores'}") == (0, "")
+    assert not (tmp_path / "scores" / "paper.csv").exists()
