@@ -79,7 +79,7 @@ class ModelSums:
         self.groups = self.map = None
         if groups is not None:
             sizes = {name: len(labels) for name, labels in groups.labels.items()}
-            self.groups = GroupSums(counting.families, steps, sizes).to(device)
+            self.groups = GroupSums(counting.families, steps, sizes, device)
         if counting.map_shape is not None:
             self.map = torch.zeros(4, *counting.map_shape, dtype=torch.int64, device=device)
 

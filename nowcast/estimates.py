@@ -31,9 +31,9 @@ class Estimates:
         windows: Windows that were scored.
         enough: Whether there are blocks enough for intervals and verdicts.
         scores: Model → "family/score" → estimate (T, …).
-        means: The same averaged over lead times: (1, …).
+        means: The same averaged over the lead times where a score is defined: (1, …).
         differences: (model, other) → "family/score" → difference (T, …).
-        mean_differences: The same averaged over lead times: (1, …).
+        mean_differences: The same averaged over the lead times where the scores of both are defined: (1, …).
     """
 
     blocks: int
@@ -59,16 +59,15 @@ def estimate(statistics: Statistics, families: Mapping[str, Family], bootstrap: 
         )
         for number, name in enumerate(statistics.models)
     }
-    means = {name: scores.over_lead_times() for name, scores in drawn.items()}
     pairs = list(combinations(statistics.models, 2))
     return Estimates(
         blocks=int(used.sum()),
         windows=int(statistics.sums["block"]["windows"][0].sum(axis=0).max()),
         enough=int(used.sum()) >= bootstrap.min_blocks,
         scores={name: bootstrap.estimates(scores) for name, scores in drawn.items()},
-        means={name: bootstrap.estimates(scores) for name, scores in means.items()},
+        means={name: bootstrap.mean_estimates(scores) for name, scores in drawn.items()},
         differences={(a, b): bootstrap.differences(drawn[a], drawn[b]) for a, b in pairs},
-        mean_differences={(a, b): bootstrap.differences(means[a], means[b]) for a, b in pairs},
+        mean_differences={(a, b): bootstrap.mean_differences(drawn[a], drawn[b]) for a, b in pairs},
     )
 
 
@@ -108,15 +107,17 @@ def by_region(statistics: Statistics) -> Iterator[tuple[str, dict[str, dict[str,
 def write_estimates_csv(
     path: Path, estimates: Estimates, families: Mapping[str, Family], lead_times: Sequence[float]
 ) -> None:
-    """One row per model, score, threshold, further axis and lead time ("mean" = over all), with its interval."""
+    """One row per model, score, threshold, further axis and lead time ("mean" = over them), with its interval."""
     rows = (
-        [name, *score.split("/"), *place, *(float(part[index]) for part in (one.value, one.low, one.high))]
+        [name, *score.split("/"), *place]
+        + [float(part[index]) for part in (one.value, one.low, one.high)]
+        + [estimates.blocks, int(one.lead_times[index])]
         for name in estimates.scores
         for source in (estimates.scores, estimates.means)
         for score, one in source[name].items()
         for place, index in _places(score, families, lead_times if source is estimates.scores else ["mean"])
     )
-    _write(path, ["model", "family", "score", *PLACE, "value", "low", "high", "blocks"], rows, estimates.blocks)
+    _write(path, ["model", "family", "score", *PLACE, "value", "low", "high", "blocks", "lead_times"], rows)
 
 
 def write_differences_csv(
@@ -126,14 +127,14 @@ def write_differences_csv(
     rows = (
         [*pair, *score.split("/"), *place]
         + [float(part[index]) for part in (one.value, one.gain, one.low, one.high)]
-        + [str(one.verdict[index])]
+        + [str(one.verdict[index]), estimates.blocks, int(one.lead_times[index])]
         for pair in estimates.differences
         for source in (estimates.differences, estimates.mean_differences)
         for score, one in source[pair].items()
         for place, index in _places(score, families, lead_times if source is estimates.differences else ["mean"])
     )
     header = ["model", "other", "family", "score", *PLACE, "difference", "gain", "low", "high", "verdict", "blocks"]
-    _write(path, header, rows, estimates.blocks)
+    _write(path, [*header, "lead_times"], rows)
 
 
 def write_strata_csv(path: Path, statistics: Statistics, families: Mapping[str, Family]) -> None:
@@ -156,7 +157,7 @@ def write_strata_csv(path: Path, statistics: Statistics, families: Mapping[str, 
         if not value.isnan()
     )
     header = ["stratum", "group", "windows", "model", "family", "score", *PLACE, "value"]
-    _write(path, header, chain(rows, regions), None)
+    _write(path, header, chain(rows, regions))
 
 
 def _places(
@@ -173,11 +174,10 @@ def _places(
         yield [threshold, axis, position, lead_times[index[0]]], index
 
 
-def _write(path: Path, header: list[str], rows: Iterable[list[Any]], blocks: int | None) -> None:
+def _write(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
     with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         for row in rows:
             # Seven digits are more than any interval is worth, and half the size of all of them.
-            cells = [f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row]
-            writer.writerow(cells if blocks is None else [*cells, blocks])
+            writer.writerow([f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row])

@@ -13,7 +13,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from nowcast.scores.categorical import COUNTS, Categorical, categorical_scores
-from nowcast.scores.continuous import Continuous
+from nowcast.scores.family import Best
+from nowcast.scores.lead_means import mean_over
 from nowcast.scores.sums import by_lead_time
 
 
@@ -64,37 +65,15 @@ class Contingency(Metric):
         """Counts (int64) and scores (float64) by name, each (K, T); 0/0 is NaN."""
         return dict(zip(COUNTS, self.counts, strict=True)) | categorical_scores(self.counts.movedim(0, -1))
 
+    def mean_over_lead_times(self) -> dict[str, list[float]]:
+        """CSI and bias by threshold, means over the lead times with observed events; NaN without any.
 
-class ContinuousErrors(Metric):
-    """Errors of the rain rate by lead time.
-
-    Args:
-        lead_times: T.
-
-    Attributes:
-        missing_forecasts: (T,) int64, NaN forecasts over valid observations.
-    """
-
-    full_state_update = False
-    moments: Tensor
-    missing_forecasts: Tensor
-
-    def __init__(self, lead_times: int) -> None:
-        """Start from zero sums."""
-        super().__init__()
-        self.family, self.lead_times = Continuous(), lead_times
-        self.add_state("moments", torch.zeros(lead_times, 7, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("missing_forecasts", torch.zeros(lead_times, dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> None:
-        """Add a batch; arguments as in `Contingency.update`."""
-        for number, lead in enumerate(by_lead_time(forecast, observed, mask, self.lead_times)):
-            self.moments[number] += self.family.statistics(lead.mean, lead.observed, lead.mask)["moments"].sum(0)
-            self.missing_forecasts[number] += lead.missing.sum()
-
-    def compute(self) -> dict[str, Tensor]:
-        """Name → (T,) float64: mae, rmse, me (mm h-1), rainfall_mse (mm2 h-2), correlation, n; NaN without data."""
-        return self.family.scores({"moments": self.moments}) | {"n": self.moments[:, 0]}
+        Those are the same for every forecast of the same windows, so that epochs can be compared: where nothing is
+        observed, CSI is 0 with one false alarm and undefined without.
+        """
+        scores = {name: value.cpu().numpy() for name, value in self.compute().items()}  # of all processes
+        observed = scores["hits"] + scores["misses"] > 0  # (K, T)
+        return {name: mean_over(scores[name], observed, axis=1)[:, 0].tolist() for name in ("csi", "bias")}
 
 
 class LeadTimeScores(Metric):
@@ -107,7 +86,7 @@ class LeadTimeScores(Metric):
     """
 
     full_state_update = False
-    best: ClassVar[dict[str, str]]  # score → "highest" or "lowest"
+    best: ClassVar[dict[str, Best]]
     summed: ClassVar[frozenset[str]] = frozenset()  # scores whose overall value is the sum over lead times
     totals: Tensor
     frames: Tensor
@@ -140,6 +119,6 @@ class LeadTimeScores(Metric):
         return dict(zip(self.best, self.totals / self.frames, strict=True))
 
     def overall(self) -> dict[str, float]:
-        """Name → one number: the mean over lead times, or their sum where `summed` says so."""
+        """Name → one number: the mean over all lead times, or their sum where `summed` says so; NaN without one."""
         scores = self.compute()
         return {name: float(v.sum() if name in self.summed else v.mean()) for name, v in scores.items()}

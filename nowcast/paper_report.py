@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nowcast.paper.rows import PaperRow
+    from nowcast.scores.family import Best
 
 
 @program("paper_report")
@@ -47,7 +48,7 @@ def main(config: DictConfig) -> None:
         Console().print(f"wrote {folder / name}", highlight=False, soft_wrap=True)
 
 
-def best_of(printed: dict[str, Any]) -> dict[str, str]:
+def best_of(printed: dict[str, Any]) -> "dict[str, Best]":
     """The scores of the variant that is printed: name → "highest" or "lowest"."""
     from nowcast.frame_metrics import FrameScores
     from nowcast.paper_metrics import PaperScores

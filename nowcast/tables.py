@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from nowcast.atomic import written_whole
-from nowcast.data.frame import DataFormatError
 from nowcast.data.score_file import write_score_file
-from nowcast.scores.categorical import COUNTS
+from nowcast.scores.categorical import BEST, COUNTS
+from nowcast.scores.lead_means import are_over_the_same, mean_where_defined
+from nowcast.scores.ranking import winners
 
 SCORES = ("csi", "pod", "far", "bias", "hss", "ets", "pofd", "f1", "sedi")
 SCORE_COLUMNS = ("model", "threshold", "lead_time_minutes", *COUNTS, *SCORES)
@@ -88,24 +89,26 @@ def shown_lead_times(lead_minutes: Sequence[float]) -> list[int]:
     return sorted({round((k + 1) * len(lead_minutes) / count) - 1 for k in range(count)})
 
 
-def score_table(models: Sequence[ModelScores], score: str, best: str) -> Table:
+def score_table(models: Sequence[ModelScores], score: str) -> Table:
     """A table of one score: a block of rows per threshold, a row per model, a column per lead time and the mean.
+
+    The best value of a column is bold, unless all are alike. The mean is over the lead times where a score is defined;
+    a number behind a stroke says how many they are when not all, and none is bold when models have other ones.
 
     Args:
         models: The models, scored on the same windows.
         score: One of SCORES.
-        best: "highest", "lowest" (false alarm ratio) or "nearest one" (frequency bias): the best value of a
-            column is bold, unless all are alike. The mean is over the lead times where a score is defined.
 
     Raises:
-        ValueError: Not comparable (see check_comparable), or an unknown `best`.
+        ValueError: Not comparable (see check_comparable).
     """
     check_comparable(models, score)
-    first = models[0]
+    first, best = models[0], BEST[score]
     columns = shown_lead_times(first.lead_minutes)
     table = Table(
         title=f"{score.upper()} by lead time (minutes)",
         title_justify="left",
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
@@ -115,34 +118,23 @@ def score_table(models: Sequence[ModelScores], score: str, best: str) -> Table:
     for heading in [*(f"{first.lead_minutes[index]:g}" for index in columns), "mean"]:
         table.add_column(heading, justify="right", no_wrap=True)
     for k, threshold in enumerate(first.thresholds):
-        values = np.array([[*model.scores[score][k, columns], _mean(model.scores[score][k])] for model in models])
-        winners = _winners(values, best)
+        values = np.stack([model.scores[score][k] for model in models])  # (models, T)
+        means, counts = mean_where_defined(values, axis=1)
+        won = np.hstack([winners(values[:, columns], best), winners(means, best) & are_over_the_same(values)])
         for row, model in enumerate(models):
-            cells = [_cell(value, bold) for value, bold in zip(values[row], winners[row], strict=True)]
+            cells = [_cell(value, bold) for value, bold in zip(values[row, columns], won[row, :-1], strict=True)]
+            part = int(counts[row, 0]) if 0 < counts[row, 0] < values.shape[1] else None
+            cells.append(_cell(means[row, 0], won[row, -1], part))
+            if part is not None:
+                table.caption = f"/n: mean of the n of {values.shape[1]} lead times where the score is defined"
             label = f"{threshold:g}" if row == 0 else ""
             table.add_row(label, Text(model.name), *cells, end_section=row == len(models) - 1)
     return table
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    """Mean over the lead times where the score is defined, NaN if nowhere."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else math.nan
-
-
-def _winners(values: NDArray[np.float64], best: str) -> NDArray[np.bool_]:
-    """(models, columns): where a value is the best of its column and better than another defined one."""
-    badness = {"highest": -values, "lowest": values, "nearest one": np.abs(values - 1)}.get(best)
-    if badness is None:
-        raise ValueError(f"best must be highest, lowest or nearest one, got {best!r}")
-    smallest = np.where(np.isnan(badness), np.inf, badness).min(axis=0)
-    largest = np.where(np.isnan(badness), -np.inf, badness).max(axis=0)
-    winners: NDArray[np.bool_] = (badness == smallest) & (smallest < largest)
-    return winners
-
-
-def _cell(value: float, bold: bool) -> Text:
+def _cell(value: float, bold: bool, lead_times: int | None = None) -> Text:
     number = f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    number += "" if lead_times is None else f"/{lead_times}"
     return Text(UNDEFINED if math.isnan(value) else number, style="bold" if bold else "")
 
 
@@ -185,71 +177,6 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
         writer = csv.writer(file, lineterminator="\n")  # csv writes a float with repr, which loses nothing
         writer.writerow(header)
         writer.writerows(rows)
-
-
-def read_scores_csv(scores: Path, errors: Path) -> list[ModelScores]:
-    """Read back what write_scores_csv and write_continuous_csv wrote of the same models.
-
-    Raises:
-        FileNotFoundError: No such file.
-        DataFormatError: Other columns, a row missing or out of order, or something that is no number.
-    """
-    by_threshold, by_lead_time = _read_csv(scores, SCORE_COLUMNS), _read_csv(errors, ("model", "lead_time_minutes"))
-    names = list(dict.fromkeys(row["model"] for row in by_threshold))
-    if not names or names != list(dict.fromkeys(row["model"] for row in by_lead_time)):
-        raise DataFormatError(errors, f"does not hold the models of {scores}: {', '.join(names) or 'none'}")
-    return [
-        _read_model(
-            name,
-            (scores, [row for row in by_threshold if row["model"] == name]),
-            (errors, [row for row in by_lead_time if row["model"] == name]),
-        )
-        for name in names
-    ]
-
-
-Rows = list[dict[str, str]]
-
-
-def _read_csv(path: Path, columns: Sequence[str]) -> Rows:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, strict=True)
-        header = tuple(reader.fieldnames or ())
-        rows = list(reader)
-    if header[: len(columns)] != tuple(columns):
-        raise DataFormatError(path, f"columns are {','.join(header)}; expected {','.join(columns)}")
-    if any(None in row or None in row.values() for row in rows):
-        raise DataFormatError(path, f"a row has not {len(header)} values")
-    return rows
-
-
-def _read_model(name: str, scores: tuple[Path, Rows], errors: tuple[Path, Rows]) -> ModelScores:
-    (path, rows), (errors_path, error_rows) = scores, errors
-    every = _column(path, rows, "threshold"), _column(path, rows, "lead_time_minutes")
-    thresholds, minutes = (tuple(dict.fromkeys(values.tolist())) for values in every)
-    product = [(threshold, minute) for threshold in thresholds for minute in minutes]
-    if list(zip(*every, strict=True)) != product:
-        raise DataFormatError(path, f"{name}: rows are not every threshold by every lead time, in order")
-    if tuple(_column(errors_path, error_rows, "lead_time_minutes").tolist()) != minutes:
-        raise DataFormatError(errors_path, f"{name}: lead times are not those of {path}")
-    shape = (len(thresholds), len(minutes))
-    keys = [key for key in error_rows[0] if key not in ("model", "lead_time_minutes", "missing_forecasts")]
-    return ModelScores(
-        name,
-        thresholds,
-        minutes,
-        np.stack([_column(path, rows, key, int).reshape(shape) for key in COUNTS]),
-        {key: _column(path, rows, key).reshape(shape) for key in SCORES},
-        {key: _column(errors_path, error_rows, key) for key in keys},
-        _column(errors_path, error_rows, "missing_forecasts", int),
-    )
-
-
-def _column(path: Path, rows: Sequence[Mapping[str, str]], key: str, kind: type = float) -> NDArray[Any]:
-    try:
-        return np.array([kind(row[key]) for row in rows], dtype=np.int64 if kind is int else np.float64)
-    except (KeyError, ValueError) as error:
-        raise DataFormatError(path, f"column {key} is missing or holds something that is no {kind.__name__}") from error
 
 
 def write_scores_netcdf(path: Path, models: Sequence[ModelScores]) -> None:

@@ -80,14 +80,14 @@ class NowcastTask(lightning.LightningModule):
             self.contingency.update(values_of(logits, self.scaling), batch["targets"], batch["mask"])
 
     def on_validation_epoch_end(self) -> None:
-        """CSI and frequency bias over the whole validation set, averaged over lead times."""
+        """CSI and frequency bias over the whole validation set, averaged over the lead times with observed events."""
         if self.contingency is None:
             return
-        scores = self.contingency.compute()
+        means = self.contingency.mean_over_lead_times()
         for index, threshold in enumerate(self.thresholds):
-            for score in ("csi", "bias"):
-                mean = scores[score][index].nanmean().float()
-                self.log(f"val/{score_name(score, threshold)}", mean, prog_bar=score == "csi" and index == 0)
+            for score, values in means.items():
+                shown = score == "csi" and index == 0
+                self.log(f"val/{score_name(score, threshold)}", values[index], prog_bar=shown)
         self.contingency.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from rich.text import Text
 
 from nowcast.atomic import written_whole
 from nowcast.data.frame import DataFormatError
+from nowcast.scores.family import Best
+from nowcast.scores.ranking import winners
 
 OVERALL = "overall"  # in the lead-time column: one number for all lead times
 
@@ -28,7 +30,7 @@ class VariantScores:
         lead_times: T lead times.
         unit: Of the lead times: "minutes" or "frames".
         by_lead_time: Score → (T,) float64, NaN = undefined.
-        overall: Score → its one number.
+        overall: Score → its one number over all lead times, NaN where it is undefined at one of them.
         best: Score → "highest" or "lowest".
     """
 
@@ -38,7 +40,7 @@ class VariantScores:
     unit: str
     by_lead_time: dict[str, NDArray[np.float64]]
     overall: dict[str, float]
-    best: dict[str, str]
+    best: Mapping[str, Best]
 
 
 def variant_table(models: Sequence[VariantScores]) -> Table:
@@ -54,10 +56,11 @@ def variant_table(models: Sequence[VariantScores]) -> Table:
     table.add_column("model", overflow="fold")
     for name in first.overall:
         table.add_column(name, justify="right", overflow="fold")
-    for model in models:
+    values = np.array([[model.overall[name] for name in first.overall] for model in models])  # (models, scores)
+    won = np.stack([winners(values[:, k], first.best[name]) for k, name in enumerate(first.overall)], axis=1)
+    for row, model in enumerate(models):
         cells = [
-            Text(shown(value), style="bold" if _is_best(name, value, models) else "")
-            for name, value in model.overall.items()
+            Text(shown(value), style="bold" if bold else "") for value, bold in zip(values[row], won[row], strict=True)
         ]
         table.add_row(Text(model.model), *cells)
     return table
@@ -68,13 +71,6 @@ def shown(value: float) -> str:
     if math.isnan(value):
         return "\N{EN DASH}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
-
-
-def _is_best(name: str, value: float, models: Sequence[VariantScores]) -> bool:
-    values = [model.overall[name] for model in models if not math.isnan(model.overall[name])]
-    if len(set(values)) < 2:
-        return False
-    return value == (max(values) if models[0].best[name] == "highest" else min(values))
 
 
 def write_variant_csv(path: Path, models: Sequence[VariantScores]) -> None:
@@ -89,7 +85,7 @@ def write_variant_csv(path: Path, models: Sequence[VariantScores]) -> None:
                 writer.writerow([model.model, lead_time, *(float(model.by_lead_time[name][t]) for name in first.best)])
 
 
-def read_variant_csv(path: Path, best: dict[str, str]) -> list[VariantScores]:
+def read_variant_csv(path: Path, best: Mapping[str, Best]) -> list[VariantScores]:
     """Read back what write_variant_csv wrote.
 
     Args:
@@ -114,7 +110,7 @@ def read_variant_csv(path: Path, best: dict[str, str]) -> list[VariantScores]:
         raise DataFormatError(path, f"a row is incomplete or holds something that is no number: {error}") from error
 
 
-def _read_model(variant: str, name: str, unit: str, rows: list[list[str]], best: dict[str, str]) -> VariantScores:
+def _read_model(variant: str, name: str, unit: str, rows: list[list[str]], best: Mapping[str, Best]) -> VariantScores:
     overall, *others = rows
     if overall[0] != OVERALL:
         raise ValueError(f"{name} does not begin with its {OVERALL} row")

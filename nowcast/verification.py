@@ -214,8 +214,8 @@ def report(scores: Scores, folder: Path, console: Console) -> list[Path]:
 
 def report_pooled(models: list[ModelScores], folder: Path, console: Console) -> list[Path]:
     """Print CSI and bias; write scores.csv, errors.csv, scores.nc and csi.png."""
-    console.print(score_table(models, "csi", "highest"))
-    console.print(score_table(models, "bias", "nearest one"))
+    console.print(score_table(models, "csi"))
+    console.print(score_table(models, "bias"))
     written = [folder / "scores.csv", folder / "errors.csv", folder / "scores.nc"]
     write_scores_csv(written[0], models)
     write_continuous_csv(written[1], models)

@@ -8,7 +8,7 @@ from nowcast.scores.categorical import Categorical
 from nowcast.scores.continuous import Continuous
 from nowcast.scores.ensemble import EnsembleErrors, Probabilities, RankHistogram
 from nowcast.scores.spatial import Fractions, Spectrum
-from nowcast.scores.sums import GroupSums
+from nowcast.scores.sums import GroupSums, by_lead_time
 
 THRESHOLDS = [0.5, 2.0]
 SETTINGS = {
@@ -68,8 +68,9 @@ def statistics(models, blocks=12, seed=0, ensemble=False, first_block=0, example
         shape = (blocks, 4, *observed.shape[1:]) if ensemble else observed.shape
         noise = torch.randn(shape, generator=draw) * (0 if error == "shift" else error)
         forecast = ((forecast.unsqueeze(1) if ensemble else forecast) + noise).clamp(min=0)
-        metric = GroupSums(families, 3, {"block": blocks, "season": 4})
-        metric.update(forecast, observed, mask, groups)
+        metric = GroupSums(families, 3, {"block": blocks, "season": 4}, torch.device("cpu"))
+        for number, lead in enumerate(by_lead_time(forecast, observed, mask, 3)):
+            metric.add_lead_time(number, lead, groups, {})
         sums.append({grouping: {k: v.numpy() for k, v in metric.sums(grouping).items()} for grouping in groups})
         single = forecast.mean(1) if ensemble else forecast
         rain[name] = single[0, :, 0].numpy()

@@ -8,7 +8,7 @@ import scores
 import torch
 import xarray
 
-from nowcast.metrics import Contingency, ContinuousErrors, LeadTimeScores
+from nowcast.metrics import Contingency, LeadTimeScores
 from nowcast.scores.categorical import bias, csi, ets, far, hss, pod
 
 THRESHOLDS = [0.5, 2.0, 10.0]
@@ -104,25 +104,22 @@ def test_zero_over_zero_is_nan():
     assert result["correct_negatives"].sum() == 3 * 3 * 2 * 72
 
 
-@pytest.mark.parametrize("metric", ["contingency", "errors"])
-def test_missing_forecasts_are_counted(metric):
+def test_missing_forecasts_are_counted():
     forecast, observed, mask = fields("missing forecast")
     mask[0] = False
-    counted = Contingency(THRESHOLDS, 2) if metric == "contingency" else ContinuousErrors(2)
-    counted.update(forecast, observed, mask)
+    counted = contingency(forecast, observed, mask)
     assert counted.missing_forecasts.tolist() == [int(forecast[1:, lead].isnan().sum()) for lead in (0, 1)]
 
 
-@pytest.mark.parametrize("metric", [Contingency(THRESHOLDS, 2), ContinuousErrors(2)])
-def test_an_unexpected_nan_observation_is_loud(metric):
+def test_an_unexpected_nan_observation_is_loud():
     forecast, observed, mask = fields("random")
     observed[1, 1, 0, 2, 3] = torch.nan
     with pytest.raises(ValueError, match="observation is NaN"):
-        metric.update(forecast, observed, mask)
+        Contingency(THRESHOLDS, 2).update(forecast, observed, mask)
 
 
-@pytest.mark.parametrize("metric", [Contingency(THRESHOLDS, 3), ContinuousErrors(3)])
-def test_wrong_shapes_are_refused(metric):
+def test_wrong_shapes_are_refused():
+    metric = Contingency(THRESHOLDS, 3)
     forecast, observed, mask = fields("random")
     with pytest.raises(ValueError, match="3 lead times, got 2"):
         metric.update(forecast, observed, mask)
@@ -131,56 +128,16 @@ def test_wrong_shapes_are_refused(metric):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("make", [lambda: Contingency(THRESHOLDS, 2), lambda: ContinuousErrors(2)])
-def test_any_split_into_batches_and_ranks_gives_the_same(kind, make):
+def test_any_split_into_batches_and_ranks_gives_the_same(kind):
     forecast, observed, mask = fields(kind)
-    whole = make()
-    whole.update(forecast, observed, mask)
-    parts = [make(), make()]
+    whole = contingency(forecast, observed, mask)
+    parts = [Contingency(THRESHOLDS, 2), Contingency(THRESHOLDS, 2)]
     for index in range(len(forecast)):
         parts[index % 2].update(*(x[index : index + 1] for x in (forecast, observed, mask)))
     if len(forecast) > 1:
         parts[0].merge_state(parts[1])
     for name, value in whole.compute().items():
         torch.testing.assert_close(parts[0].compute()[name], value, equal_nan=True, msg=name)
-
-
-@pytest.mark.parametrize("kind", ["random", "all wet", "masked", "missing forecast"])
-def test_continuous_errors_equal_those_of_the_library(kind):
-    forecast, observed, mask = fields(kind)
-    metric = ContinuousErrors(2)
-    metric.update(forecast, observed, mask)
-    ours = metric.compute()
-    for lead in range(2):
-        valid = mask[:, lead].numpy().ravel()
-        f, o = (
-            xarray.DataArray(x[:, lead].nan_to_num(0.0).double().numpy().ravel()[valid], dims="cell")
-            for x in (forecast, observed)
-        )
-        expected = {
-            "mae": scores.continuous.mae(f, o),
-            "rmse": scores.continuous.rmse(f, o),
-            "me": scores.continuous.additive_bias(f, o),
-            "rainfall_mse": scores.continuous.mse(f, o),
-            "correlation": scores.continuous.correlation.pearsonr(f, o),
-        }
-        for name, value in expected.items():
-            assert ours[name][lead].item() == pytest.approx(float(value), rel=1e-9), name
-        assert ours["n"][lead] == valid.sum()
-
-
-@pytest.mark.parametrize("kind", ["dry", "constant"])
-def test_correlation_of_constants_is_undefined(kind):
-    metric = ContinuousErrors(2)
-    metric.update(*fields(kind))
-    assert metric.compute()["correlation"].isnan().all()
-
-
-def test_nothing_valid_gives_nan():
-    forecast, observed, _ = fields("random")
-    metric = ContinuousErrors(2)
-    metric.update(forecast, observed, torch.zeros_like(observed, dtype=torch.bool))
-    assert metric.compute()["mae"].isnan().all()
 
 
 @pytest.mark.parametrize("thresholds", [[], [2.0, 0.5], [1.0, 1.0]])
@@ -202,37 +159,37 @@ def test_counts_equal_a_cell_by_cell_loop(kind):
     assert contingency(forecast, observed, mask).counts.tolist() == expected.tolist()
 
 
-def test_a_missing_forecast_of_observed_rain_is_a_miss_and_an_error_of_the_whole_rain():
+def test_a_missing_forecast_of_observed_rain_is_a_miss():
     forecast = torch.tensor([torch.nan, 3.0]).view(1, 1, 1, 1, 2)
     observed = torch.tensor([4.0, 3.0]).view(1, 1, 1, 1, 2)
     mask = torch.ones_like(observed, dtype=torch.bool)
     assert contingency(forecast, observed, mask).counts[:, 1, 0].tolist() == [1, 1, 0, 0]
-    errors = ContinuousErrors(1)
-    errors.update(forecast, observed, mask)
-    result = errors.compute()
-    assert [result[name].item() for name in ("n", "mae", "me", "rainfall_mse")] == [2, 2, -2, 8]
-
-
-def test_continuous_errors_of_a_single_pixel_by_hand():
-    metric = ContinuousErrors(1)
-    one = torch.ones(1, 1, 1, 1, 1)
-    metric.update(3 * one, 5 * one, one.bool())
-    result = metric.compute()
-    assert [result[name].item() for name in ("n", "mae", "rmse", "me", "rainfall_mse")] == [1, 2, 2, -2, 4]
-    assert result["correlation"].isnan()
 
 
 def test_what_lies_outside_the_mask_does_not_matter():
     forecast, observed, mask = fields("masked")
-    for make in (lambda: Contingency(THRESHOLDS, 2), lambda: ContinuousErrors(2)):
-        results = []
-        for filler in (0.0, 50.0, torch.nan):
-            metric = make()
-            metric.update(torch.where(mask, forecast, filler), torch.where(mask, observed, filler), mask)
-            results.append(metric.compute() | {"missing": metric.missing_forecasts})
-        for other in results[1:]:
-            for name, value in results[0].items():
-                torch.testing.assert_close(other[name], value, rtol=0, atol=0, equal_nan=True, msg=name)
+    results = []
+    for filler in (0.0, 50.0, torch.nan):
+        metric = contingency(torch.where(mask, forecast, filler), torch.where(mask, observed, filler), mask)
+        results.append(metric.compute() | {"missing": metric.missing_forecasts})
+    for other in results[1:]:
+        for name, value in results[0].items():
+            torch.testing.assert_close(other[name], value, rtol=0, atol=0, equal_nan=True, msg=name)
+
+
+def test_means_of_epochs_are_over_the_same_lead_times():
+    # Rain is observed at lead 1 only. A false alarm at lead 2 makes its CSI 0 instead of undefined.
+    observed = torch.zeros(1, 3, 1, 2, 4)
+    observed[:, 0] = 5.0
+    mask = torch.ones_like(observed, dtype=torch.bool)
+    quiet, wet = torch.zeros_like(observed), torch.zeros_like(observed)
+    quiet[:, 0, :, 0], wet[:, 0, :, 0] = 5.0, 5.0
+    wet[:, 1, :, 0, 0] = 5.0
+    for forecast in (quiet, wet):
+        means = contingency(forecast, observed, mask).mean_over_lead_times()
+        assert means == {"csi": [0.5, 0.5, pytest.approx(math.nan, nan_ok=True)],
+                         "bias": [0.5, 0.5, pytest.approx(math.nan, nan_ok=True)]}  # fmt: skip
+    assert contingency(wet, observed, mask).compute()["csi"][0].tolist()[:2] == [0.5, 0]
 
 
 class Mark(LeadTimeScores):

@@ -2,16 +2,18 @@
 
 import csv
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from nowcast.data.frame import DataFormatError
 from nowcast.differences import differences
+from nowcast.scores.family import Best
+from nowcast.scores.lead_means import mean_where_defined
 from nowcast.variants import VariantScores, read_variant_csv
 
 ARCHIVES_SHOWN = 3
@@ -56,7 +58,8 @@ class PaperRow:
         is_network: It was trained; else a baseline.
         printed: Score → the paper's number.
         scores: What came out, None = not scored yet.
-        pooled_csi: CSI of pooled counts, mean over lead times; NaN = undefined, None = not scored so.
+        pooled_csi: CSI of pooled counts, mean over the lead times where defined; NaN = nowhere, None = not scored so.
+        pooled_note: How many lead times those are, where not all.
         run: The run that scored it, None = not begun.
     """
 
@@ -67,11 +70,12 @@ class PaperRow:
     printed: dict[str, float]
     scores: VariantScores | None
     pooled_csi: float | None
+    pooled_note: str
     run: Run | None
 
 
 def read_rows(
-    runs: Path, printed: Mapping[str, Any], best: dict[str, str], experiments: Mapping[str, dict[str, Any]]
+    runs: Path, printed: Mapping[str, Any], best: Mapping[str, Best], experiments: Mapping[str, dict[str, Any]]
 ) -> list[PaperRow]:
     """Every row of a printed table.
 
@@ -94,6 +98,7 @@ def read_rows(
                 trained = runs / row["trained_in"]
             found[folder] = read_run(trained, runs / folder, experiments[folder], printed)
         evaluation = runs / folder / "evaluation"
+        csi, note = pooled_csi(evaluation / "scores.csv", row["model"], printed["pooled_threshold"])
         scores = {each.model: each for each in _variant(evaluation / f"{printed['variant']}.csv", best)}
         rows.append(
             PaperRow(
@@ -103,7 +108,8 @@ def read_rows(
                 is_network=row.get("network", False),
                 printed=row.get("printed", {}),
                 scores=scores.get(row["model"]),
-                pooled_csi=pooled_csi(evaluation / "scores.csv", row["model"], printed["pooled_threshold"]),
+                pooled_csi=csi,
+                pooled_note=note,
                 run=found[folder],
             )
         )
@@ -139,20 +145,24 @@ def read_run(trained: Path, scored: Path, experiment: dict[str, Any], printed: M
     )
 
 
-def pooled_csi(path: Path, model: str, threshold: float | None) -> float | None:
-    """Mean over lead times of a model's pooled CSI; NaN if undefined, None without threshold, file or model."""
+def pooled_csi(path: Path, model: str, threshold: float | None) -> tuple[float | None, str]:
+    """Mean over the lead times where a model's pooled CSI is defined, and how many they are where not all.
+
+    Returns:
+        The mean, NaN if undefined everywhere, None without threshold, file or model; and "" or such as "3 of 15".
+    """
     if threshold is None or not path.is_file():
-        return None
+        return None, ""
     values = [
         float(row["csi"]) for row in _table(path) if row["model"] == model and float(row["threshold"]) == threshold
     ]
-    defined = [value for value in values if not math.isnan(value)]
     if not values:
-        return None
-    return sum(defined) / len(defined) if defined else math.nan
+        return None, ""
+    mean, defined = mean_where_defined(np.array(values))
+    return float(mean[0]), f"{defined[0]} of {len(values)}" if 0 < defined[0] < len(values) else ""
 
 
-def _variant(path: Path, best: dict[str, str]) -> list[VariantScores]:
+def _variant(path: Path, best: Mapping[str, Best]) -> list[VariantScores]:
     return read_variant_csv(path, best) if path.is_file() else []
 
 

@@ -76,10 +76,11 @@ def score_table(printed: Mapping[str, Any], rows: Sequence[PaperRow]) -> str:
 
 
 def pooled_table(printed: Mapping[str, Any], rows: Sequence[PaperRow]) -> str:
-    """The paper's CSI beside the pooled one, both means over lead times."""
+    """The paper's CSI beside the pooled one, both means over lead times, with their number where not all have one."""
     lines = [
         [row.name, _number(math.nan if row.scores is None else row.scores.overall["csi"], 3),
-         _number(math.nan if row.pooled_csi is None else row.pooled_csi, 3)]
+         _number(math.nan if row.pooled_csi is None else row.pooled_csi, 3)
+         + (f" ({row.pooled_note} lead times)" if row.pooled_note else "")]
         for row in rows
     ]  # fmt: skip
     threshold = f"{printed['pooled_threshold']:g} mm h-1"

@@ -21,6 +21,7 @@ LABELS = {
     "roc_area": "area under ROC", "fss": "FSS", "spectral_ratio": "spectral ratio", "pooled_csi": "CSI after pooling",
     "pooled_bias": "bias after pooling", "balanced_mse": "balanced MSE", "balanced_mae": "balanced MAE",
     "sal_s": "SAL: S", "sal_a": "SAL: A", "sal_l": "SAL: L", "sal_abs_s": "SAL: |S|", "sal_abs_a": "SAL: |A|",
+    "sal_frames": "SAL: frames",
 }  # fmt: skip
 CURVES = ("reliability", "forecast_probability", "forecast_share", "roc_pod", "roc_pofd", "rank_histogram")
 
@@ -101,7 +102,7 @@ class _View:
         """A panel per threshold, or one."""
         axes = self.families[family].score_axes[score]
         places: list[tuple[int, ...]] = list(np.ndindex(*(len(self.families[family].axes[axis]) for axis in axes)))
-        y_range = (0.0, 1.0) if self.families[family].best[score] == "highest" and score in ("pod", "far") else None
+        y_range = (0.0, 1.0) if score in ("pod", "far") else None
         return [
             Chart(
                 f"{LABELS.get(score, score)}{self._where(family, axes, place)}",

@@ -12,14 +12,17 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from numpy.typing import NDArray
 
 from nowcast.atomic import written_whole
 from nowcast.colours import LINE_COLOURS, RAIN_LEVELS
 from nowcast.data.statistics_file import Statistics
 from nowcast.estimates import Estimates, by_region, by_stratum
 from nowcast.report import charts, pictures, svg
-from nowcast.scores.bootstrap import BETTER, WORSE, Bootstrap, goodness
+from nowcast.scores.bootstrap import BETTER, WORSE, Bootstrap
 from nowcast.scores.family import Family
+from nowcast.scores.lead_means import are_over_the_same, mean_where_defined
+from nowcast.scores.ranking import winners
 from nowcast.tables import UNDEFINED, shown_lead_times
 
 REFERENCES = ("persistence", "extrapolation")
@@ -64,12 +67,16 @@ def write_report(
         level=f"{bootstrap.level:.0%}",
         remarks=list(_remarks(statistics)),
         summary=numbers.summary(),
-        summary_note=f"Events: rain ≥ {thresholds[main]:g} mm/h.",
+        summary_note=f"Events: rain ≥ {thresholds[main]:g} mm/h. In brackets: of how many of the "
+        f"{len(statistics.lead_times)} lead times a mean is, where a score is not defined at all of them; the best of "
+        "a column is bold where all means are over the same.",
         verdicts=list(numbers.verdicts()),
         verdict_leads=["mean", *(f"{statistics.lead_times[t]:g}" for t in numbers.shown)],
         verdict_note="How much nearer to the best value the first model is than the other, by lead time "
-        f"({statistics.lead_unit}); positive is better. A verdict is given when the {bootstrap.level:.0%} interval of "
-        "the difference, paired over the same blocks, leaves out zero; among many comparisons some do so by chance.",
+        f"({statistics.lead_unit}); positive is better. Means are over the lead times where the scores of both are "
+        "defined, with their number in brackets where not all. "
+        f"A verdict is given when the {bootstrap.level:.0%} interval of the difference, paired over the same blocks, "
+        "leaves out zero; among many comparisons some do so by chance.",
         key=[
             {
                 "name": name,
@@ -185,20 +192,25 @@ class _Numbers:
             family, score = column.score.split("/")
             best = self.families[family].best[score]
             means = [self.estimates.means[name][column.score] for name in self.statistics.models]
-            values = np.array([one.value[(0, *column.place)] for one in means])
-            good = goodness(values, best)
-            winner = np.nanmax(good) if np.isfinite(good).any() and len(set(good.tolist())) > 1 else math.inf
-            for row, one, value, quality in zip(rows, means, values.tolist(), good.tolist(), strict=True):
-                index = (0, *column.place)
+            scores = [self.estimates.scores[name][column.score] for name in self.statistics.models]
+            by_lead = np.stack([np.moveaxis(one.value, 0, -1)[column.place] for one in scores])  # (models, T)
+            index = (0, *column.place)
+            values = np.array([one.value[index] for one in means])
+            won = winners(values, best) & are_over_the_same(by_lead)
+            for row, one, value, bold in zip(rows, means, values.tolist(), won.tolist(), strict=True):
                 row["cells"].append(  # type: ignore[attr-defined]
                     {
-                        "text": number(value),
+                        "text": number(value) + self._part(int(one.lead_times[index])),
                         "sort": value,
                         "note": self._interval(float(one.low[index]), float(one.high[index])),
-                        "best": quality == winner,
+                        "best": bold,
                     }
                 )
         return {"columns": [{"name": column.name, "note": column.note} for column in columns], "rows": rows}
+
+    def _part(self, lead_times: int) -> str:
+        """How many lead times a mean is of, where not all."""
+        return f" ({lead_times})" if 0 < lead_times < len(self.statistics.lead_times) else ""
 
     def _interval(self, low: float, high: float) -> str:
         if not self.estimates.enough:
@@ -218,10 +230,12 @@ class _Numbers:
                     (self.estimates.mean_differences[key][score], (0, *place)),
                     *((self.estimates.differences[key][score], (t, *place)) for t in self.shown),
                 ]
+                cells = [self._verdict(one, index, flip) for one, index in parts]
+                cells[0]["text"] += self._part(int(parts[0][0].lead_times[parts[0][1]]))
                 yield {
                     "name": f"{model} against {other}",
                     "score": charts.LABELS[score.split("/")[1]],
-                    "cells": [self._verdict(one, index, flip) for one, index in parts],
+                    "cells": cells,
                 }
 
     def _pairs(self) -> Iterator[tuple[tuple[str, str], bool]]:
@@ -253,23 +267,28 @@ class _Numbers:
         for grouping in [name for name in self.statistics.groups if name != "block"]:
             for label, windows, scores in by_stratum(self.statistics, self.families, grouping):
                 cells = [
-                    float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+                    self._mean(scores[name][f"categorical/{score}"][:, self.main])
                     for name in self.statistics.models
                     for score in ("csi", "bias")
-                    for values in [scores[name][f"categorical/{score}"][:, self.main]]
                 ]
                 yield _row(f"{grouping}: {label}", windows, cells)
         for label, regions in by_region(self.statistics):
-            cells = [float(regions[name][score]) for name in self.statistics.models for score in ("csi", "bias")]
+            cells = [(float(regions[name][score]), "") for name in self.statistics.models for score in ("csi", "bias")]
             yield _row(f"region: {label}", None, cells)
 
+    def _mean(self, values: NDArray[np.float64]) -> tuple[float, str]:
+        mean, defined = mean_where_defined(values)
+        return float(mean[0]), self._part(int(defined[0]))
 
-def _row(name: str, windows: int | None, values: list[float]) -> dict[str, Any]:
+
+def _row(name: str, windows: int | None, values: list[tuple[float, str]]) -> dict[str, Any]:
     return {
         "name": name,
         "windows": "all" if windows is None else windows,
         "sort": "NaN" if windows is None else windows,
-        "cells": [{"text": number(value), "sort": "NaN" if math.isnan(value) else value} for value in values],
+        "cells": [
+            {"text": number(value) + part, "sort": "NaN" if math.isnan(value) else value} for value, part in values
+        ],
     }
 
 

@@ -75,6 +75,13 @@ class SharesObserved(Protocol):
         ...
 
 
+@runtime_checkable
+class ChoosesFrames(Protocol):
+    """A family whose scores are means over frames that the forecast chooses, too: two models' may be of others."""
+
+    frames: str  # the statistic that counts them
+
+
 def shape_of(family: Family, statistic: str) -> tuple[int, ...]:
     """Sizes of a statistic's axes."""
     return tuple(len(family.axes[axis]) for axis in family.statistics_axes[statistic])

@@ -22,7 +22,8 @@ class StructureAmplitudeLocation:
     objects, R_n / max(R_n); L = |x_f - x_o| / d + 2|r_f - r_o| / d, x the centre of mass, r the rain-weighted distance
     of the objects from it, d the diagonal of the frame. S and A are in [-2, 2], L in [0, 2], best 0: S > 0 is too
     large or flat, A > 0 too much rain. sal_s, sal_a and sal_l are means; sal_abs_s and sal_abs_a means of |S| and |A|.
-    A frame that is dry in forecast or observation has no SAL and is not counted. Runs on the CPU, frame by frame.
+    A frame that is dry in forecast or observation has no SAL and is not counted; sal_frames says how many are, and
+    models are compared where they are as many. Runs on the CPU, frame by frame.
 
     Args:
         factor: Objects are connected (by sides) cells with at least factor × the quantile of the frame's rain.
@@ -34,13 +35,14 @@ class StructureAmplitudeLocation:
     """
 
     ensemble = False
+    frames = "frames"
     axes: dict[str, Axis] = {"component": COMPONENTS}  # noqa: RUF012 (a constant)
     statistics_axes: dict[str, tuple[str, ...]] = {  # noqa: RUF012
         "signed": ("component",), "absolute": ("component",), "frames": (),
     }  # fmt: skip
     best: dict[str, Best] = {  # noqa: RUF012
         "sal_s": "nearest zero", "sal_a": "nearest zero", "sal_l": "lowest", "sal_abs_s": "lowest",
-        "sal_abs_a": "lowest",
+        "sal_abs_a": "lowest", "sal_frames": "none",
     }  # fmt: skip
 
     def __init__(self, factor: float, quantile: float, wet: float) -> None:
@@ -85,7 +87,15 @@ class StructureAmplitudeLocation:
         frames = sums["frames"][..., None]
         s, a, location = (sums["signed"] / frames).unbind(-1)
         absolute = sums["absolute"] / frames
-        return {"sal_s": s, "sal_a": a, "sal_l": location, "sal_abs_s": absolute[..., 0], "sal_abs_a": absolute[..., 1]}
+        counted = torch.where(sums["frames"] > 0, sums["frames"], torch.nan)
+        return {
+            "sal_s": s,
+            "sal_a": a,
+            "sal_l": location,
+            "sal_abs_s": absolute[..., 0],
+            "sal_abs_a": absolute[..., 1],
+            "sal_frames": counted,
+        }
 
 
 class _Objects:

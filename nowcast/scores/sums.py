@@ -1,4 +1,4 @@
-"""Sums of statistics by lead time and group of windows: the streaming metric behind every score."""
+"""Sums of statistics by lead time and group of windows, which every score is made from."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from nowcast.scores.family import Family, SharesObserved, shape_of
 from nowcast.scores.members import ensemble_mean, members_of
@@ -80,47 +79,32 @@ def one_lead_time(members: Tensor, observed: Tensor, mask: Tensor) -> Lead:
     return Lead(values, ensemble_mean(values), observed, mask, missing.flatten(1).sum(1))
 
 
-class GroupSums(Metric):
+class GroupSums:
     """Sums of every family's statistics by lead time, for windows grouped in several ways at once.
 
     Args:
         families: Name → family of scores.
         lead_times: T.
         groups: Grouping → how many groups it has, such as {"block": 30, "hour": 24}.
+        device: Where the sums are.
     """
 
-    full_state_update = False
-
-    def __init__(self, families: Mapping[str, Family], lead_times: int, groups: Mapping[str, int]) -> None:
-        """Start from zero sums."""
-        super().__init__()
-        self.families, self.lead_times, self.groups = dict(families), lead_times, dict(groups)
+    def __init__(
+        self, families: Mapping[str, Family], lead_times: int, groups: Mapping[str, int], device: torch.device
+    ) -> None:
+        """Start from nothing."""
+        self.families = dict(families)
         self.sharing = {name: family for name, family in families.items() if isinstance(family, SharesObserved)}
-        for grouping, count in groups.items():
-            for name, shape in self._shapes().items():
-                zeros = torch.zeros(count, lead_times, *shape, dtype=torch.float64)
-                self.add_state(f"{grouping}/{name}".replace("/", "__"), zeros, dist_reduce_fx="sum")
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {"missing": (), "windows": ()}
         for name, family in self.families.items():
             shapes |= {f"{name}/{statistic}": shape_of(family, statistic) for statistic in family.statistics_axes}
-        return shapes
-
-    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor, groups: Mapping[str, Tensor]) -> None:
-        """Add a batch.
-
-        Args:
-            forecast: (B, T, C, H, W) or (B, M, T, C, H, W) mm h-1; NaN = missing, counts as no rain.
-            observed: (B, T, C, H, W) mm h-1.
-            mask: (B, T, C, H, W) bool, True = valid observation.
-            groups: Grouping → (B,) int64 number of each window's group.
-
-        Raises:
-            ValueError: Shapes differ, or an observation is NaN where the mask is True.
-        """
-        for number, lead in enumerate(by_lead_time(forecast, observed, mask, self.lead_times)):
-            self.add_lead_time(number, lead, groups, {})
+        self._sums = {
+            grouping: {
+                name: torch.zeros(count, lead_times, *shape, dtype=torch.float64, device=device)
+                for name, shape in shapes.items()
+            }
+            for grouping, count in groups.items()
+        }
 
     def of_observed(self, lead: Lead) -> dict[str, Any]:
         """What the families can share between forecasts of the same windows."""
@@ -132,7 +116,7 @@ class GroupSums(Metric):
         Args:
             number: Of the lead time, from 0.
             lead: Forecast and observation.
-            groups: As in `update`.
+            groups: Grouping → (B,) int64 number of each window's group.
             seen: What `of_observed` said of the same observation, or nothing.
         """
         statistics = {"missing": lead.missing, "windows": lead.mask.flatten(1).any(1)}
@@ -143,19 +127,13 @@ class GroupSums(Metric):
             else:
                 values = family.statistics(fields, lead.observed, lead.mask)
             statistics |= {f"{name}/{statistic}": value for statistic, value in values.items()}
-        for grouping in self.groups:
+        for grouping, sums in self._sums.items():
             for name, value in statistics.items():
-                state: Tensor = getattr(self, f"{grouping}/{name}".replace("/", "__"))
-                state[:, number].index_add_(0, groups[grouping].to(value.device), value.double())
+                sums[name][:, number].index_add_(0, groups[grouping].to(value.device), value.double())
 
     def sums(self, grouping: str) -> dict[str, Tensor]:
         """Statistic ("family/statistic", "missing" and "windows") → (groups, T, …) float64."""
-        return {name: getattr(self, f"{grouping}/{name}".replace("/", "__")) for name in self._shapes()}
-
-    def compute(self) -> dict[str, Tensor]:
-        """Score → (T, axes) over all windows; "missing" → (T,)."""
-        first = self.sums(next(iter(self.groups)))
-        return scores_of({name: value.sum(0) for name, value in first.items()}, self.families)
+        return self._sums[grouping]
 
 
 def of_family(sums: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

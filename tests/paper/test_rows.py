@@ -24,6 +24,7 @@ def test_rows_take_scores_settings_and_losses_from_their_run(tmp_path):
     assert net.scores.overall["csi"] == 0.5
     assert list(net.scores.by_lead_time["csi"]) == [0.6, 0.4]
     assert net.pooled_csi == 0.3  # over the lead times where it is defined, at 0.5 and not at 2 mm/h
+    assert (net.pooled_note, rover.pooled_note) == ("1 of 2", "")
     assert math.isnan(rover.pooled_csi)
     assert net.run is rover.run
     assert net.run.losses == [(0, 8.5), (1, 7.25)]

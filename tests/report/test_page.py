@@ -1,6 +1,7 @@
 """The report: what it says, that it needs nothing but itself, and that a real browser shows it."""
 
 import base64
+import csv
 import gzip
 import html
 import json
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from nowcast.estimates import estimate, write_estimates_csv
+from nowcast.report.charts import sections
 from nowcast.report.page import write_report
 from nowcast.report.pictures import DIFFERENCE_COLOURS, difference_classes, palette_png, rain_classes, rain_palette
 from nowcast.scores.bootstrap import Bootstrap
@@ -48,6 +50,49 @@ def test_the_summary_holds_the_numbers_and_their_intervals(tmp_path):
     ):
         assert heading in text, heading
     assert "Reliability" not in text
+
+
+def seldom(sums):
+    """The first model forecasts no event of 0.5 mm/h after the first lead time."""
+    counts = sums.sums["block"]["categorical/counts"]  # (M, blocks, T, K, 4)
+    counts[0, :, 1:, 0, 1] += counts[0, :, 1:, 0, 0]
+    counts[0, :, 1:, 0, 3] += counts[0, :, 1:, 0, 2]
+    counts[0, :, 1:, 0, [0, 2]] = 0
+
+
+def test_a_mean_says_how_many_lead_times_it_is_of_and_is_not_best_by_having_fewer(tmp_path):
+    sums, families = statistics(MODELS)
+    seldom(sums)
+    numbers = estimate(sums, families, BOOTSTRAP)
+    write_estimates_csv(tmp_path / "intervals.csv", numbers, families, sums.lead_times)
+    write_report(
+        tmp_path / "r.html", sums, families, numbers, BOOTSTRAP,
+        downloads=[], colour_blind_safe=False, main_threshold=0.5,
+    )  # fmt: skip
+    summary = re.search(r'<table class="sortable" id="summary">.*?</table>', (tmp_path / "r.html").read_text(), re.S)[0]
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", summary)
+    cells = [re.findall(r"<td.*?</td>", row) for row in re.findall(r"<tr><td>.*?</tr>", summary)]
+    far = [row[heads.index("false alarm ratio")] for row in cells]
+    assert f"{numbers.means['good']['categorical/far'].value[0, 0]:.3f} (1)<" in far[0]
+    assert not any("(" in cell for cell in far[1:])
+    assert not any('class="best"' in cell for cell in far)
+    assert sum('class="best"' in row[heads.index("CSI")] for row in cells) == 1
+    with (tmp_path / "intervals.csv").open() as file:
+        means = [row for row in csv.DictReader(file) if (row["score"], row["lead_time"]) == ("far", "mean")]
+    assert [row["lead_times"] for row in means if row["threshold_mmh"] == "0.5"] == ["1", "3", "3"]
+    pair = numbers.mean_differences["good", "persistence"]["categorical/far"]
+    first = numbers.differences["good", "persistence"]["categorical/far"]
+    assert (pair.lead_times[0, 0], pair.value[0, 0]) == (1, first.value[0, 0])
+
+
+def test_ratios_have_an_axis_from_0_to_1():
+    sums, families = statistics(MODELS)
+    every = [
+        chart for section in sections(sums, families, estimate(sums, families, BOOTSTRAP)) for chart in section.charts
+    ]
+    for label in ("false alarm ratio", "POD"):
+        ranges = {chart.y_range for chart in every if chart.y_label == label}
+        assert ranges == {(0.0, 1.0)}, label
 
 
 def test_with_few_blocks_no_number_stands_alone(tmp_path):

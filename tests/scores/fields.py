@@ -2,6 +2,8 @@
 
 import torch
 
+from nowcast.scores.sums import GroupSums, by_lead_time, scores_of
+
 KINDS = ["random", "dry", "all wet", "constant", "single pixel", "masked", "missing forecast", "nothing valid"]
 
 
@@ -37,3 +39,18 @@ def seen(forecast, observed, mask, lead):
     f, o, m = (x[..., lead, :, :, :].double() for x in (forecast, observed, mask))
     f = f.nan_to_num(0.0)
     return torch.where(m > 0, f, torch.nan).numpy(), torch.where(m > 0, o, torch.nan).numpy()
+
+
+def summed(families, forecast, observed, mask, groups=None):
+    """Sums of a batch, by groups of 4 in each grouping; without groupings all of it is group 0 of "all"."""
+    groups = groups or {"all": torch.zeros(len(observed), dtype=torch.int64)}
+    sums = GroupSums(families, observed.shape[1], {name: 4 for name in groups}, torch.device("cpu"))
+    for number, lead in enumerate(by_lead_time(forecast, observed, mask, observed.shape[1])):
+        sums.add_lead_time(number, lead, groups, sums.of_observed(lead))
+    return sums
+
+
+def scored(families, forecast, observed, mask):
+    """Every score of a batch."""
+    sums = summed(families, forecast, observed, mask).sums("all")
+    return scores_of({name: value.sum(0) for name, value in sums.items()}, families)

@@ -5,9 +5,11 @@ import pytest
 import torch
 from scipy import stats
 
-from nowcast.scores.bootstrap import Bootstrap, goodness, percentile
+from nowcast.scores.bootstrap import Bootstrap, percentile
 from nowcast.scores.categorical import Categorical
 from nowcast.scores.continuous import Continuous
+from nowcast.scores.ranking import goodness, winners
+from nowcast.scores.sal import StructureAmplitudeLocation
 from nowcast.scores.sums import scores_of
 
 BOOTSTRAP = Bootstrap(resamples=2000, level=0.9, min_blocks=10, seed=3)
@@ -160,11 +162,85 @@ def test_wrong_settings_are_refused(settings):
 def test_the_mean_over_lead_times_is_resampled_as_one_score():
     sums = table(12, lead_times=3)
     drawn = BOOTSTRAP.draw(sums, CATEGORICAL)
-    mean = drawn.over_lead_times()
-    np.testing.assert_allclose(mean.value["categorical/csi"][0], drawn.value["categorical/csi"].mean(axis=0))
-    ends = BOOTSTRAP.estimates(mean)["categorical/csi"]
+    mean = BOOTSTRAP.mean_estimates(drawn)["categorical/csi"]
+    np.testing.assert_allclose(mean.value[0], drawn.value["categorical/csi"].mean(axis=0))
     expected = np.quantile(drawn.drawn["categorical/csi"].mean(axis=1), [0.05, 0.95], axis=0)
-    np.testing.assert_allclose([ends.low[0], ends.high[0]], expected)
+    np.testing.assert_allclose([mean.low[0], mean.high[0]], expected)
+    assert (mean.lead_times == 3).all()
     drawn.value["categorical/csi"][1] = np.nan
-    kept = drawn.value["categorical/csi"][[0, 2]].mean(axis=0)
-    np.testing.assert_allclose(drawn.over_lead_times().value["categorical/csi"][0], kept)
+    kept = BOOTSTRAP.mean_estimates(drawn)["categorical/csi"]
+    np.testing.assert_allclose(kept.value[0], drawn.value["categorical/csi"][[0, 2]].mean(axis=0))
+    expected = np.quantile(drawn.drawn["categorical/csi"][:, [0, 2]].mean(axis=1), [0.05, 0.95], axis=0)
+    np.testing.assert_allclose([kept.low[0], kept.high[0]], expected)
+    assert (kept.lead_times == 2).all()
+
+
+def counts_of_far(*ratios, blocks=12):
+    """Counts (blocks, T, 1, 4), a little different in each block, whose false alarm ratio is as given; None = none."""
+    every = np.zeros((blocks, len(ratios), 1, 4))
+    every[..., 1:4:2] = 500
+    for block in range(blocks):
+        for lead, ratio in enumerate(ratios):
+            if ratio is not None:
+                every[block, lead, 0, [0, 2]] = (1 - ratio) * (900 + block), ratio * (900 + block)
+    return {"categorical/counts": torch.from_numpy(every)}
+
+
+def test_models_are_compared_over_the_lead_times_where_both_are_defined():
+    # The one never forecasts the event after lead 1; there it has more false alarms than the other.
+    families = {"categorical": Categorical([1.0])}
+    seldom, often = (BOOTSTRAP.draw(counts_of_far(*far), families) for far in ((0.167, None, None), (0.1, 0.7, 0.991)))
+    means = [BOOTSTRAP.mean_estimates(drawn)["categorical/far"] for drawn in (seldom, often)]
+    assert [one.value.item() for one in means] == pytest.approx([0.167, 0.597])
+    assert [one.lead_times.item() for one in means] == [1, 3]
+    paired = BOOTSTRAP.mean_differences(seldom, often)["categorical/far"]
+    assert (paired.verdict.item(), paired.lead_times.item()) == ("worse", 1)
+    assert paired.gain.item() == pytest.approx(0.1 - 0.167)
+    assert paired.low.item() <= paired.gain.item() <= paired.high.item()
+    back = BOOTSTRAP.mean_differences(often, seldom)["categorical/far"]
+    assert (back.verdict.item(), back.gain.item()) == ("better", -paired.gain.item())
+    by_lead = BOOTSTRAP.differences(seldom, often)["categorical/far"]
+    assert by_lead.verdict[:, 0].tolist() == ["worse", "undefined", "undefined"]
+    assert by_lead.lead_times[:, 0].tolist() == [1, 0, 0]
+    never = BOOTSTRAP.draw(counts_of_far(None, None, None), families)
+    nothing = BOOTSTRAP.mean_differences(never, often)["categorical/far"]
+    assert (nothing.verdict.item(), nothing.lead_times.item()) == ("undefined", 0)
+
+
+def test_a_draw_in_which_a_lead_time_is_undefined_has_no_mean():
+    # At lead 2 only one of twelve blocks has a forecast event: a third of the draws lack it.
+    sums = counts_of_far(0.2, 0.5)
+    sums["categorical/counts"][1:, 1, :, [0, 2]] = 0
+    mean = BOOTSTRAP.mean_estimates(BOOTSTRAP.draw(sums, {"categorical": Categorical([1.0])}))["categorical/far"]
+    assert (mean.value.item(), mean.lead_times.item()) == (pytest.approx(0.35), 2)
+    assert np.isnan([mean.low, mean.high]).all()
+
+
+def test_means_over_frames_that_the_forecast_chooses_are_compared_where_they_are_as_many():
+    families = {"sal": StructureAmplitudeLocation(1 / 15, 0.95, 0.1)}
+    frames = torch.full((12, 2), 5.0, dtype=torch.float64)
+    one = {
+        "sal/frames": frames, "sal/signed": frames[..., None] * 0.2 + torch.zeros(3),
+        "sal/absolute": frames[..., None] * 0.3 + torch.zeros(3),
+    }  # fmt: skip
+    dry = {name: values.clone() for name, values in one.items()}
+    for values in dry.values():
+        values[3, 1] *= 3 / 5  # at lead 2 it is dry in two frames of a block
+    drawn, other = (BOOTSTRAP.draw(sums, families) for sums in (one, dry))
+    assert drawn.value["sal/sal_frames"].tolist() == [60, 60]
+    assert BOOTSTRAP.differences(drawn, other)["sal/sal_abs_a"].verdict.tolist() == [
+        "not distinguishable", "undefined",
+    ]  # fmt: skip
+    mean = BOOTSTRAP.mean_differences(drawn, other)["sal/sal_abs_a"]
+    assert (mean.verdict.item(), mean.lead_times.item()) == ("not distinguishable", 1)
+
+
+@pytest.mark.parametrize(("best", "expected"), [
+    ("highest", [0, 0, 0, 1]), ("lowest", [1, 0, 0, 0]), ("nearest one", [0, 1, 0, 0]), ("nearest zero", [1, 0, 0, 0]),
+])  # fmt: skip
+def test_the_best_of_several_wins(best, expected):
+    assert winners(np.array([0.3, 0.9, np.nan, 1.2]), best).tolist() == [bool(one) for one in expected]
+
+
+def test_alike_and_alone_nobody_wins():
+    assert not winners(np.array([[0.5, np.nan, 0.1], [0.5, np.nan, np.nan]]), "highest").any()

@@ -8,16 +8,14 @@ import xarray
 
 from nowcast.scores import classes
 from nowcast.scores.categorical import Categorical, MaxPooled, categorical_scores, f1, pofd, sedi
-from nowcast.scores.sums import GroupSums
-from tests.scores.fields import KINDS, fields, seen
+from tests.scores.fields import KINDS, fields, scored, seen
 
 THRESHOLDS = [0.5, 2.0, 10.0]
 
 
 def computed(family, forecast, observed, mask):
-    metric = GroupSums({"x": family}, observed.shape[1], {"all": 1})
-    metric.update(forecast, observed, mask, {"all": torch.zeros(len(observed), dtype=torch.int64)})
-    return {name.removeprefix("x/"): value.numpy() for name, value in metric.compute().items()}
+    scores_ = scored({"x": family}, forecast, observed, mask)
+    return {name.removeprefix("x/"): value.numpy() for name, value in scores_.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scores
+import torch
 import xarray
 
 from nowcast.scores.continuous import Balanced, Continuous
@@ -30,6 +31,25 @@ def test_errors_equal_those_of_the_library(kind):
             assert np.isnan(ours["correlation"][lead])
         for name, value in expected.items():
             assert ours[name][lead] == pytest.approx(float(value), rel=1e-9, nan_ok=True), name
+
+
+def test_errors_of_a_single_pixel_by_hand():
+    one = torch.ones(1, 1, 1, 1, 1)
+    result = computed(Continuous(), 3 * one, 5 * one, one.bool())
+    assert [result[name].item() for name in ("mae", "rmse", "me", "rainfall_mse")] == [2, 2, -2, 4]
+    assert np.isnan(result["correlation"]).all()
+
+
+def test_a_missing_forecast_of_observed_rain_is_an_error_of_the_whole_rain():
+    forecast = torch.tensor([torch.nan, 3.0]).view(1, 1, 1, 1, 2)
+    observed = torch.tensor([4.0, 3.0]).view(1, 1, 1, 1, 2)
+    result = computed(Continuous(), forecast, observed, torch.ones_like(observed, dtype=torch.bool))
+    assert [result[name].item() for name in ("mae", "me", "rainfall_mse")] == [2, -2, 8]
+
+
+@pytest.mark.parametrize("kind", ["dry", "constant"])
+def test_correlation_of_constants_is_undefined(kind):
+    assert np.isnan(computed(Continuous(), *fields(kind))["correlation"]).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,7 +9,8 @@ from nowcast.scores.ensemble import EnsembleErrors, Probabilities, RankHistogram
 from nowcast.scores.family import shape_of
 from nowcast.scores.sal import StructureAmplitudeLocation
 from nowcast.scores.spatial import Fractions, Spectrum
-from nowcast.scores.sums import GroupSums, scores_of
+from nowcast.scores.sums import by_lead_time, scores_of
+from tests.scores import fields as helpers
 from tests.scores.fields import KINDS, fields
 
 THRESHOLDS = [0.5, 2.0, 10.0]
@@ -29,10 +30,11 @@ FAMILIES = {
 
 
 def summed(forecast, observed, mask, groups=None):
-    groups = groups or {"all": torch.zeros(len(observed), dtype=torch.int64)}
-    metric = GroupSums(FAMILIES, observed.shape[1], {name: 4 for name in groups})
-    metric.update(forecast, observed, mask, groups)
-    return metric
+    return helpers.summed(FAMILIES, forecast, observed, mask, groups)
+
+
+def scored(forecast, observed, mask):
+    return helpers.scored(FAMILIES, forecast, observed, mask)
 
 
 def same(one, other):
@@ -47,14 +49,11 @@ def same(one, other):
 @pytest.mark.parametrize("kind", KINDS)
 def test_batches_and_ranks_give_the_same(kind, members):
     data = fields(kind, members=members)
-    whole = summed(*data)
-    ranks = [GroupSums(FAMILIES, 2, {"all": 4}) for _ in range(2)]
-    zero = torch.zeros(1, dtype=torch.int64)
-    for index in range(4):
-        ranks[index % 2].update(*(x[index : index + 1] for x in data), {"all": zero})
-    ranks[0].merge_state(ranks[1])
-    same(whole.compute(), ranks[0].compute())
-    assert whole.sums("all")["missing"].sum() == ranks[0].sums("all")["missing"].sum()
+    whole = summed(*data).sums("all")
+    batches = [summed(*(x[index : index + 1] for x in data)).sums("all") for index in range(len(data[1]))]
+    added = {name: sum(batch[name] for batch in batches) for name in whole}
+    same(*(scores_of({name: value.sum(0) for name, value in sums.items()}, FAMILIES) for sums in (whole, added)))
+    assert whole["missing"].sum() == added["missing"].sum()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,10 +64,10 @@ def test_groups_add_up_to_the_whole_and_are_what_each_group_scores_alone(kind):
     for grouping, numbers in groups.items():
         sums = both.sums(grouping)
         total = {name: value.sum(0) for name, value in sums.items()}
-        same(summed(forecast, observed, mask).compute(), scores_of(total, FAMILIES))
+        same(scored(forecast, observed, mask), scores_of(total, FAMILIES))
         for number in set(numbers.tolist()):
             inside = numbers == number
-            alone = summed(*(x[inside] for x in (forecast, observed, mask))).compute()
+            alone = scored(*(x[inside] for x in (forecast, observed, mask)))
             same(alone, scores_of({name: value[number] for name, value in sums.items()}, FAMILIES))
 
 
@@ -77,7 +76,7 @@ def test_what_lies_outside_the_mask_does_not_matter(kind):
     forecast, observed, mask = fields(kind, members=3)
     inside = mask[:, None].expand_as(forecast)
     results = [
-        summed(torch.where(inside, forecast, filler), torch.where(mask, observed, filler), mask).compute()
+        scored(torch.where(inside, forecast, filler), torch.where(mask, observed, filler), mask)
         for filler in (0.0, 50.0, torch.nan)
     ]
     same(results[0], results[1])
@@ -86,7 +85,7 @@ def test_what_lies_outside_the_mask_does_not_matter(kind):
 
 def test_shapes_are_as_declared():
     forecast, observed, mask = fields("random", members=3)
-    scores = summed(forecast, observed, mask).compute()
+    scores = scored(forecast, observed, mask)
     for name, family in FAMILIES.items():
         assert family.score_axes.keys() == family.best.keys(), name
         for score, axes in family.score_axes.items():
@@ -102,7 +101,7 @@ def test_shapes_are_as_declared():
 @pytest.mark.parametrize("kind", ["random", "all wet", "masked"])
 def test_a_perfect_forecast_has_the_best_of_everything(kind):
     _, observed, mask = fields(kind)
-    scores = summed(observed, observed, mask).compute()
+    scores = scored(observed, observed, mask)
     perfect = {"nearest one": 1.0, "nearest zero": 0.0, "lowest": 0.0, "highest": 1.0}
     for name, family in FAMILIES.items():
         for score, best in family.best.items():
@@ -115,14 +114,14 @@ def test_a_perfect_forecast_has_the_best_of_everything(kind):
 
 
 def test_nothing_valid_is_undefined_everywhere():
-    scores = summed(*fields("nothing valid")).compute()
+    scores = scored(*fields("nothing valid"))
     for name, value in scores.items():
         assert value.isnan().all(), name
 
 
 def test_an_ensemble_is_scored_by_its_mean_where_single_forecasts_are():
     forecast, observed, mask = fields("random", members=3)
-    ours, mean = summed(forecast, observed, mask).compute(), summed(forecast.mean(1), observed, mask).compute()
+    ours, mean = scored(forecast, observed, mask), scored(forecast.mean(1), observed, mask)
     for name in ours:
         if name.split("/")[0] not in ("spectrum", "ensemble", "probability", "rank"):
             torch.testing.assert_close(ours[name], mean[name], equal_nan=True, msg=name)
@@ -137,12 +136,10 @@ def test_missing_members_are_counted():
 
 def test_wrong_fields_are_refused():
     forecast, observed, mask = fields("random")
-    zero = {"all": torch.zeros(4, dtype=torch.int64)}
-    metric = GroupSums(FAMILIES, 3, {"all": 1})
     with pytest.raises(ValueError, match="3 lead times, got 2"):
-        metric.update(forecast, observed, mask, zero)
+        list(by_lead_time(forecast, observed, mask, 3))
     with pytest.raises(ValueError, match="alike"):
-        metric.update(forecast, observed[:1], mask, zero)
+        list(by_lead_time(forecast, observed[:1], mask, 2))
     observed[1, 1, 0, 2, 3] = torch.nan
     with pytest.raises(ValueError, match="observation is NaN"):
         summed(forecast, observed, mask)
