@@ -22,7 +22,8 @@ from nowcast.data.cells import averaging_factor, cell_km
 from nowcast.data.dataset import Region, area_average
 from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.data.frame import Reader
-from nowcast.data.preparation import Limits, prepare_archive
+from nowcast.data.limits import Limits
+from nowcast.data.preparation import prepare_archive
 from nowcast.data.windows import frames_per_step
 from nowcast.maplines import map_lines
 from nowcast.plotting import Case, animate_forecast, plot_forecast

@@ -13,7 +13,8 @@ def main(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
-    from nowcast.data.preparation import Limits, prepare_archive
+    from nowcast.data.limits import Limits
+    from nowcast.data.preparation import prepare_archive
     from nowcast.progress import track
 
     if config.on_error not in ("stop", "skip"):

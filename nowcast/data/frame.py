@@ -1,5 +1,6 @@
 """What every reader of a radar format returns: one field, its time, unit, grid and packing."""
 
+import re
 import tokenize
 import zipfile
 import zlib
@@ -37,6 +38,14 @@ class DataFormatError(ValueError):
     def __str__(self) -> str:
         """The file first, so that it is found among thousands."""
         return f"{self.path}: {self.problem}"
+
+
+def reason(error: BaseException, path: Path) -> str:
+    """What a library says is wrong with a file, without the file's name, which DataFormatError says already."""
+    text = str(error) or type(error).__name__
+    for name in dict.fromkeys((repr(path), repr(str(path)), str(path))):
+        text = re.sub(rf"(?:[:,] *|name = *|file *|of *)?{re.escape(name)}", "", text)
+    return " ".join(text.split())
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +139,8 @@ class Frame:
         period: Accumulation period in seconds of an amount, None for rate and reflectivity.
         no_echo: dBZ at or below which there is no rain (exactly 0 mm h-1), None unless reflectivity.
         zr: Z-R relation to turn reflectivity into rain rate, None unless reflectivity.
+        assumptions: What the file does not say and the reader took for granted, one sentence each; `prepare` prints
+            them and writes them into the archive's history.
     """
 
     time: np.datetime64
@@ -140,6 +151,7 @@ class Frame:
     period: float | None = None
     no_echo: float | None = None
     zr: ZR | None = None
+    assumptions: tuple[str, ...] = ()
 
 
 class Reader(Protocol):

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pyproj
 
-from nowcast.data.formats.hdf5 import number, open_hdf5, text
-from nowcast.data.frame import DataFormatError, Frame, Packing, check_shape, regular_grid
+from nowcast.data.formats.hdf5 import Hdf5File, open_hdf5
+from nowcast.data.frame import DataFormatError, Frame, Grid, Packing, regular_grid
 from nowcast.units import Quantity
+
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[Ee][-+]?\d+)?"
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,20 @@ class KnmiReader:
             DataFormatError: Not a KNMI composite.
         """
         with open_hdf5(path) as file:
-            start = self._time(path, text(path, file, "overview", "product_datetime_start"))
-            end = self._time(path, text(path, file, "overview", "product_datetime_end"))
-            name = text(path, file, "image1", "image_geo_parameter")
+            start = self._time(path, file.text("overview", "product_datetime_start"))
+            end = self._time(path, file.text("overview", "product_datetime_end"))
+            name = file.text("image1", "image_geo_parameter")
             if "PRECIPITATION" not in name or "MM" not in name:
                 raise DataFormatError(path, f"image1 holds {name!r}, expected ACCUMULATED_PRECIPITATION_[MM]")
             period = (end - start).astype("timedelta64[s]").astype(int)
             if period <= 0:
                 raise DataFormatError(path, f"accumulation from {start} to {end} has no length")
             scale, offset = self._calibration(path, file)
-            missing = number(path, file, "image1/calibration", "calibration_missing_data")
-            image = file.get("image1/image_data")
-            if not isinstance(image, h5py.Dataset) or image.ndim != 2 or image.dtype.kind != "u":
-                raise DataFormatError(path, "no unsigned two-dimensional image1/image_data")
-            shape = check_shape(path, *image.shape)
-            stored = image[()]
-            grid = self._grid(path, file, shape)
+            missing = file.number("image1/calibration", "calibration_missing_data")
+            stored = file.field("image1/image_data")
+            if stored.dtype.kind != "u":
+                raise DataFormatError(path, f"image1/image_data has type {stored.dtype}, expected unsigned integers")
+            grid = self._grid(path, file, (stored.shape[0], stored.shape[1]))
         values = (stored * np.float64(scale) + offset).astype(np.float32)
         values[stored == missing] = np.nan
         return [Frame(end, Quantity.RAIN_AMOUNT, values, grid, Packing(scale, offset), period=float(period))]
@@ -59,23 +58,22 @@ class KnmiReader:
         except ValueError as error:
             raise DataFormatError(path, f"time {stamp!r} is not like 26-AUG-2010;00:00:00.000") from error
 
-    def _calibration(self, path: Path, file: h5py.File) -> tuple[float, float]:
-        formula = text(path, file, "image1/calibration", "calibration_formulas")
-        match = re.fullmatch(r"GEO\s*=\s*([-+.\dEe]+)\s*\*\s*PV\s*\+\s*([-+.\dEe]+)", formula.strip())
-        try:
-            scale, offset = (float(value) for value in match.groups())  # type: ignore[union-attr]
-        except (AttributeError, ValueError) as error:
-            raise DataFormatError(path, f"calibration {formula!r} is not like GEO=0.01*PV+0.0") from error
-        if not scale > 0:
+    def _calibration(self, path: Path, file: Hdf5File) -> tuple[float, float]:
+        formula = file.text("image1/calibration", "calibration_formulas")
+        match = re.fullmatch(rf"GEO\s*=\s*({NUMBER})\s*\*\s*PV\s*\+\s*({NUMBER})", formula.strip())
+        if match is None:
+            raise DataFormatError(path, f"calibration {formula!r} is not like GEO=0.01*PV+0.0")
+        scale, offset = float(match[1]), float(match[2])
+        if not (0 < scale < np.inf and np.isfinite(offset)):
             raise DataFormatError(path, f"calibration {formula!r} has no positive factor")
         return scale, offset
 
-    def _grid(self, path: Path, file: h5py.File, shape: tuple[int, int]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        params = text(path, file, "geographic/map_projection", "projection_proj4_params")
-        width = number(path, file, "geographic", "geo_pixel_size_x") * 1000
-        height = abs(number(path, file, "geographic", "geo_pixel_size_y")) * 1000
-        left = number(path, file, "geographic", "geo_column_offset") * width
-        top = -number(path, file, "geographic", "geo_row_offset") * height
+    def _grid(self, path: Path, file: Hdf5File, shape: tuple[int, int]) -> Grid:
+        params = file.text("geographic/map_projection", "projection_proj4_params")
+        width = file.number("geographic", "geo_pixel_size_x") * 1000
+        height = abs(file.number("geographic", "geo_pixel_size_y")) * 1000
+        left = file.number("geographic", "geo_column_offset") * width
+        top = -file.number("geographic", "geo_row_offset") * height
         if not (width > 0 and height > 0 and np.isfinite([left, top, width, height]).all()):
             raise DataFormatError(path, f"cells of {width} x {height} m at {left}, {top} make no grid")
         return regular_grid(left, top, (height, width), shape, _metres(path, params))
@@ -84,7 +82,7 @@ class KnmiReader:
 def _metres(path: Path, params: str) -> str:
     """The projection with ellipsoid axes in metres; KNMI writes them in km."""
     changed = re.sub(
-        r"\+(a|b|R|x_0|y_0)=([-+.\dEe]+)", lambda found: f"+{found[1]}={float(found[2]) * 1000:.10g}", params
+        rf"\+(a|b|R|x_0|y_0)=({NUMBER})", lambda found: f"+{found[1]}={float(found[2]) * 1000:.10g}", params
     )
     crs = f"{changed} +units=m +no_defs"
     try:
