@@ -1,13 +1,15 @@
-"""`nowcast <command> …`: replaces itself by `python -m nowcast.<command> …`.
+"""`nowcast <command> …`: replaces itself by `python -P -m nowcast.start <command> …`.
 
-It execs rather than calls, because distributed training starts further processes from `sys.argv`.
+It execs rather than calls, because some of what a command needs is settled when a process starts.
 """
 
 import os
 import sys
 from itertools import takewhile
+from typing import NoReturn
 
 from nowcast import __version__
+from nowcast.start import command_line, environment
 
 COMMANDS = {
     "train": "train a network, then score it beside the baselines",
@@ -21,10 +23,6 @@ COMMANDS = {
     "check": "look at data and model before training",
     "benchmark": "measure speed and memory beside the textbook ConvLSTM",
 }
-# Networks ask for large blocks again and again, which glibc by default gives back to the system and has mapped and
-# cleared anew each time: keeping them, in huge pages, makes a training step a sixth faster (docs/performance.md).
-KEEP_MEMORY = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
-WITH_NETWORKS = ("train", "evaluate", "predict", "check", "benchmark")
 
 
 def usage() -> str:
@@ -53,12 +51,41 @@ def main() -> None:
     if command == "--version":
         sys.stdout.write(__version__ + "\n")
         return
+    if command in ("-sc", "--shell-completion"):
+        complete(arguments)
+        return
     if command not in COMMANDS:
-        sys.exit(f"nowcast: unknown command {command!r}; commands: {', '.join(COMMANDS)}")
+        refuse(f"nowcast: unknown command {command!r}; commands: {', '.join(COMMANDS)}")
     rest = names_as_setting(command, arguments[1:])
-    if command in WITH_NETWORKS:
-        os.environ.setdefault("GLIBC_TUNABLES", KEEP_MEMORY)
-    os.execv(sys.executable, [sys.executable, "-m", f"nowcast.{command}", *rest])
+    become(command, rest)
+
+
+def become(command: str, arguments: list[str]) -> None:
+    """Go on as this command."""
+    os.environ.update(environment(command))
+    os.execv(sys.executable, command_line(command, arguments))
+
+
+def refuse(message: str) -> NoReturn:
+    """End with what is wrong with the command line."""
+    sys.stderr.write(message + "\n")
+    sys.exit(2)
+
+
+def complete(arguments: list[str]) -> None:
+    """What a shell asks for: `nowcast -sc install=bash` once, then `nowcast -sc query=bash` at each press of the key.
+
+    Hydra completes settings of one program, whose name stands in front of them; here that is the command's.
+    """
+    words = os.environ.get("COMP_LINE", "").split(maxsplit=2)
+    if not any(text.startswith("query=") for text in arguments):
+        become("train", arguments)
+    elif len(words) > 1 and words[1] in COMMANDS and os.environ["COMP_LINE"].rpartition(words[1])[2]:
+        os.environ["COMP_LINE"] = f"nowcast {words[2] if len(words) > 2 else ''}"
+        become(words[1], arguments)
+    else:
+        begun = words[1] if len(words) > 1 else ""
+        sys.stdout.write(" ".join(name for name in COMMANDS if name.startswith(begun)) + "\n")
 
 
 def names_as_setting(command: str, arguments: list[str]) -> list[str]:
@@ -69,9 +96,7 @@ def names_as_setting(command: str, arguments: list[str]) -> list[str]:
     others = arguments[len(plain) :]
     quoted = ["'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'" for text in plain]
     if command == "plot" and len(plain) > 1:
-        sys.exit(
-            f"nowcast plot draws one file, got {', '.join(plain)}; for the observations beside: observed=<archive>"
-        )
+        refuse(f"nowcast plot draws one file, got {', '.join(plain)}; for the observations beside: observed=<archive>")
     setting = f"file={quoted[0]}" if command == "plot" and quoted else f"runs=[{','.join(quoted)}]"
     return [setting, *others] if plain else others
 

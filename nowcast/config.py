@@ -19,7 +19,8 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from nowcast.mistakes import HydrasErrors, in_words
+from nowcast.mistakes import ended_by, in_words
+from nowcast.start import begin, wants_tracebacks
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MISTAKES = (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException)  # of the user, as errors
@@ -243,39 +244,36 @@ for _name, _schema in SCHEMATA.items():
 def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Turn a function of the composed config into the command `nowcast <name>`.
 
-    Mistakes of the user (bad value, missing file, wrong data) end with one message and exit code 1;
-    HYDRA_FULL_ERROR=1 shows the traceback. Ctrl-C ends with one line and exit code 130.
+    Mistakes of the user end with one message and exit code 2 where what was typed cannot be run, and 1 where it was
+    begun and failed (wrong data, full disk); HYDRA_FULL_ERROR=1 shows the traceback. Ctrl-C ends with one line and 130.
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
-        hydras, file = HydrasErrors(), CONFIGS / f"{name}.yaml"
-
         def run(config: DictConfig) -> None:
-            hydras.left_to_hydra()
             try:
                 main(config)
             except MISTAKES as error:
                 clear_frames(error.__traceback__)  # ends progress bars of loops that it left: others would wait
-                if hydras.wanted_whole or in_multirun():
+                if wants_tracebacks() or in_multirun():  # Hydra says of which job
                     raise
-                sys.exit(f"nowcast {name}: error: {in_words(error, file)}")
+                raise ended_by(error, name, CONFIGS / f"{name}.yaml") from error
 
         command: Callable[[], None] = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(run)
 
         def start() -> None:
-            hydras.raised()  # until the config is composed
+            begin()
+            if any(text in ("-sc", "--shell-completion") for text in sys.argv[1:]):
+                sys.argv[0] = "nowcast"  # what the shell is to complete, in place of this file
             try:
                 command()
-            except (HydraException, *MISTAKES) as error:  # before the job, or out of a multirun
-                if hydras.wanted_whole:
+            except (HydraException, *MISTAKES) as error:
+                if wants_tracebacks():
                     raise
-                sys.exit(f"nowcast {name}: error: {in_words(error, file)}")
+                raise ended_by(error, name, CONFIGS / f"{name}.yaml") from error
             except KeyboardInterrupt as end:
                 clear_frames(end.__traceback__)
                 sys.stderr.write(f"nowcast {name}: interrupted\n")
                 sys.exit(130)
-            finally:
-                hydras.left_to_hydra()
 
         return start
 

@@ -1,7 +1,7 @@
 """What is wrong with a setting, in one line: what there is instead, and what is near it."""
 
-import os
 import re
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,31 +13,29 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 
 GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
 IN_FILE = re.compile(r"In '[^']+': ")
-FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
-class HydrasErrors:
-    """Whether Hydra raises its errors or prints them in its own words and exits, of which the environment decides."""
+class UsageError(ValueError):
+    """What was typed cannot be run: nothing was made of it, and it has to be typed otherwise."""
 
-    def __init__(self) -> None:
-        """As the user has it."""
-        self.users = os.environ.get(FULL_ERROR)
 
-    @property
-    def wanted_whole(self) -> bool:
-        """Whether the user asked for tracebacks."""
-        return self.users == "1"
+USAGE = (HydraException, OmegaConfBaseException, UsageError, FileNotFoundError, FileExistsError)
 
-    def raised(self) -> None:
-        """From now on Hydra raises."""
-        self.users = os.environ.get(FULL_ERROR)
-        os.environ[FULL_ERROR] = "1"
 
-    def left_to_hydra(self) -> None:
-        """From now on it is as the user has it."""
-        os.environ.pop(FULL_ERROR, None)
-        if self.users is not None:
-            os.environ[FULL_ERROR] = self.users
+class ErrorExit(SystemExit):
+    """The end of a command by an error, already told; `message` says what was told."""
+
+    def __init__(self, code: int, message: str) -> None:
+        """Keep both: SystemExit takes a code or a message."""
+        super().__init__(code)
+        self.message = message
+
+
+def ended_by(error: Exception, command: str, file: Path) -> ErrorExit:
+    """Tell an error in words; the end of the command with exit code 2 as to what was typed, 1 as to what was done."""
+    message = f"nowcast {command}: error: {in_words(error, file)}"
+    sys.stderr.write(message + "\n")
+    return ErrorExit(2 if isinstance(error, USAGE) else 1, message)
 
 
 def in_words(error: Exception, program: Path) -> str:

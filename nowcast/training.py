@@ -27,7 +27,6 @@ def quieten() -> None:
     """Let Lightning's messages appear once, and only those that a user can act on."""
     if not is_first_process():
         logging.getLogger().setLevel(logging.ERROR)  # one log for all
-    logging.raiseExceptions = False  # a full disk is told by what writes checkpoints and metrics, once
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).handlers.clear()  # its lines reach the root logger anyway
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -8,6 +8,7 @@
 #   --output DIR  of the runs and the reports; outputs/reproduction or outputs/reproduction_quick
 #   key=value     for every training; trainer=gpu is chosen by itself where there is a GPU
 set -euo pipefail
+export PYTHONSAFEPATH=1  # nothing is imported from the working directory, which may hold a folder called nowcast
 
 usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
 refuse() { echo "reproduce_paper.sh: $1" >&2; usage >&2; exit 2; }

@@ -3,7 +3,9 @@
 import csv
 import importlib
 import logging
+import os
 import sys
+from unittest import mock
 
 TINY = [
     "data.archives.rain.shape=[16,16]",
@@ -26,18 +28,24 @@ TINY = [
 
 
 def run(program, *overrides):
-    """Exit code and message of `nowcast <program> <overrides>`."""
+    """Exit code and message of `nowcast <program> <overrides>`: 1 for every error that has a message."""
+    code, message = ended(program, *overrides)
+    return (1 if message else code), message
+
+
+def ended(program, *overrides):
+    """The very exit code and the message of `nowcast <program> <overrides>`, as a process of its own would end."""
     module = importlib.import_module(f"nowcast.{program}")
     before, handlers, level = sys.argv, logging.root.handlers[:], logging.root.level
+    hook, raising = sys.excepthook, logging.raiseExceptions
     sys.argv = [f"nowcast.{program}", *overrides]
     try:
-        module.main()
+        with mock.patch.dict(os.environ):
+            module.main()
     except SystemExit as end:
-        if isinstance(end.code, str):
-            return 1, end.code
-        return end.code or 0, ""
+        return end.code or 0, getattr(end, "message", "")
     finally:
-        sys.argv = before
+        sys.argv, sys.excepthook, logging.raiseExceptions = before, hook, raising
         for handler in set(logging.root.handlers) - set(handlers):
             handler.close()
         logging.root.handlers[:], logging.root.level = handlers, level

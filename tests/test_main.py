@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nowcast import __main__
+from nowcast import __main__, start
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def test_each_command_is_a_module_with_a_main(command, becomes, monkeypatch):
     monkeypatch.setenv("GLIBC_TUNABLES", "")  # so that what the command sets is undone
     monkeypatch.delenv("GLIBC_TUNABLES")
     line, tunables = becomes(command, "seed=1")
-    assert line == ["-m", f"nowcast.{command}", "seed=1"]
-    assert (tunables == __main__.KEEP_MEMORY) == (command in __main__.WITH_NETWORKS)
+    assert line == ["-P", "-m", "nowcast.start", command, "seed=1"]
+    assert (tunables == start.KEEP_MEMORY) == (command in start.WITH_NETWORKS)
     assert callable(__import__(f"nowcast.{command}", fromlist=["main"]).main)
 
 
@@ -39,17 +39,28 @@ def test_the_users_own_allocator_settings_stay(becomes, monkeypatch):
     assert becomes("train")[1] == "glibc.malloc.hugetlb=0"
 
 
-def test_an_unknown_command_is_refused(becomes):
-    with pytest.raises(SystemExit, match="unknown command 'trian'; commands: train"):
+def test_an_unknown_command_is_refused(becomes, capsys):
+    with pytest.raises(SystemExit) as end:
         becomes("trian")
+    assert end.value.code == 2
+    assert "unknown command 'trian'; commands: train" in capsys.readouterr().err
 
 
-def test_the_file_of_plot_needs_no_key(becomes):
-    assert becomes("plot", "my file's.nc", "unit=dBZ")[0] == ["-m", "nowcast.plot", "file='my file\\'s.nc'", "unit=dBZ"]
-    assert becomes("plot", "file=a.nc")[0] == ["-m", "nowcast.plot", "file=a.nc"]
-    assert becomes("plot", "--help")[0] == ["-m", "nowcast.plot", "--help"]
-    with pytest.raises(SystemExit, match=r"draws one file, got a\.nc, b\.nc"):
+def test_the_file_of_plot_needs_no_key(becomes, capsys):
+    assert becomes("plot", "my file's.nc", "unit=dBZ")[0] == [
+        "-P",
+        "-m",
+        "nowcast.start",
+        "plot",
+        "file='my file\\'s.nc'",
+        "unit=dBZ",
+    ]
+    assert becomes("plot", "file=a.nc")[0] == ["-P", "-m", "nowcast.start", "plot", "file=a.nc"]
+    assert becomes("plot", "--help")[0] == ["-P", "-m", "nowcast.start", "plot", "--help"]
+    with pytest.raises(SystemExit) as end:
         becomes("plot", "a.nc", "b.nc")
+    assert end.value.code == 2
+    assert "draws one file, got a.nc, b.nc" in capsys.readouterr().err
 
 
 # Imported by the modules of all programs, and by the command once the config is composed.

@@ -196,9 +196,9 @@ def test_the_sweeps_command_is_understood_whatever_value_the_agent_chooses(monke
             for key, node in parameters.items()
         }
         command = agent_command(monkeypatch, tmp_path, values)
-        assert command[:4] == ["/usr/bin/env", "python", "-m", "nowcast.train"]
+        assert command[:3] == ["/usr/bin/env", "nowcast", "train"]
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = compose("train", command[4:])
+            config = compose("train", command[3:])
         for key, value in values.items():
             assert OmegaConf.select(config, key) == value
         assert config.logger.wandb.mode == "online"

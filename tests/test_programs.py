@@ -263,7 +263,7 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept(trained, tmp_p
 )
 def test_a_config_that_cannot_be_composed_ends_in_words(typed, named):
     result = subprocess.run([sys.executable, "-m", "nowcast.train", *typed], capture_output=True, text=True, timeout=60)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert named in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -556,7 +556,7 @@ def test_an_unknown_source_lists_the_known_ones(tmp_path):
         [sys.executable, "-m", "nowcast.prepare", "source=nexrad", "input=a", "output=b"],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert result.returncode == 1
+    assert result.returncode == 2
     for name in ("knmi", "odim", "radolan", "netcdf"):
         assert name in result.stderr
 
@@ -595,7 +595,7 @@ def test_the_dispatcher_knows_its_commands():
 
     assert "predict the next hours of rain" in call("--help").stdout
     wrong = call("trian")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "unknown command 'trian'" in wrong.stderr
     assert "data:" in call("train", "--cfg", "job").stdout
     assert Path(sys.executable).exists()

@@ -15,7 +15,7 @@ def refused(folder, *overrides):
     result = subprocess.run(
         [sys.executable, "-m", "nowcast.train", *typed, *overrides], capture_output=True, text=True, timeout=60
     )
-    assert (result.returncode, "no archive at" in result.stderr) == (1, True)
+    assert (result.returncode, "no archive at" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("more", [[], ["hydra.output_subdir=.hydra"]])

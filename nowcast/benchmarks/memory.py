@@ -1,12 +1,9 @@
 """Peak memory of a piece of work."""
 
-import os
 from collections.abc import Callable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
-
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler announces each start and stop
 
 
 def peak_memory(work: Callable[[], object], device: torch.device) -> int:

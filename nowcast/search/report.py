@@ -1,7 +1,6 @@
 """What a study leaves to read: trials.csv, the best trial's config, and plots."""
 
 import csv
-import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,8 +24,6 @@ PLOTS = {  # file name → function of both of Optuna's drawing modules
     "parallel_coordinates": "plot_parallel_coordinate",
     "slices": "plot_slice",
 }
-
-logging.getLogger("matplotlib.category").setLevel(logging.WARNING)
 
 
 def state_word(trial: FrozenTrial) -> str:

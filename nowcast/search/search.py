@@ -3,7 +3,6 @@
 import os
 import shlex
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,15 +25,17 @@ from nowcast.search.report import best_trials, write_plots, write_trials
 from nowcast.search.samplers import Grid
 from nowcast.search.slots import slot_of
 from nowcast.search.space import Scalar, SearchSpace, override_text
-from nowcast.search.study import SECONDS, Objective, log_file, open_storage, open_study, trial_folder
+from nowcast.search.study import SECONDS, Objective, log_file, open_storage, open_study, quieten, trial_folder
 from nowcast.search.workers import Rules, Workers
+from nowcast.start import command_line, environment
 
-TRAIN = [sys.executable, "-m", "nowcast.train"]
+TRAIN, START = command_line("train", []), environment("train")
 REFRESH_SECONDS = 1.0
 
 
 def search(config: DictConfig) -> None:
     """Open or continue a study, run what is missing, and write tables, plots and the best config."""
+    quieten()
     settings, folder, console = config.tune, Path(config.output), Console()
     space = SearchSpace(plain(settings.space))
     objectives = [Objective(name, node.metric, node.mode) for name, node in settings.objectives.items() if node]
@@ -51,9 +52,9 @@ def search(config: DictConfig) -> None:
     def run_trial(number: int, seed: int, values: dict[str, Scalar], worker: int, watch: Callable[[], bool]) -> Ended:
         own = [f"seed={seed}", f"output={override_text(str(trial_folder(folder, number)))}"]
         command = [*TRAIN, *config_folders(), *given, *settings.fixed, *space.overrides(values), *own]
-        environment = {**os.environ, "WANDB_RUN_GROUP": settings.study, **environments[worker]}
+        variables = {**os.environ, **START, "WANDB_RUN_GROUP": settings.study, **environments[worker]}
         log = log_file(folder, number)
-        return run_process(command, environment, log, watch, settings.poll_seconds, settings.stop_seconds)
+        return run_process(command, variables, log, watch, settings.poll_seconds, settings.stop_seconds)
 
     rules = Rules(
         trials=min(settings.trials, len(grid)) if grid else settings.trials,

@@ -1,5 +1,6 @@
 """A study: what it is for, its database, and its folder."""
 
+import logging
 import math
 import time
 import warnings
@@ -19,8 +20,12 @@ from nowcast.search.slots import queue_again
 SECONDS = "seconds"  # the objective that is not a column of metrics.csv
 OPENING_SECONDS = 30.0  # that another process may take to create tables or study
 
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+def quieten() -> None:
+    """Let Optuna and matplotlib say only what a user can act on."""
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("matplotlib.category").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
