@@ -1,5 +1,6 @@
 """One job of `nowcast train -m`: where it writes, what it goes on from, and what it must not do."""
 
+import multiprocessing
 import os
 
 from hydra.core.hydra_config import HydraConfig
@@ -15,6 +16,8 @@ def prepare_job(config: DictConfig) -> None:
         ValueError: The job wants several processes.
     """
     refuse_processes(config)
+    if multiprocessing.get_start_method(allow_none=True) == "loky":  # joblib's, which loader processes do not know
+        multiprocessing.set_start_method("forkserver", force=True)
     if not given_on_command_line("output="):
         config.output = HydraConfig.get().runtime.output_dir
     if "SUBMITIT_EXECUTOR" in os.environ and config.resume == "never":
