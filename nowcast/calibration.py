@@ -4,16 +4,22 @@ A network trained on cross-entropy or squared error forecasts the mean of what m
 Matching quantiles makes each intensity as frequent in the forecast as it was observed.
 """
 
+import logging
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
+
+log = logging.getLogger(__name__)
 
 
 class FrequencyCalibration(nn.Module):
     """Piecewise-linear mapping grey → grey on equally spaced levels, one per lead time.
 
     Args:
-        lead_times: T lead times of the fit; later ones use the last.
+        lead_times: T lead times of the fit, rising; or their number where nothing else is known of them.
         levels: K table intervals over [0, 1].
 
     The identity until a table is loaded or fitted.
@@ -21,13 +27,37 @@ class FrequencyCalibration(nn.Module):
 
     table: Tensor  # (T, K+1) mapped value at grey k/K
 
-    def __init__(self, lead_times: int, levels: int) -> None:
+    def __init__(self, lead_times: Sequence[float] | int, levels: int) -> None:
         """Start as the identity."""
         super().__init__()
-        self.register_buffer("table", torch.linspace(0, 1, levels + 1).repeat(lead_times, 1))
+        count = lead_times if isinstance(lead_times, int) else len(lead_times)
+        self.lead_times = None if isinstance(lead_times, int) else tuple(lead_times)
+        self.register_buffer("table", torch.linspace(0, 1, levels + 1).repeat(count, 1))
+
+    def at(self, lead_times: Sequence[float]) -> "FrequencyCalibration":
+        """The calibration of forecasts with other lead times, in the unit of the fit.
+
+        A lead time of the fit keeps its mapping to the last bit, one between two of them gets their mean, weighted by
+        nearness; before the first and after the last theirs is taken, which a warning says.
+        """
+        if self.lead_times is None:
+            log.warning(
+                "this calibration was fitted by number of step on windows whose time steps differ, and is applied by "
+                "number of step; a checkpoint that is trained now holds one by lead time"
+            )
+            return self
+        _say_what_was_not_fitted(self.lead_times, lead_times)
+        places = np.interp(lead_times, self.lead_times, np.arange(len(self.lead_times)))
+        lower = torch.from_numpy(np.floor(places + 1e-9).astype(np.int64)).to(self.table.device)
+        part = torch.from_numpy(places).to(self.table) - lower.to(self.table)
+        upper = (lower + 1).clamp(max=len(self.lead_times) - 1)
+        between = self.table[lower] + part[:, None] * (self.table[upper] - self.table[lower])
+        mapped = FrequencyCalibration(lead_times, self.table.shape[1] - 1).to(self.table.device)
+        mapped.table.copy_(torch.where(part[:, None].abs() < 1e-6, self.table[lower], between))
+        return mapped
 
     def forward(self, grey: Tensor) -> Tensor:
-        """Map (B, T, C, H, W) grey values in [0, 1]; NaN stays NaN."""
+        """Map (B, T, C, H, W) grey values in [0, 1], lead times in order; NaN stays NaN, more than T use the last."""
         lead_times, levels = self.table.shape[0], self.table.shape[1] - 1
         steps = torch.arange(grey.shape[1], device=grey.device).clamp(max=lead_times - 1)
         position = grey.nan_to_num(0.0).clamp(0, 1) * levels
@@ -40,11 +70,23 @@ class FrequencyCalibration(nn.Module):
         return torch.where(grey.isnan(), grey, mapped.transpose(0, 1))
 
 
+def _say_what_was_not_fitted(fitted: Sequence[float], wanted: Sequence[float]) -> None:
+    for beyond, words, nearest in (
+        ([lead for lead in wanted if lead > fitted[-1] + 1e-6], "later than all", "last"),
+        ([lead for lead in wanted if lead < fitted[0] - 1e-6], "earlier than all", "first"),
+    ):
+        if beyond:
+            log.warning(
+                "the calibration was fitted for lead times of %g to %g: %s is %s, and gets that of the %s",
+                fitted[0], fitted[-1], ", ".join(f"{lead:g}" for lead in beyond), words, nearest,
+            )  # fmt: skip
+
+
 class CalibrationFit(Metric):
     """Histograms of forecast and observed grey values, from which the calibration is fitted.
 
     Args:
-        lead_times: T.
+        lead_times: T lead times, rising; or their number.
         levels: K intervals over [0, 1].
     """
 
@@ -52,28 +94,36 @@ class CalibrationFit(Metric):
     forecast: Tensor
     observed: Tensor
 
-    def __init__(self, lead_times: int, levels: int) -> None:
+    def __init__(self, lead_times: Sequence[float] | int, levels: int) -> None:
         """Start from empty histograms."""
         super().__init__()
         self.lead_times, self.levels = lead_times, levels
+        self.count = lead_times if isinstance(lead_times, int) else len(lead_times)
         for name in ("forecast", "observed"):
-            self.add_state(name, torch.zeros(lead_times, levels + 1, dtype=torch.int64), dist_reduce_fx="sum")
+            self.add_state(name, torch.zeros(self.count, levels + 1, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> None:
+    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor, rows: Sequence[int] | None = None) -> None:
         """Add a batch of grey values (B, T, C, H, W); only cells where mask is True count.
+
+        Args:
+            forecast: Grey values.
+            observed: Grey values.
+            mask: Which cells count.
+            rows: Which lead time of the fit each of the batch is; None = all of them, in order.
 
         Raises:
             ValueError: The number of lead times is not that of the fit.
         """
-        if forecast.shape[1] != self.lead_times:
-            raise ValueError(f"expected {self.lead_times} lead times, got {forecast.shape[1]}")
+        rows = range(self.count) if rows is None else rows
+        if forecast.shape[1] != len(rows):
+            raise ValueError(f"expected {len(rows)} lead times, got {forecast.shape[1]}")
         for state, values in ((self.forecast, forecast), (self.observed, observed)):
             # Class 0 holds grey 0 alone (no rain at all); class k the interval ((k-1)/K, k/K].
             classes = (values.nan_to_num(0.0) * self.levels).ceil().long().clamp(0, self.levels)
             classes = torch.where(mask, classes, self.levels + 1)
-            for lead in range(self.lead_times):
+            for lead, row in enumerate(rows):
                 counted = torch.bincount(classes[:, lead].flatten(), minlength=self.levels + 2)
-                state[lead] += counted[: self.levels + 1]
+                state[row] += counted[: self.levels + 1]
 
     def compute(self) -> Tensor:
         """The table of the fitted calibration, (T, K+1)."""
@@ -94,7 +144,7 @@ def _match(forecast: Tensor, observed: Tensor) -> Tensor:
     """
     levels = len(forecast) - 1
     if forecast.sum() == 0 or observed.sum() == 0:
-        return torch.linspace(0, 1, levels + 1)
+        return torch.linspace(0, 1, levels + 1, device=forecast.device)
     above_forecast = 1 - forecast.cumsum(0) / forecast.sum()  # share strictly above k/K
     above_observed = 1 - observed.cumsum(0) / observed.sum()
     # above_observed falls with k; find for each share the level that it is exceeded with.

@@ -1,6 +1,7 @@
 """Checkpoints: written atomically, read without executing anything, enough to forecast with."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ class NetworkForecaster(nn.Module):
         """Keep the parts."""
         super().__init__()
         self.net, self.scaling, self.calibration = net, scaling, calibration
+
+    def at(self, lead_times: Sequence[float]) -> "NetworkForecaster":
+        """The same network, calibrated for forecasts with these lead times (FrequencyCalibration.at)."""
+        calibration = None if self.calibration is None else self.calibration.at(lead_times)
+        return NetworkForecaster(self.net, self.scaling, calibration)
 
     def logits(self, values: Tensor, forecast_steps: int) -> Tensor:
         """What the network says, before the sigmoid."""
@@ -75,7 +81,7 @@ class Checkpoint:
     version: str
 
     def calibrated(self) -> NetworkForecaster | None:
-        """The same network with its calibration, None if it has none."""
+        """The same network with its calibration, for lead times of the fit (`at` for others); None if it has none."""
         return None if self.calibration is None else self.with_calibration(self.calibration)
 
     def with_calibration(self, calibration: FrequencyCalibration) -> NetworkForecaster:
@@ -126,21 +132,36 @@ def load(path: Path) -> Checkpoint:
     calibration = None
     if "calibration" in content:
         stored = content["calibration"]
-        calibration = FrequencyCalibration(stored["lead_times"], stored["levels"])
+        calibration = FrequencyCalibration(_lead_times(stored["lead_times"], identity["data"]), stored["levels"])
         calibration.load_state_dict(stored["state"], strict=True)
     forecaster = NetworkForecaster(net, scaling, None).eval()
     return Checkpoint(path, forecaster, calibration, identity["config"], identity["data"], identity["version"])
 
 
-def add_calibration(path: Path, calibration: FrequencyCalibration, lead_times: int, levels: int) -> None:
+def _lead_times(stored: list[float] | int, data: dict[str, Any]) -> list[float] | int:
+    """Lead times of a fit; before they were stored, their number was, and the time step of the data says the rest."""
+    if isinstance(stored, int):
+        steps = data.get("timesteps_seconds", [60])  # frames where the data is no rain
+        return [steps[0] * (k + 1) / 60 for k in range(stored)] if len(steps) == 1 else stored
+    return stored
+
+
+def add_calibration(path: Path, calibration: FrequencyCalibration, levels: int) -> None:
     """Store a fitted calibration in an existing checkpoint, replacing the file atomically."""
-    content = read(path)
+    content, lead_times = read(path), calibration.lead_times
     content["calibration"] = {
-        "lead_times": lead_times,
+        "lead_times": len(calibration.table) if lead_times is None else list(lead_times),  # minutes, or frames
         "levels": levels,
         "state": calibration.state_dict(),
     }
     save(content, path)
+
+
+def at_lead_times(models: Mapping[str, nn.Module], lead_times: Sequence[float]) -> dict[str, nn.Module]:
+    """The same models, networks calibrated for forecasts with these lead times."""
+    return {
+        name: model.at(lead_times) if isinstance(model, NetworkForecaster) else model for name, model in models.items()
+    }
 
 
 def save(content: dict[str, Any], path: Path) -> None:

@@ -22,6 +22,7 @@ def main(config: DictConfig) -> None:
 
     from rich.console import Console
 
+    from nowcast.checkpoint import at_lead_times
     from nowcast.data.interface import as_data_module
     from nowcast.evaluation import conclude
     from nowcast.forecasts import check_common_windows
@@ -35,6 +36,7 @@ def main(config: DictConfig) -> None:
     device = choose_device(config.device)
     models, settings, facts = choose_models(config)
     data = as_data_module(build(settings.data))
+    models = at_lead_times(models, data.lead_times(config.split))
     systems = file_forecasts(config, data)
     models = with_forecasts(models, systems, config)
     check_common_windows(systems, data, config.split)

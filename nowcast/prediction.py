@@ -173,6 +173,7 @@ def predict(
         raise ValueError(
             f"{archive.path}: the frame of {archive.times[frames.stop - 1]} holds no data at all; choose init_time="
         )
+    forecaster = forecaster.at([step * (k + 1) / 60 for k in range(forecast_steps)])
     batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
     rain_rate = forecaster.to(device)(batch, forecast_steps)[0, :, 0].cpu().numpy()  # (T_out, H, W)
     rain_rate[:, ~coverage] = np.nan

@@ -253,12 +253,10 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
     name = model_name(plain(config))
     models: dict[str, torch.nn.Module] = {name: loaded.forecaster}
     if config.calibration == "frequency":
-        fitted = fit_calibration(
-            loaded.forecaster, data.val_dataloader(), data.forecast_steps, CALIBRATION_LEVELS, device, track
-        )
-        checkpoint.add_calibration(best, fitted, data.forecast_steps, CALIBRATION_LEVELS)
+        fitted = fit_calibration(loaded.forecaster, data, CALIBRATION_LEVELS, device, track)
+        checkpoint.add_calibration(best, fitted, CALIBRATION_LEVELS)
         models[f"{name}_calibrated"] = loaded.with_calibration(fitted)  # of the same network, so that it runs once
-    models |= make_baselines(config)
+    models = checkpoint.at_lead_times(models, data.lead_times("test")) | make_baselines(config)
     counting = make_counting(config, data, "test")
     scores = score_models(models, data.test_dataloader(), counting, device, track)
     facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}

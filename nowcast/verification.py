@@ -19,7 +19,7 @@ from nowcast.checkpoint import NetworkForecaster
 from nowcast.colours import RainColours
 from nowcast.counting import Counting, ModelSums, Scores, add_lead_time, collect
 from nowcast.data.dataset import Sample
-from nowcast.data.interface import DataModule
+from nowcast.data.interface import DataModule, ValidationLeads
 from nowcast.digits_plot import plot_brightness
 from nowcast.forecasts import FileForecasts
 from nowcast.plotting import Case, animate_forecast, plot_forecast
@@ -180,20 +180,18 @@ def _window_csi(forecast: Tensor, targets: Tensor, mask: Tensor, threshold: floa
 
 @torch.inference_mode()
 def fit_calibration(
-    forecaster: NetworkForecaster,
-    loader: DataLoader[Sample],
-    forecast_steps: int,
-    levels: int,
-    device: torch.device,
-    track: Track,
+    forecaster: NetworkForecaster, data: DataModule, levels: int, device: torch.device, track: Track
 ) -> FrequencyCalibration:
-    """Fit the frequency calibration of a network on validation windows."""
-    fit = CalibrationFit(forecast_steps, levels).to(device)
+    """Fit the frequency calibration of a network on validation windows, which may differ in lead times."""
+    leads = ValidationLeads.of(data)
+    fit = CalibrationFit(leads.lead_times, levels).to(device)
     forecaster.to(device).eval()
+    loader = data.val_dataloader()
     for batch in track(loader, "calibrating", len(loader)):
         inputs, targets, mask = (batch[key].to(device) for key in ("inputs", "targets", "mask"))
-        grey = forecaster.grey(inputs, forecast_steps)
-        fit.update(grey, forecaster.scaling.to_grey(targets), mask)
+        grey, observed = forecaster.grey(inputs, data.forecast_steps), forecaster.scaling.to_grey(targets)
+        for rows, chosen in leads.parts(batch["archive"]):
+            fit.update(grey[chosen], observed[chosen], mask[chosen], rows)
     return fit.fit().cpu()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.calibration import CalibrationFit, FrequencyCalibration
+from nowcast.calibration import CalibrationFit, FrequencyCalibration, _match
 
 LEVELS = 512
 
@@ -158,3 +158,84 @@ def test_two_fits_merge_into_the_fit_of_all():
 def test_a_state_of_other_lead_times_does_not_load():
     with pytest.raises(RuntimeError, match="size mismatch"):
         FrequencyCalibration(3, 4).load_state_dict(FrequencyCalibration(2, 4).state_dict(), strict=True)
+
+
+# -- other lead times than those of the fit ------------------------------------------------------------------
+
+
+def stairs(lead_times):
+    """Lead time number k maps grey 1 to (k + 1) / 10, linearly."""
+    calibration = FrequencyCalibration(lead_times, 4)
+    for k in range(len(lead_times)):
+        calibration.table[k] *= (k + 1) / 10
+    return calibration
+
+
+@pytest.mark.parametrize(
+    ("lead_times", "expected"),
+    [
+        ([6, 12, 18], [0.1, 0.2, 0.3]),
+        ([12, 18], [0.2, 0.3]),
+        ([9, 10, 15], [0.15, 0.1 + 0.1 * 4 / 6, 0.25]),
+        ([18], [0.3]),
+    ],
+)
+def test_each_lead_time_gets_its_own_mapping_or_that_between_two(lead_times, expected, caplog):
+    mapped = stairs([6.0, 12.0, 18.0]).at(lead_times)
+    assert mapped.lead_times == tuple(lead_times)
+    assert mapped(torch.ones(1, len(lead_times), 1, 1, 1)).flatten().tolist() == pytest.approx(expected)
+    assert not caplog.records
+
+
+def test_lead_times_of_the_fit_keep_their_mapping_to_the_last_bit():
+    fitted_at = [100 * (k + 1) / 60 for k in range(30)]
+    calibration = FrequencyCalibration(fitted_at, LEVELS)
+    calibration.table.copy_(torch.rand(30, LEVELS + 1).cumsum(1))
+    assert torch.equal(calibration.at(fitted_at).table, calibration.table)
+    assert torch.equal(calibration.at(fitted_at[2::3]).table, calibration.table[2::3])
+
+
+def test_what_was_not_fitted_is_said(caplog):
+    mapped = stairs([6.0, 12.0]).at([5, 10, 15, 20])
+    assert mapped(torch.ones(1, 4, 1, 1, 1)).flatten().tolist() == pytest.approx([0.1, 0.1 + 0.1 * 4 / 6, 0.2, 0.2])
+    late, early = caplog.messages
+    assert "lead times of 6 to 12: 15, 20 is later than all" in late
+    assert "5 is earlier than all" in early
+
+
+def test_where_lead_times_are_not_known_the_number_of_the_step_counts_and_that_is_said(caplog):
+    calibration = stairs([6.0, 12.0])
+    unknown = FrequencyCalibration(2, 4)
+    unknown.table.copy_(calibration.table)
+    assert unknown.at([5, 10]) is unknown
+    assert "by number of step" in caplog.text
+
+
+def test_a_batch_goes_to_the_lead_times_that_it_has():
+    forecast, observed = rain(3, 0.0, 0), rain(2, 0.5, 1)
+    mask = torch.ones_like(forecast, dtype=torch.bool)
+    fit = CalibrationFit([5.0, 6.0, 10.0, 12.0], LEVELS)
+    fit.update(forecast[:2], observed[:2], mask[:2], (0, 2))
+    fit.update(forecast[2:], observed[2:], mask[2:], (1, 3))
+    assert fit.fit().lead_times == (5.0, 6.0, 10.0, 12.0)
+    assert torch.equal(fit.fit().table[::2], fitted(forecast[:2], observed[:2]).table)
+    assert torch.equal(fit.fit().table[1::2], fitted(forecast[2:], observed[2:]).table)
+
+
+def test_a_lead_time_without_cells_keeps_its_device():
+    with torch.device("meta"):  # what does not name a device would land there, as it would beside counts on a GPU
+        table = _match(torch.zeros(5, device="cpu", dtype=torch.float64), torch.ones(5, device="cpu"))
+    assert (table.device.type, table.tolist()) == ("cpu", [0.0, 0.25, 0.5, 0.75, 1.0])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_fit_on_a_gpu_with_a_lead_time_without_cells():
+    forecast, observed = rain(3, 0.0, 0).cuda(), rain(2, 0.5, 1).cuda()
+    mask = torch.ones_like(forecast, dtype=torch.bool)
+    mask[:, 1] = False
+    fit = CalibrationFit(2, LEVELS).cuda()
+    fit.update(forecast, observed, mask)
+    table = fit.fit().table
+    torch.testing.assert_close(table[1], torch.linspace(0, 1, LEVELS + 1))
+    torch.testing.assert_close(table[:1], fitted(forecast[:, :1].cpu(), observed[:, :1].cpu()).table)

@@ -1,7 +1,11 @@
 """What a run finds out before it trains, and on what it scores afterwards."""
 
 import pytest
+import torch
 
+from nowcast import checkpoint
+from nowcast.calibration import CalibrationFit, FrequencyCalibration
+from nowcast.config import build, from_plain
 from tests.data.archives import moving_rain
 from tests.programs import rows, run
 
@@ -63,3 +67,61 @@ def test_a_variant_of_scores_can_be_left_out(tmp_path, metrics):
     typed += ["model=persistence", "data.crop=16", "data.workers=0", "html=false", *metrics]
     assert run("evaluate", *typed, f"output={tmp_path / 'scores'}") == (0, "")
     assert not (tmp_path / "scores" / "paper.csv").exists()
+
+
+def test_the_calibration_goes_by_minutes_where_validation_mixes_time_steps(tmp_path):
+    settings = on(archives(tmp_path, a=5, b=5, c=6, d=5), test=["a"], val=["c", "d"])
+    assert run("train", *settings, "picture=false", f"output={tmp_path / 'run'}") == (0, "")
+    assert "was fitted" not in (tmp_path / "run" / "train.log").read_text()  # all lead times of the test were fitted
+    loaded = checkpoint.load(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    assert loaded.calibration.lead_times == (5.0, 6.0, 10.0, 12.0)
+    config = from_plain(loaded.config)
+    for archive, leads in (("c", (6.0, 12.0)), ("d", (5.0, 10.0))):  # each by itself, with a plain loop
+        config.data.val_archives = [archive]
+        apart = CalibrationFit(2, 1024)
+        for batch in build(config.data).val_dataloader():
+            with torch.inference_mode():
+                grey = loaded.forecaster.grey(batch["inputs"], 2)
+            apart.update(grey, loaded.forecaster.scaling.to_grey(batch["targets"]), batch["mask"])
+        assert torch.equal(apart.fit().table, loaded.calibration.at(leads).table)
+        assert not torch.equal(apart.fit().table, FrequencyCalibration(2, 1024).table)
+
+
+def test_a_calibration_of_six_minutes_is_mapped_to_tests_of_five(tmp_path, capsys):
+    settings = on(archives(tmp_path, a=5, b=5, c=6), test=["a"], val=["c"])
+    assert run("train", *settings, "picture=false", f"output={tmp_path / 'run'}") == (0, "")
+    said = (tmp_path / "run" / "train.log").read_text()
+    assert "lead times of 6 to 12: 5 is earlier than all, and gets that of the first" in said
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    loaded = checkpoint.load(best)
+    calibration = loaded.with_calibration(loaded.calibration.at([5.0, 10.0]))
+    table = loaded.calibration.table
+    torch.testing.assert_close(calibration.calibration.table, torch.stack([table[0], table[0] / 3 + table[1] * 2 / 3]))
+    scores = rows(tmp_path / "run" / "evaluation" / "errors.csv")
+    mae = [float(row["mae"]) for row in scores if row["model"] == "convlstm_calibrated"]
+    total, count = torch.zeros(2, 2, dtype=torch.float64)
+    for batch in build(from_plain(loaded.config).data).test_dataloader():
+        with torch.inference_mode():
+            error = (calibration(batch["inputs"], 2) - batch["targets"]).abs().double()
+        total += torch.where(batch["mask"], error, 0.0).sum(dim=(0, 2, 3, 4))
+        count += batch["mask"].sum(dim=(0, 2, 3, 4))
+    assert mae == pytest.approx((total / count).tolist(), rel=1e-6)
+    output = tmp_path / "nowcast.nc"
+    typed = [f"checkpoint={best}", f"input={tmp_path / 'c.nc'}", "forecast_steps=3", f"output={output}"]
+    assert run("predict", *typed) == (0, "")
+    assert "lead times of 6 to 12: 18 is later than all" in capsys.readouterr().err
+
+
+def test_a_calibration_from_before_lead_times_were_stored(tmp_path):
+    settings = on(archives(tmp_path, a=5, b=5, c=5), test=["a"], val=["b"])
+    assert run("train", *settings, "picture=false", f"output={tmp_path / 'run'}") == (0, "")
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    content = checkpoint.read(best)
+    assert content["calibration"]["lead_times"] == [5.0, 10.0]
+    content["calibration"]["lead_times"] = 2
+    for steps, known in (([300], (5.0, 10.0)), ([300, 360], None)):
+        content["nowcast"]["data"]["timesteps_seconds"] = steps
+        checkpoint.save(content, tmp_path / "old.ckpt")
+        old = checkpoint.load(tmp_path / "old.ckpt")
+        assert old.calibration.lead_times == known
+        assert torch.equal(old.calibration.at([5.0, 10.0]).table, checkpoint.load(best).calibration.table)

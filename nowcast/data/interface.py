@@ -1,6 +1,6 @@
 """What training and verification ask of a data module; anything with these members can stand under `data=`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import getattr_static
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nowcast.data.dataset import Sample
@@ -142,7 +143,37 @@ def as_data_module(found: Any) -> DataModule:  # noqa: ANN401 (whatever stands u
     return cast(DataModule, found)
 
 
+@dataclass(frozen=True)
+class ValidationLeads:
+    """Lead times of all validation windows, which may differ in time step.
+
+    Args:
+        lead_times: All that occur, rising.
+        rows: Archive → position among them of each lead time of its windows.
+    """
+
+    lead_times: tuple[float, ...]
+    rows: Mapping[int, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, data: DataModule) -> "ValidationLeads":
+        """Those of a data module."""
+        archives = np.unique(data.origins("val")[0]).tolist()
+        leads = {archive: lead_times_of(data, archive) for archive in archives}
+        known = tuple(sorted({lead for times in leads.values() for lead in times}))
+        return cls(known, {archive: tuple(map(known.index, times)) for archive, times in leads.items()})
+
+    def parts(self, archives: Tensor) -> Iterator[tuple[tuple[int, ...], Tensor | slice]]:
+        """Windows of a batch with the same lead times: (positions of those, which windows); (B,) archives are given."""
+        different = sorted(set(archives.tolist()))
+        if len({self.rows[archive] for archive in different}) == 1:
+            yield self.rows[different[0]], slice(None)
+            return
+        for archive in different:
+            yield self.rows[archive], archives == archive
+
+
 def lead_times_of(data: DataModule, archive: int) -> tuple[float, ...]:
     """Lead times of the windows of one archive (the number that samples carry), in the data module's lead unit."""
-    step = data.series[archive].step_seconds / 60 if data.series else 1.0
-    return tuple(step * (k + 1) for k in range(data.forecast_steps))
+    seconds = data.series[archive].step_seconds if data.series else 60  # so that frames count
+    return tuple(seconds * (k + 1) / 60 for k in range(data.forecast_steps))

@@ -71,4 +71,4 @@ def common_lead_times(
             f"them apart, with {apart}, both with data.split={how} (`nowcast train evaluate=false` trains without "
             "scores), or set data.timestep_minutes to a common multiple"
         )
-    return tuple(different[0] / 60 * (k + 1) for k in range(forecast_steps))
+    return tuple(different[0] * (k + 1) / 60 for k in range(forecast_steps))
