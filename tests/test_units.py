@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.units import ZR, Quantity, amount_to_rate, parse_unit
+from nowcast.units import ZR, Quantity, amount_to_rate, conversion, parse_unit
 
 
 @pytest.mark.parametrize(
@@ -18,16 +18,46 @@ from nowcast.units import ZR, Quantity, amount_to_rate, parse_unit
         ("kg m-2", "rain_amount", 1),
         ("mm", "rain_amount", 1),
         ("dbz", "reflectivity", 1),
+        # as UDUNITS reads them
+        ("mm.h-1", "rain_rate", 1),
+        ("mm h**-1", "rain_rate", 1),
+        ("mm·h⁻¹", "rain_rate", 1),
+        ("mm hr-1", "rain_rate", 1),
+        ("mm/hour", "rain_rate", 1),
+        ("millimeters per hour", "rain_rate", 1),
+        ("1e-3 m h-1", "rain_rate", 1),
+        ("mm (5 min)-1", "rain_rate", 12),
+        ("mm d-1", "rain_rate", 1 / 24),
+        ("mm s-1", "rain_rate", 3600),
+        ("kg m-2 h-1", "rain_rate", 1),
+        ("kg m**-2 s**-1", "rain_rate", 3600),
+        ("inch/hour", "rain_rate", 25.4),
+        ("0.1 mm", "rain_amount", 0.1),
+        ("cm", "rain_amount", 10),
+        ("m", "rain_amount", 1000),
+        ("kg/m2", "rain_amount", 1),
     ],
 )
 def test_units_of_files(unit, quantity, factor):
-    assert parse_unit(unit) == (Quantity(quantity), factor)
+    assert parse_unit(unit) == (Quantity(quantity), pytest.approx(factor, rel=1e-14))
 
 
-@pytest.mark.parametrize("unit", ["", "K", "mm d-1", "MM"])
-def test_an_unknown_unit_is_refused_with_the_known_ones(unit):
-    with pytest.raises(ValueError, match=r"known units: .*kg m-2"):
+def test_a_factor_of_one_is_exactly_one():
+    assert {parse_unit(unit)[1] for unit in ("mm h-1", "1e-3 m h-1", "kg m-2 h-1", "mm/hr", "mm")} == {1.0}
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["", "1", "K", "MM", "mm/h/h", "km s-1", "Mm h-1", "km", "seconds since 2020-01-01", "mm since 2020-01-01", "%"],
+)
+def test_an_unknown_unit_is_refused_with_itself_and_the_known_ones(unit):
+    with pytest.raises(ValueError, match=rf"unit '{unit}' is none of .* known units are .*kg m-2"):
         parse_unit(unit)
+
+
+def test_a_unit_with_another_zero_is_no_factor():
+    assert conversion("degC", "K") is None
+    assert conversion("km", "m") == 1000
 
 
 def test_marshall_palmer_by_hand():

@@ -182,12 +182,12 @@ class ArchiveWriter:
 
 def write_grid(dataset: netCDF4.Dataset, grid: Grid) -> None:
     """Write dimensions, coordinates and the CF grid mapping `crs` of a grid."""
-    degrees = False
+    degrees = rotated = False
     mapping = dataset.createVariable("crs", "i4", ())
     mapping.nowcast_crs = grid.crs
     if grid.crs:
         crs = pyproj.CRS.from_user_input(grid.crs)
-        degrees = bool(crs.is_geographic)
+        degrees, rotated = bool(crs.is_geographic), bool(crs.is_geographic and crs.is_derived)
         with warnings.catch_warnings():
             # Some projections have a parameter that CF has no name for; the attribute crs_wkt keeps it.
             warnings.filterwarnings("ignore", message=".*lost in conversion to CF")
@@ -196,12 +196,14 @@ def write_grid(dataset: netCDF4.Dataset, grid: Grid) -> None:
     for name, values in (("y", grid.y), ("x", grid.x)):
         dataset.createDimension(name, len(values))
         variable = dataset.createVariable(name, "f8", (name,))
-        variable.setncatts(_coordinate_attributes(name, degrees))
+        variable.setncatts(_coordinate_attributes(name, degrees, rotated))
         variable[:] = values
 
 
-def _coordinate_attributes(name: str, degrees: bool) -> dict[str, str]:
-    if degrees:
+def _coordinate_attributes(name: str, degrees: bool, rotated: bool) -> dict[str, str]:
+    if rotated:  # degrees that are not those of the earth: other tools would put "latitude" on the map as it stands
+        standard_name, units = {"y": "grid_latitude", "x": "grid_longitude"}[name], "degrees"
+    elif degrees:
         standard_name, units = {"y": ("latitude", "degrees_north"), "x": ("longitude", "degrees_east")}[name]
     else:
         standard_name, units = f"projection_{name}_coordinate", "m"
@@ -236,7 +238,8 @@ def describe_difference(first: Frame, frame: Frame) -> str:
         return f"grid of shape {frame.grid.shape} lies elsewhere than the frames before it"
     for name in ("packing", "period", "no_echo", "zr"):
         if getattr(frame, name) != getattr(first, name):
-            return f"{name} {getattr(frame, name)} differs from {getattr(first, name)} of the frames before it"
+            advice = " (source=netcdf: source.keep_packing=false stores float32)" if name == "packing" else ""
+            return f"{name} {getattr(frame, name)} differs from {getattr(first, name)} of the frames before it{advice}"
     return ""
 
 

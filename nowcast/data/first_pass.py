@@ -30,6 +30,7 @@ class Report:
     missing: int = 0
     cells: int = 0
     assumptions: Counter[str] = field(default_factory=Counter)  # sentence → frames
+    steps: str = ""  # see describe_steps
     choice: str = ""  # by which rule one kind of frames was kept and others were left out
     skipped: list[str] = field(default_factory=list)
 
@@ -43,6 +44,7 @@ class Report:
         ]
         if self.duplicates:
             lines.append(f"{self.duplicates} identical duplicates of a time left out")
+        lines += [self.steps] * bool(self.steps)
         lines += [f"assumed for {count} frames: {text}" for text, count in sorted(self.assumptions.items())]
         return lines + [self.choice] * bool(self.choice) + [f"skipped {problem}" for problem in self.skipped]
 
@@ -140,6 +142,12 @@ class Kind:
             return
         if known.digest == entry.digest:
             self.totals["duplicates"] += 1
+        elif self.conflict is None and known.path == entry.path:
+            self.conflict = DataFormatError(
+                entry.path,
+                f"holds two different frames for {entry.time} UTC. Each needs a time of its own: the times are wrong or "
+                "too coarse (source=netcdf: source.time_variable= names another), or one of the two must be taken out",
+            )
         elif self.conflict is None:
             problem = f"second, different frame for {entry.time} UTC; the other is in {known.path}"
             self.conflict = DataFormatError(entry.path, f"{problem}; {apart(known.path, entry.path)}")

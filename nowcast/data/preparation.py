@@ -16,6 +16,7 @@ from nowcast.data.archive_writer import ArchiveWriter
 from nowcast.data.first_pass import Entry, Report, first_pass, read_limited, scan
 from nowcast.data.frame import Frame, Reader
 from nowcast.data.limits import Limits
+from nowcast.data.timesteps import describe_steps
 
 Track = Callable[[Iterable[Any], str, int], Iterable[Any]]  # progress bar: items, text, total
 Item = TypeVar("Item")
@@ -122,6 +123,7 @@ def prepare_archive(
         first, entries = first_pass(track(scans, "checking", len(files)), on_error, report)
         _check_sums(first, entries, allow_overlapping_sums)
         report.frames = len(entries)
+        report.steps = describe_steps([entry.time for entry in entries])
         uses = Counter(entry.path for entry in entries)
         contents = zip(uses, _in_order(partial(read_limited, reader, limits), list(uses), workers, pool), strict=True)
         with ArchiveWriter(output, first, attributes) as writer:

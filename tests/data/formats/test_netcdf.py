@@ -35,7 +35,7 @@ def test_the_unit_can_be_set(tmp_path):
     path = fakes.cf(tmp_path / "a.nc", FIELD, attributes={"units": "1"})
     with pytest.raises(DataFormatError, match=r"0 variables could be rain .*source\.variable"):
         read(path)
-    with pytest.raises(DataFormatError, match=r"unknown unit '1'.*source\.units"):
+    with pytest.raises(DataFormatError, match=r"unit '1' is none of rain .*source\.units"):
         read(path, "source.variable=rain")
     (one,) = read(path, "source.variable=rain", "source.units=mm h-1")
     assert one.quantity is Quantity.RAIN_RATE
@@ -91,7 +91,7 @@ def test_kilometres_and_degrees(tmp_path):
     (one,) = read(fakes.cf(tmp_path / "a.nc", FIELD, coordinate_units="km"))
     assert one.grid.x.tolist() == [0, 1_000_000]
     degrees = fakes.cf(
-        tmp_path / "b.nc", FIELD, coordinate_units="degrees_north", x=np.array([3.0, 4.0]), y=np.array([9.0, 8.0])
+        tmp_path / "b.nc", FIELD, coordinate_units="degrees", x=np.array([3.0, 4.0]), y=np.array([9.0, 8.0])
     )
     assert read(degrees)[0].grid.crs == "EPSG:4326"
 
@@ -133,8 +133,10 @@ def test_our_own_archives_are_cf_files_too(tmp_path):
     [
         ({"time_attributes": {"calendar": "360_day"}}, "360_day"),
         ({"x": np.array([0.0, np.nan])}, "equally spaced"),
-        ({"coordinate_units": "furlong"}, "furlong"),
-        ({"time_units": "fortnights since yesterday"}, "not readable"),
+        ({"coordinate_units": "parsec s-1"}, "parsec s-1"),
+        ({"coordinate_units": "degrees_north"}, "several axes of y: y, x"),
+        ({"time_units": "fortnights since yesterday"}, r"'fortnights since yesterday', expected one such as"),
+        ({"time_units": "fortnights since 2024-05-01"}, "fortnights.* is not understood"),
     ],
 )
 def test_defects_are_named(tmp_path, options, message):

@@ -1,0 +1,183 @@
+"""A CF file that is being decoded: what its user says beside it, and what had to be assumed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from nowcast.data.frame import DataFormatError
+
+Variable = Any  # netCDF4 is untyped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a user says where a file does not, or says it wrongly; keys of configs/source/netcdf.yaml.
+
+    Args:
+        variable: Name of the field, with its group ("Grid/precipitation") where that is needed; None = found by unit.
+        units: Unit of the field; None = the attribute.
+        time_variable: Name of the time; None = the one with standard_name time.
+        time_units: Unit of the time, such as "seconds since 2020-06-01 00:00:00 +02:00"; None = the attribute.
+        start_variable: Name of the start of accumulation; None = from the time's bounds.
+        period_seconds: Accumulation period of an amount; None = of the file.
+        time_of_period: Where in its period the time of an amount lies, for files without bounds; None = at the end.
+        coordinate_units: Unit of both axes; None = the attributes.
+        select: Dimension → which of its values, counted from 0, for axes beside time, y and x; None = none.
+        missing_values: Further stored values that are no data.
+        default_fill: Whether netCDF's default fill value means no data where no attribute says it; None = yes, unless
+            that cannot be told.
+        keep_packing: Whether 16-bit integers keep the file's packing; else they become float32.
+
+    Raises:
+        ValueError: A value that cannot be meant.
+    """
+
+    variable: str | None
+    units: str | None
+    time_variable: str | None
+    time_units: str | None
+    start_variable: str | None
+    period_seconds: float | None
+    time_of_period: Literal["start", "middle", "end"] | None
+    coordinate_units: str | None
+    select: Mapping[str, int] | None
+    missing_values: Sequence[float]
+    default_fill: bool | None
+    keep_packing: bool
+
+    def __post_init__(self) -> None:
+        """Check what YAML cannot."""
+        if self.period_seconds is not None and not 0 < self.period_seconds < float("inf"):
+            raise ValueError(f"source.period_seconds must be positive, got {self.period_seconds}")
+        if self.time_of_period not in (None, "start", "middle", "end"):
+            raise ValueError(f"source.time_of_period must be start, middle, end or null, got {self.time_of_period!r}")
+        if self.coordinate_units not in (None, "m", "km", "degrees"):
+            raise ValueError(f"source.coordinate_units must be m, km, degrees or null, got {self.coordinate_units!r}")
+        if self.time_units is not None and " since " not in self.time_units:
+            raise ValueError(
+                f"source.time_units must be such as 'seconds since 2020-06-01 00:00:00', got {self.time_units!r}"
+            )
+        if self.default_fill not in (None, True, False) or self.keep_packing not in (True, False):
+            raise ValueError(
+                "source.default_fill must be true, false or null, and source.keep_packing true or false; got "
+                f"{self.default_fill!r} and {self.keep_packing!r}"
+            )
+        if not isinstance(self.select, Mapping | None):
+            raise ValueError(f"source.select must be such as {{height:0}}, got {self.select!r}")
+        for name, number in (self.select or {}).items():
+            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+                raise ValueError(f"source.select.{name} must be a whole number, counted from 0, got {number!r}")
+
+
+NOTHING_TOLD = Told(
+    variable=None,
+    units=None,
+    time_variable=None,
+    time_units=None,
+    start_variable=None,
+    period_seconds=None,
+    time_of_period=None,
+    coordinate_units=None,
+    select=None,
+    missing_values=(),
+    default_fill=None,
+    keep_packing=True,
+)
+
+
+@dataclass
+class CFFile:
+    """An open file.
+
+    Args:
+        path: For messages.
+        dataset: Open, with automatic masking and scaling off.
+        told: What the user says.
+        by_config: Whether there is a config to say it in, for messages.
+
+    Attributes:
+        assumptions: What the file did not say and was taken for true, one sentence each.
+    """
+
+    path: Path
+    dataset: netCDF4.Dataset
+    told: Told
+    by_config: bool
+    assumptions: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Have values as they are stored."""
+        self.dataset.set_auto_maskandscale(False)
+        self.dataset.set_auto_chartostring(False)
+
+    def assume(self, text: str) -> None:
+        """Keep an assumption, once."""
+        if text not in self.assumptions:
+            self.assumptions.append(text)
+
+    def refuse(self, problem: str, setting: str = "", when: str = "") -> DataFormatError:
+        """The error of a problem, and what to type.
+
+        Args:
+            problem: What is wrong.
+            setting: What would say it, such as "units=mm h-1".
+            when: The case in which that is right.
+        """
+        if setting:
+            verb = f"set {_quoted(f'source.{setting}')}" if self.by_config else f"mend the file ({setting})"
+            problem = f"{problem}; {f'{when}, ' if when else ''}{verb}"
+        return DataFormatError(self.path, problem)
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'" if any(character in text for character in " {}[]()*&|") else text
+
+
+def variables(dataset: netCDF4.Dataset) -> dict[str, Variable]:
+    """All variables by name, those of groups as "group/name"."""
+    found = dict(dataset.variables)
+    for name, group in dataset.groups.items():
+        found |= {f"{name}/{inner}": variable for inner, variable in variables(group).items()}
+    return found
+
+
+def lookup(variable: Variable, name: str) -> Variable | None:
+    """A variable that another names: in its group or one above, as CF has it, or by its whole path."""
+    group = variable.group()
+    if "/" in name:
+        while group.parent is not None:
+            group = group.parent
+        return variables(group).get(name.strip("/"))
+    while group is not None:
+        if name in group.variables:
+            return group.variables[name]
+        group = group.parent
+    return None
+
+
+def attribute(variable: Variable, name: str) -> str:
+    """A text attribute; "" when there is none."""
+    return str(getattr(variable, name, "")).strip()
+
+
+def numbers(variable: Variable) -> NDArray[np.float64]:
+    """All values of a coordinate, unpacked; NaN where they are missing.
+
+    Raises:
+        TypeError: It does not hold numbers.
+    """
+    stored = np.asarray(variable[...])
+    if stored.dtype.kind not in "uif":
+        raise TypeError(f"{variable.name} holds text")
+    missing = np.zeros(stored.shape, dtype=bool)
+    for name in ("_FillValue", "missing_value"):
+        for value in np.ravel(getattr(variable, name, [])):
+            missing |= stored == value
+    scale, offset = getattr(variable, "scale_factor", 1.0), getattr(variable, "add_offset", 0.0)
+    values = stored.astype(np.float64) * float(scale) + float(offset)
+    return np.where(missing, np.nan, values)
