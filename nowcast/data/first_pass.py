@@ -145,7 +145,7 @@ class Kind:
         elif self.conflict is None and known.path == entry.path:
             self.conflict = DataFormatError(
                 entry.path,
-                f"holds two different frames for {entry.time} UTC. Each needs a time of its own: the times are wrong or "
+                f"holds two different frames for {entry.time} UTC. Each needs its own time: the times are wrong or "
                 "too coarse (source=netcdf: source.time_variable= names another), or one of the two must be taken out",
             )
         elif self.conflict is None:
