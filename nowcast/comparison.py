@@ -44,7 +44,7 @@ def merge(runs: Mapping[str, Statistics]) -> Statistics:
     ]
     keys = [key for key in first.axes if key in ("windows", "missing") or key.split("/")[0] in families]
     chosen = _chosen_models(runs, blocks, keys)
-    maps = _maps(runs, chosen)
+    maps, no_maps = _maps(runs, chosen) if same_blocks else (None, "they are of all blocks of a run")
     return Statistics(
         models=tuple(chosen),
         lead_times=first.lead_times,
@@ -68,12 +68,12 @@ def merge(runs: Mapping[str, Statistics]) -> Statistics:
         labels={key: labels for key, labels in first.labels.items() if key.split("/")[0] in families},
         families={family: first.families[family] for family in families},
         facts={
-            "caveat": _caveat(runs, same_blocks),
+            "caveat": _caveat(runs, same_blocks, no_maps),
             "runs": {name: run.facts for name, run in runs.items()},
         },
         map_counts=maps,
         map_threshold=None if maps is None else first.map_threshold,
-        examples=_examples(runs, chosen),
+        examples=_examples(runs, chosen) if same_blocks else [],
     )
 
 
@@ -148,15 +148,22 @@ def _chosen_models(runs: Mapping[str, Statistics], blocks: list[str], keys: list
     return chosen
 
 
-def _maps(runs: Mapping[str, Statistics], chosen: Mapping[str, tuple[str, int]]) -> NDArray[np.int64] | None:
+def _maps(
+    runs: Mapping[str, Statistics], chosen: Mapping[str, tuple[str, int]]
+) -> tuple[NDArray[np.int64] | None, str]:
+    """Maps of all models, or None and why they cannot stand side by side."""
     maps = [runs[run].map_counts for run, _ in chosen.values()]
-    thresholds = {run.map_threshold for run in runs.values()}
-    shapes = {None if counts is None else counts.shape[1:] for counts in maps}
-    if None in shapes or len(shapes) > 1 or len(thresholds) > 1:
-        return None
-    return np.stack(
-        [counts[number] for counts, (_, number) in zip(maps, chosen.values(), strict=True) if counts is not None]
-    )
+    known = [counts[number] for counts, (_, number) in zip(maps, chosen.values(), strict=True) if counts is not None]
+    if len(known) < len(maps):
+        return None, "a run has none, since its windows show different places"
+    if len({run.map_threshold for run in runs.values()}) > 1:
+        return None, f"their thresholds differ: {', '.join(f'{run.map_threshold:g}' for run in runs.values())} mm/h"
+    seen = [
+        (hits + misses, hits + misses + false_alarms + negatives) for hits, misses, false_alarms, negatives in known
+    ]
+    if not all(np.array_equal(one, other) for counted in seen for one, other in zip(counted, seen[0], strict=True)):
+        return None, "the runs did not observe the same in every cell"
+    return np.stack(known), ""
 
 
 def _examples(runs: Mapping[str, Statistics], chosen: Mapping[str, tuple[str, int]]) -> list[ExampleFields]:
@@ -167,14 +174,16 @@ def _examples(runs: Mapping[str, Statistics], chosen: Mapping[str, tuple[str, in
         for name, (run, number) in chosen.items():
             for other in runs[run].examples:
                 same = (other.archive, other.init_time) == (example.archive, example.init_time)
-                if same and other.rain["observed"].shape == example.rain["observed"].shape:
+                if same and np.array_equal(other.rain["observed"], example.rain["observed"], equal_nan=True):
                     rain.setdefault(name, other.rain[runs[run].models[number]])
         examples.append(dataclasses.replace(example, rain=rain))
     return examples
 
 
-def _caveat(runs: Mapping[str, Statistics], same_blocks: bool) -> str:
+def _caveat(runs: Mapping[str, Statistics], same_blocks: bool, no_maps: str) -> str:
     parts = [str(run.facts["caveat"]) for run in runs.values() if run.facts.get("caveat")]
     if not same_blocks:
         parts.append("The runs did not score the same blocks; only those that all of them scored are compared.")
+    if no_maps and any(run.map_counts is not None for run in runs.values()):
+        parts.append(f"There are no score maps and no scores by region: {no_maps}.")
     return " ".join(dict.fromkeys(parts))

@@ -20,7 +20,8 @@ class Strata:
     """How windows are grouped.
 
     Args:
-        block: What counts as independent: "day" (a UTC day of an archive) or "archive" (an event).
+        block: What counts as independent: "day" (a UTC day, of whatever archives) or "archive" (an event; archives that
+            share a day are one).
         intensity_edges: Mean observed rain rates of a window in mm h-1 that divide the strata of intensity, rising.
 
     Raises:
@@ -48,23 +49,28 @@ class Groups:
     """
 
     def __init__(self, strata: Strata, archives: Sequence[tuple[str, NDArray[np.datetime64]]]) -> None:
-        """Find every day of every archive."""
+        """Find the days of all archives."""
         self.strata = strata
         names = tuple(name for name, _ in archives)
-        days = [
-            (number, int(day))
-            for number, (_, times) in enumerate(archives)
-            for day in np.unique(times.astype("datetime64[D]").astype(np.int64))
-        ]
-        self._block = {key: number for number, key in enumerate(days)}
-        dates = tuple(f"{names[archive]} {np.datetime64(day, 'D')}" for archive, day in days)
+        days = [np.unique(_days(times)).tolist() for _, times in archives]
+        every = sorted({day for of_archive in days for day in of_archive})
+        self._block_of_day = {day: number for number, day in enumerate(every)}
+        self._block_of_archive = torch.tensor(sharing_days(days))
+        blocks = [str(np.datetime64(day, "D")) for day in every]
+        if strata.block == "archive":
+            blocks = [
+                " + ".join(
+                    name for name, own in zip(names, self._block_of_archive.tolist(), strict=True) if own == number
+                )
+                for number in range(int(self._block_of_archive.max()) + 1)
+            ]
         edges = [f"{edge:g}" for edge in strata.intensity_edges]
         intensities = tuple(
             f"{low}-{high} mm/h" if low and high else f"below {high} mm/h" if high else f"from {low} mm/h"
             for low, high in zip(["", *edges], [*edges, ""], strict=True)
         )
         self.labels: dict[str, tuple[str, ...]] = {
-            "block": dates if strata.block == "day" else names,
+            "block": tuple(blocks),
             "event": names,
             "hour": HOURS,
             "season": SEASONS,
@@ -80,16 +86,45 @@ class Groups:
         """
         archive, seconds = batch["archive"].long().cpu(), batch["init_time"].cpu()
         times = seconds.numpy().astype("datetime64[s]")
-        days = times.astype("datetime64[D]").astype(np.int64)
         months = times.astype("datetime64[M]").astype(np.int64) % 12 + 1
-        block = [self._block[key] for key in zip(archive.tolist(), days.tolist(), strict=True)]
         valid = mask.flatten(1)
         rain = torch.where(valid, batch["targets"].flatten(1), 0.0).sum(1) / valid.sum(1).clamp(min=1)
         edges = torch.tensor(list(self.strata.intensity_edges), dtype=rain.dtype, device=rain.device)
         return {
-            "block": torch.tensor(block) if self.strata.block == "day" else archive,
+            "block": self._blocks(archive, times),
             "event": archive,
             "hour": seconds // 3600 % 24,
             "season": torch.from_numpy(months % 12 // 3),
             "intensity": torch.bucketize(rain, edges, right=True).cpu(),
         }
+
+    def _blocks(self, archive: Tensor, times: NDArray[np.datetime64]) -> Tensor:
+        if self.strata.block == "archive":
+            return self._block_of_archive[archive]
+        return torch.tensor([self._block_of_day[day] for day in _days(times).tolist()])
+
+
+def _days(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """UTC days since 1970."""
+    return times.astype("datetime64[D]").astype(np.int64)
+
+
+def sharing_days(days: Sequence[Sequence[int]]) -> list[int]:
+    """Number of the block of each archive: those that share a day are one, and so are those that share it with these.
+
+    Args:
+        days: Of each archive.
+    """
+    blocks: list[int] = []
+    known: list[set[int]] = []  # days of each block
+    for own in days:
+        touched = [number for number, shared in enumerate(known) if not shared.isdisjoint(own)]
+        number = touched[0] if touched else len(known)
+        if not touched:
+            known.append(set())
+        known[number] |= set(own).union(*(known[other] for other in touched))
+        blocks = [number if block in touched else block for block in blocks] + [number]
+        for other in touched[1:]:
+            known[other] = set()
+    order = {block: place for place, block in enumerate(dict.fromkeys(blocks))}
+    return [order[block] for block in blocks]

@@ -58,7 +58,7 @@ def statistics(models, blocks=12, seed=0, ensemble=False, first_block=0, example
     observed = observations(first_block + blocks, seed=seed)[first_block:]
     mask = torch.ones_like(observed, dtype=torch.bool)
     mask[list(calm)] = False
-    labels = tuple(f"radar 2024-05-{first_block + k + 1:02d}" for k in range(blocks))
+    labels = tuple(f"2024-05-{first_block + k + 1:02d}" for k in range(blocks))
     seasons = ("DJF", "MAM", "JJA", "SON")
     groups = {"block": torch.arange(blocks), "season": torch.ones(blocks, dtype=torch.int64)}
     sums, maps, rain = [], [], {"observed": observed[0, :, 0].numpy()}

@@ -7,6 +7,7 @@ import pytest
 
 from nowcast.comparison import merge
 from nowcast.data.statistics_file import write_statistics
+from nowcast.estimates import by_region
 from tests.programs import run
 from tests.statistics import statistics
 from tests.test_estimates import rows
@@ -32,10 +33,50 @@ def test_the_same_name_with_other_scores_gets_the_runs_name():
 def test_only_blocks_of_both_are_compared_and_it_is_said():
     (one, _), (other, _) = statistics({"a": 0.3}, blocks=12), statistics({"b": 2.0}, blocks=10, first_block=4)
     both = merge({"x": one, "y": other})
-    assert both.groups["block"] == tuple(f"radar 2024-05-{day:02d}" for day in range(5, 13))
+    assert both.groups["block"] == tuple(f"2024-05-{day:02d}" for day in range(5, 13))
     assert "did not score the same blocks" in both.facts["caveat"]
     assert list(both.groups) == ["block"]
     np.testing.assert_array_equal(both.sums["block"]["windows"][1], other.sums["block"]["windows"][0, :8])
+
+
+def test_maps_and_examples_of_other_blocks_do_not_stand_for_the_common_ones():
+    # The same forecasts on the common days; the second run has four days more, on which its forecasts are bad.
+    (one, _), (other, _) = statistics({"a": 0.3}, blocks=8), statistics({"a": 0.3}, blocks=12)
+    for key, values in other.sums["block"].items():
+        values[:, :8] = one.sums["block"][key]
+    both = merge({"x": one, "y": dataclasses.replace(other, models=("b",))})
+    for key, values in both.sums["block"].items():
+        np.testing.assert_array_equal(values[0], values[1], err_msg=key)
+    assert both.map_counts is None
+    assert (both.map_threshold, both.examples, list(by_region(both))) == (None, [], [])
+    assert "There are no score maps and no scores by region: they are of all blocks of a run." in both.facts["caveat"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda maps: {"map_counts": None}, "a run has none, since its windows show different places"),
+        (lambda maps: {"map_threshold": 2.0}, "their thresholds differ: 0.5, 2 mm/h"),
+        (
+            lambda maps: {"map_counts": maps[:, :, ::-1]},
+            "the runs did not observe the same in every",
+        ),
+        (lambda maps: {"map_counts": maps[:, :, 1:]}, "the runs did not observe the same in every"),
+    ],
+)
+def test_maps_that_cannot_stand_side_by_side_are_left_out_and_it_is_said(change, why):
+    (one, _), (other, _) = statistics({"a": 0.3}), statistics({"b": 2.0})
+    both = merge({"x": one, "y": dataclasses.replace(other, **change(other.map_counts))})
+    assert both.map_counts is None
+    assert f"There are no score maps and no scores by region: {why}" in both.facts["caveat"]
+
+
+def test_identical_sums_have_identical_regions():
+    (one, _), (other, _) = statistics({"aa": 0.3}), statistics({"bb": 0.3})
+    both = merge({"x": one, "y": other})
+    for _, regions in by_region(both):
+        for name, value in regions["aa"].items():
+            assert float(value) == pytest.approx(float(regions["bb"][name]), nan_ok=True)
 
 
 def test_families_counted_otherwise_are_left_out():
@@ -49,7 +90,7 @@ def test_families_counted_otherwise_are_left_out():
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (lambda: statistics({"b": 1.0}, seed=5)[0], r"did not score the same observations in block radar 2024-05-01"),
+        (lambda: statistics({"b": 1.0}, seed=5)[0], r"did not score the same observations in block 2024-05-01"),
         (lambda: statistics({"b": 1.0}, first_block=12)[0], "no block of windows in common"),
         (lambda: dataclasses.replace(statistics({"b": 1.0})[0], lead_times=(6.0, 12.0, 18.0)), "other lead times"),
         (

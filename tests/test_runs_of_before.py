@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from nowcast import checkpoint
+from nowcast.data.statistics_file import read_statistics
 from tests.programs import rows, run
 
 SETTINGS = [
@@ -47,6 +48,11 @@ def test_its_sums_are_compared(before):
         for model in {row["model"] for row in mine}:
             found = [dict(row, model=name) for row in mine if row["model"] == model]
             assert [{key: row[key] for key in then[0]} for row in found] == [r for r in then if r["model"] == name]
+
+
+def test_its_blocks_are_days_now(before):
+    sums = read_statistics(before / "finished" / "evaluation" / "statistics.nc")
+    assert sums.groups["block"] == ("2000-01-01", "2027-05-19", "2054-10-04")  # were "train_000 2000-01-01", …
 
 
 def test_it_is_known_to_be_finished(before, capsys):

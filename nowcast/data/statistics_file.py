@@ -1,6 +1,8 @@
 """Sums of statistics of an evaluation as one netCDF file: all that reports and comparisons are made from."""
 
+import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,12 @@ from nowcast.data.archive import EPOCH
 from nowcast.data.frame import DAMAGE, DataFormatError
 from nowcast.data.probe import open_netcdf
 
-FORMAT = "nowcast statistics 1"
+FORMAT = "nowcast statistics 2"
+OF_ARCHIVES = "nowcast statistics 1"  # a block was a day of an archive, "radar 2024-05-01", or a whole archive
+OLD_BLOCKS = (
+    "Blocks are whole archives, counted as independent even where they overlap in time, since an earlier version made "
+    "the statistics: evaluate again for blocks that do not."
+)
 RAIN_STEP, NO_DATA = 0.02, 65535  # mm h-1 per unit of the stored example fields
 
 
@@ -150,7 +157,7 @@ def _write_example(group: netCDF4.Group, example: ExampleFields) -> None:
 
 
 def read_statistics(path: Path) -> Statistics:
-    """Read back what write_statistics wrote.
+    """Read back what write_statistics wrote, in an earlier version, too.
 
     Raises:
         FileNotFoundError: No such file.
@@ -161,9 +168,10 @@ def read_statistics(path: Path) -> Statistics:
     try:
         with open_netcdf(path) as dataset:
             dataset.set_auto_mask(False)
-            if getattr(dataset, "format", None) != FORMAT:
+            if getattr(dataset, "format", None) not in (FORMAT, OF_ARCHIVES):
                 raise DataFormatError(path, f"is not a file of `{FORMAT}`")
-            return _read(dataset)
+            statistics = _read(dataset)
+            return statistics if dataset.format == FORMAT else _by_day(statistics)
     except DataFormatError:
         raise
     except DAMAGE as error:
@@ -204,6 +212,26 @@ def _read(dataset: netCDF4.Dataset) -> Statistics:
         map_counts=None if counts is None else np.asarray(counts[...], dtype=np.int64),
         map_threshold=None if counts is None else float(counts.threshold),
         examples=[_read_example(group) for group in examples.values()],
+    )
+
+
+def _by_day(statistics: Statistics) -> Statistics:
+    """Statistics of an earlier version with the days of all archives taken together."""
+    days = [re.search(r" (\d{4}-\d{2}-\d{2})$", label) for label in statistics.groups["block"]]
+    dates = [day[1] for day in days if day]
+    if len(dates) < len(days):
+        caveat = " ".join(filter(None, [statistics.facts.get("caveat"), OLD_BLOCKS]))
+        return dataclasses.replace(statistics, facts=statistics.facts | {"caveat": caveat})
+    labels = sorted(set(dates))
+    numbers = np.array([labels.index(date) for date in dates])
+    sums = {
+        name: np.stack([values[:, numbers == number].sum(axis=1) for number in range(len(labels))], axis=1)
+        for name, values in statistics.sums["block"].items()
+    }
+    return dataclasses.replace(
+        statistics,
+        groups=statistics.groups | {"block": tuple(labels)},
+        sums=statistics.sums | {"block": sums},
     )
 
 

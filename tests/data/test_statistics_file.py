@@ -1,5 +1,7 @@
 """Statistics come back from their file as they went in."""
 
+import dataclasses
+
 import netCDF4
 import numpy as np
 import pytest
@@ -54,5 +56,37 @@ def test_other_files_are_refused(tmp_path):
         read_statistics(tmp_path / "s.nc")
     with netCDF4.Dataset(tmp_path / "t.nc", "w") as dataset:
         dataset.title = "something else"
-    with pytest.raises(DataFormatError, match="is not a file of `nowcast statistics 1`"):
+    with pytest.raises(DataFormatError, match="is not a file of `nowcast statistics 2`"):
         read_statistics(tmp_path / "t.nc")
+
+
+def of_an_earlier_version(path, labels):
+    """Statistics as version 0.1.0 wrote them: 12 blocks with these labels."""
+    before, _ = statistics({"good": 0.5, "bad": 3.0})
+    before.facts["caveat"] = "split=paper"
+    write_statistics(path, dataclasses.replace(before, groups=before.groups | {"block": labels}))
+    with netCDF4.Dataset(path, "r+") as dataset:
+        dataset.format = "nowcast statistics 1"
+    return before
+
+
+def test_days_of_archives_become_days(tmp_path):
+    labels = tuple(f"radar {name} 2024-05-{day:02d}" for name in "ab" for day in (9, 3, 5, 7, 1, 11))
+    before = of_an_earlier_version(tmp_path / "s.nc", labels)
+    after = read_statistics(tmp_path / "s.nc")
+    assert after.groups["block"] == tuple(f"2024-05-{day:02d}" for day in (1, 3, 5, 7, 9, 11))
+    for key, values in before.sums["block"].items():
+        np.testing.assert_allclose(after.sums["block"][key][:, 0], values[:, 4] + values[:, 10], err_msg=key)
+        np.testing.assert_allclose(after.sums["block"][key][:, 4], values[:, 0] + values[:, 6], err_msg=key)
+        np.testing.assert_array_equal(after.sums["season"][key], before.sums["season"][key])
+    assert after.facts["caveat"] == "split=paper"
+    write_statistics(tmp_path / "again.nc", after)
+    assert read_statistics(tmp_path / "again.nc").groups == after.groups
+
+
+def test_archives_that_an_earlier_version_took_as_blocks_are_said_to_be_so(tmp_path):
+    labels = tuple(f"event {k}" for k in range(12))
+    of_an_earlier_version(tmp_path / "s.nc", labels)
+    after = read_statistics(tmp_path / "s.nc")
+    assert after.groups["block"] == labels
+    assert after.facts["caveat"].startswith("split=paper Blocks are whole archives, counted as independent even where")
