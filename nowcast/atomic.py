@@ -1,17 +1,26 @@
 """Files that are either whole or not there, and folders that one process at a time writes."""
 
 import fcntl
+import logging
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+def partial_name(path: Path) -> Path:
+    """A name beside `path` that nobody else writes to: processes in two containers often have the same number."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; it becomes `path` only when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = partial_name(path)
     try:
         yield partial
         partial.replace(path)
@@ -34,4 +43,20 @@ def written_by_one(folder: Path) -> Iterator[None]:
             raise FileExistsError(
                 f"another process is writing {folder}; wait until it has ended, or choose another output="
             ) from error
+        yield
+
+
+@contextmanager
+def made_by_one(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for the same folder, and keep others out until this one ends.
+
+    What is made in a folder by the first is found there by the others: they look again once they are inside.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another process that makes %s", folder)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

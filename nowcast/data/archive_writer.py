@@ -15,6 +15,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from nowcast import __version__
+from nowcast.atomic import partial_name
 from nowcast.data.archive import EPOCH, FILL, RAIN_THRESHOLD, TILE, ToRainRate
 from nowcast.data.frame import Frame, Grid
 
@@ -27,7 +28,7 @@ class ArchiveWriter:
     """Writes frames of one grid and quantity, in rising time order, to a partial file, renamed on success.
 
     Use as a context manager; leaving it through an exception removes the partial file. A killed process
-    leaves only `<path>.<process>.partial`, which nothing reads.
+    leaves only `<path>.<process>-<random>.partial`, which nothing reads.
 
     Args:
         path: The archive to make; must not exist.
@@ -43,7 +44,7 @@ class ArchiveWriter:
         if path.exists():
             raise FileExistsError(f"{path} exists; remove it or choose another output=")
         self.path = path
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        self._partial = partial_name(path)
         self._first = first
         self._to_rain_rate = ToRainRate(first.quantity, first.period, first.no_echo, first.zr)
         self._time_chunk = max(1, min(TIME_CHUNK, BUFFER_CELLS // (first.grid.shape[0] * first.grid.shape[1])))

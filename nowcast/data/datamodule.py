@@ -134,8 +134,10 @@ class RadarDataModule(lightning.LightningDataModule):
     # -- archives ------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> None:
-        """Make archives that a source generates, and unpacked copies, once per machine."""
-        self._open_archives()
+        """Make archives that a source generates, and unpacked copies, once per machine; `setup` opens them."""
+        archive_paths(self.archive_source)
+        if self.cache == "memmap":
+            self._open_archives()
 
     def setup(self, stage: str | None = None) -> None:
         """Open the archives and settle time step, cell size and windows; the stage does not matter."""

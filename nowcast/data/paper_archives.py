@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.atomic import written_whole
+from nowcast.atomic import made_by_one, written_whole
 from nowcast.data.archive_writer import ArchiveWriter
 from nowcast.data.days import Day, DaySource
 from nowcast.data.frame import Frame, Packing, regular_grid
@@ -80,9 +80,11 @@ class PaperArchives:
         folder = Path(self.folder).expanduser() / key
         listing = folder / "archives.txt"  # written last: its archives are complete
         if not listing.exists():
-            names = self._make(folder)
-            with written_whole(listing) as partial:
-                partial.write_text("".join(f"{name}\n" for name in names))
+            with made_by_one(folder):  # ranks of a training, or two trainings, begin at the same time
+                if not listing.exists():
+                    names = self._make(folder)
+                    with written_whole(listing) as partial:
+                        partial.write_text("".join(f"{name}\n" for name in names))
         return [folder / f"{name}.nc" for name in listing.read_text().splitlines()]
 
     def _make(self, folder: Path) -> list[str]:

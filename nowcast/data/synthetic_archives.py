@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from nowcast.atomic import made_by_one
 from nowcast.data.archive_writer import ArchiveWriter
 from nowcast.data.frame import Frame, Grid, Packing
 from nowcast.data.synthetic import SyntheticRain
@@ -52,11 +53,11 @@ class SyntheticArchives:
         names = [f"{split}_{number:03}" for split, count in counts.items() for number in range(count)]
         key = hashlib.sha256(repr((GENERATOR_VERSION, self.rain, self.seed)).encode()).hexdigest()[:12]
         folder = Path(self.folder) / key
-        missing = [name for name in names if not (folder / f"{name}.nc").exists()]
-        if missing:
-            for name in track(missing, description="generating synthetic echoes"):
-                with contextlib.suppress(FileExistsError):  # another run at the same time made the same event
-                    self._write(folder / f"{name}.nc")
+        if _missing(folder, names):
+            with made_by_one(folder):  # ranks of a training, or two trainings, begin at the same time
+                for name in track(_missing(folder, names), description="generating synthetic echoes"):
+                    with contextlib.suppress(FileExistsError):  # made meanwhile, on a disk where nobody can wait
+                        self._write(folder / f"{name}.nc")
         return [folder / f"{name}.nc" for name in names]
 
     def _write(self, path: Path) -> None:
@@ -84,3 +85,7 @@ class SyntheticArchives:
             for frame in frames:
                 writer.append(frame)
             writer.finish(f"generated from seed {self.seed}, event {path.stem}")
+
+
+def _missing(folder: Path, names: list[str]) -> list[str]:
+    return [name for name in names if not (folder / f"{name}.nc").exists()]

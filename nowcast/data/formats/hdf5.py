@@ -141,7 +141,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5File]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     with _library(path):
-        probe(path, h5py.File)
+        probe(path, "h5py:File")
         file = h5py.File(path, "r")
     try:
         yield Hdf5File(path, file)
