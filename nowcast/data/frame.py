@@ -1,5 +1,6 @@
 """What every reader of a radar format returns: one field, its time, unit, grid and packing."""
 
+import functools
 import re
 import tokenize
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import pyproj
 from numpy.typing import NDArray
 
 from nowcast.units import ZR, Quantity
@@ -68,14 +70,26 @@ class Grid:
         return len(self.y), len(self.x)
 
     def same_as(self, other: "Grid") -> bool:
-        """Whether two grids have the same shape, projection text and cell centres (to 1 % of a cell)."""
-        if self.shape != other.shape or self.crs != other.crs:
+        """Whether two grids have the same shape and the same cell centres on Earth (to 1 % of a cell).
+
+        Projections are compared by where they put the corners: a provider's WKT and "EPSG:3035" may be one.
+        """
+        if self.shape != other.shape:
             return False
         tolerance = 0.01 * max(abs(self.x[1] - self.x[0]) if len(self.x) > 1 else 1.0, 1e-9)
-        return bool(
-            np.allclose(self.x, other.x, rtol=0, atol=tolerance)
-            and np.allclose(self.y, other.y, rtol=0, atol=tolerance)
-        )
+        pairs = ((self.x, other.x), (self.y, other.y))
+        if not all(np.allclose(one, another, rtol=0, atol=tolerance) for one, another in pairs):
+            return False
+        if self.crs == other.crs or not (self.crs and other.crs):
+            return self.crs == other.crs
+        x, y = (axis.ravel() for axis in np.meshgrid(self.x[[0, -1]], self.y[[0, -1]]))
+        moved = _between(self.crs, other.crs).transform(x, y)
+        return bool(np.allclose((x, y), moved, rtol=0, atol=tolerance))
+
+
+@functools.lru_cache(maxsize=64)
+def _between(one: str, other: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(one, other, always_xy=True)
 
 
 def regular_grid(left: float, top: float, cell: tuple[float, float], shape: tuple[int, int], crs: str) -> Grid:
