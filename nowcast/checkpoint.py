@@ -71,6 +71,7 @@ class Checkpoint:
         config: The training config, plain types.
         data: Facts of the training data (fingerprints, time steps in seconds, cell size in km, input_steps).
         version: Version of nowcast that wrote it.
+        validation: Scores on validation windows beside simple forecasts' (validation.py), None if there are none.
     """
 
     path: Path
@@ -79,6 +80,7 @@ class Checkpoint:
     config: dict[str, Any]
     data: dict[str, Any]
     version: str
+    validation: dict[str, Any] | None
 
     def calibrated(self) -> NetworkForecaster | None:
         """The same network with its calibration, for lead times of the fit (`at` for others); None if it has none."""
@@ -135,7 +137,15 @@ def load(path: Path) -> Checkpoint:
         calibration = FrequencyCalibration(_lead_times(stored["lead_times"], identity["data"]), stored["levels"])
         calibration.load_state_dict(stored["state"], strict=True)
     forecaster = NetworkForecaster(net, scaling, None).eval()
-    return Checkpoint(path, forecaster, calibration, identity["config"], identity["data"], identity["version"])
+    return Checkpoint(
+        path,
+        forecaster,
+        calibration,
+        identity["config"],
+        identity["data"],
+        identity["version"],
+        content.get("validation"),  # checkpoints from before have none
+    )
 
 
 def _lead_times(stored: list[float] | int, data: dict[str, Any]) -> list[float] | int:
@@ -162,6 +172,13 @@ def at_lead_times(models: Mapping[str, nn.Module], lead_times: Sequence[float]) 
     return {
         name: model.at(lead_times) if isinstance(model, NetworkForecaster) else model for name, model in models.items()
     }
+
+
+def add_validation(path: Path, scores: dict[str, Any]) -> None:
+    """Store scores on validation windows, plain values, in an existing checkpoint, replacing the file atomically."""
+    content = read(path)
+    content["validation"] = scores
+    save(content, path)
 
 
 def save(content: dict[str, Any], path: Path) -> None:

@@ -127,9 +127,11 @@ class EvaluateConfig:
 class PredictConfig:
     """`nowcast predict`."""
 
-    checkpoint: str = MISSING
+    checkpoint: str | None = MISSING
+    model: Any = None  # in place of a checkpoint
     input: Any = MISSING
     source: Any = None
+    limits: Any = MISSING  # of provider files
     output: str = MISSING
     init_time: str | None = None
     forecast_steps: int | None = None

@@ -196,7 +196,7 @@ def _same_grid(archive: Archive, grid: Grid) -> Region:
     Raises:
         ValueError: That does not give the forecast's grid.
     """
-    factor = averaging_factor(archive, cell_km(grid)[0])
+    factor = averaging_factor(archive, cell_km(grid)[0], "give the archive that the forecast was made from")
     region = Region(archive, factor, 1)
     theirs, tolerance = region.grid, 0.1 * abs(grid.y[1] - grid.y[0])
     if theirs.shape != grid.shape or not all(

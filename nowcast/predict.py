@@ -1,8 +1,14 @@
-"""`nowcast predict checkpoint=<file> input=<archive or provider files> output=<nowcast.nc>`."""
+"""`nowcast predict checkpoint=<file>|model=<name> input=<archive or provider files> output=<nowcast.nc>`."""
+
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from nowcast.config import build, plain, program
+from nowcast.config import build, given_on_command_line, plain, program
+
+if TYPE_CHECKING:
+    from nowcast.data.limits import Limits
+    from nowcast.forecaster import Forecaster
 
 
 @program("predict")
@@ -12,7 +18,6 @@ def main(config: DictConfig) -> None:
 
     from rich.console import Console
 
-    from nowcast import checkpoint
     from nowcast.prediction import open_input, predict, write
     from nowcast.verification import choose_device
 
@@ -20,22 +25,77 @@ def main(config: DictConfig) -> None:
     if output.exists():
         raise FileExistsError(f"{output} exists; remove it or choose another output=")
     device = choose_device(config.device)
-    loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+    forecaster = choose_forecaster(config)
+    steps = forecaster.forecast_steps if config.forecast_steps is None else config.forecast_steps
+    if steps is None:
+        raise ValueError(f"forecast_steps= is missing: how many steps is {forecaster.name} to go, such as 12?")
     reader = None if config.source is None else build(config.source)
+    limits = choose_limits(config, forecaster)
     inputs = config.input if isinstance(config.input, str) else plain(config.input)
-    steps = loaded.data["forecast_steps"] if config.forecast_steps is None else config.forecast_steps
-    with open_input(inputs, reader) as archive:
-        result = predict(
-            loaded,
-            archive,
-            init_time=config.init_time,
-            forecast_steps=int(steps),
-            calibrated=config.calibrated,
-            device=device,
+    with open_input(inputs, reader, limits, forecaster, config.init_time) as source:
+        result = predict(forecaster, source, init_time=config.init_time, forecast_steps=int(steps), device=device)
+        written = write(
+            result, forecaster, limits, output, plot=config.plot, colour_blind_safe=config.colour_blind_safe
         )
-    written = write(result, loaded, output, plot=config.plot, colour_blind_safe=config.colour_blind_safe)
+    console = Console()
+    for line in forecaster.worth:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for line in warnings(forecaster, config, result.beyond):
+        console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
     for path in written:
-        Console().print(f"wrote {path}", highlight=False, soft_wrap=True)
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def choose_forecaster(config: DictConfig) -> "Forecaster":
+    """The network of a checkpoint, or a model that needs none.
+
+    Raises:
+        ValueError: Neither or both are given, or what is given does not forecast rain.
+    """
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from nowcast import checkpoint
+    from nowcast.forecaster import of_checkpoint, of_model
+
+    if (config.checkpoint is None) == (config.model is None):
+        found = "neither" if config.model is None else "both"
+        raise ValueError(f"give either checkpoint=<file> or model=persistence|extrapolation|…, got {found}")
+    if config.checkpoint is not None:
+        return of_checkpoint(checkpoint.load(Path(config.checkpoint).expanduser()), calibrated=config.calibrated)
+    return of_model(HydraConfig.get().runtime.choices["model"], build(config.model), plain(config.model))
+
+
+def choose_limits(config: DictConfig, forecaster: "Forecaster") -> "Limits":
+    """The physical range of provider files: as typed, else as the training archives had it, else as prepare has it.
+
+    Raises:
+        ValueError: The training archives had different ones.
+    """
+    from nowcast.data.limits import as_plain, limits_of
+
+    if given_on_command_line("limits") or not forecaster.limits:
+        return limits_of(config.limits)
+    if len(forecaster.limits) > 1:
+        found = " and ".join(str(as_plain(limits)) for limits in forecaster.limits)
+        raise ValueError(
+            f"the archives that this network was trained on were prepared with different limits, {found}; choose by "
+            "limits.rain_rate=[<lowest>,<highest>] and the like"
+        )
+    return forecaster.limits[0]
+
+
+def warnings(forecaster: "Forecaster", config: DictConfig, beyond: str) -> list[str]:
+    """What the user should know before using the forecast."""
+    lines: list[Any] = [beyond] if beyond else []
+    if forecaster.beaten_by:
+        first = forecaster.beaten_by[-1]
+        lines.append(
+            f"{' and '.join(forecaster.beaten_by)} did better than {forecaster.name} on its validation windows: "
+            f"model={first} in place of checkpoint= forecasts with that (forecast_steps={forecaster.forecast_steps})"
+        )
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A forecast from the newest radar frames and a checkpoint."""
+"""A forecast from the newest radar frames."""
 
-import hashlib
+import json
 import logging
 import re
 import tempfile
@@ -15,21 +15,39 @@ import torch
 from numpy.typing import NDArray
 
 from nowcast import __version__
-from nowcast.checkpoint import Checkpoint
+from nowcast.checkpoint import at_lead_times
 from nowcast.colours import RainColours
 from nowcast.data.archive import Archive
 from nowcast.data.cells import averaging_factor, cell_km
 from nowcast.data.dataset import Region, area_average
 from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.data.frame import Reader
-from nowcast.data.limits import Limits
-from nowcast.data.preparation import prepare_archive
+from nowcast.data.limits import Limits, as_plain
+from nowcast.data.preparation import find_files, prepare_archive
+from nowcast.data.recent_files import recent_files
 from nowcast.data.windows import frames_per_step
+from nowcast.forecaster import Forecaster
 from nowcast.maplines import map_lines
 from nowcast.plotting import Case, animate_forecast, plot_forecast
 from nowcast.progress import track
 
 log = logging.getLogger(__name__)
+FURTHER_BACK = 2  # so many times the frames that are needed are read of a folder: after a gap there may be others
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """Radar frames to forecast from.
+
+    Args:
+        archive: The frames.
+        given: What the user calls them.
+        files: Names of the provider files that they come from; empty for an archive.
+    """
+
+    archive: Archive
+    given: str
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +57,28 @@ class Prediction:
     Args:
         forecast: What was predicted.
         inputs: (T_in, H, W) mm h-1, NaN = no data.
-        archive: Name of the input.
-        model: Name of the model, with "_calibrated" where the calibration was applied.
+        source: Where they come from.
+        beyond: What is to be said of lead times that were not trained; "" = nothing.
     """
 
     forecast: Forecast
     inputs: NDArray[np.float32]
-    archive: str
-    model: str
+    source: Input
+    beyond: str
 
 
 @contextmanager
-def open_input(inputs: str | Sequence[str], reader: Reader | None) -> Iterator[Archive]:
-    """An archive, or provider files prepared into a temporary one.
+def open_input(
+    inputs: str | Sequence[str], reader: Reader | None, limits: Limits, forecaster: Forecaster, init_time: str | None
+) -> Iterator[Input]:
+    """An archive, or the provider files that a forecast needs, prepared into a temporary one.
+
+    Args:
+        inputs: An archive, or a folder, files or globs.
+        reader: Format of provider files; None for an archive.
+        limits: Physical range of values of provider files.
+        forecaster: What is to forecast.
+        init_time: Time of the last frame (ISO 8601, UTC); None = the newest.
 
     Raises:
         ValueError: Several inputs or a folder without source=.
@@ -59,17 +86,21 @@ def open_input(inputs: str | Sequence[str], reader: Reader | None) -> Iterator[A
     if reader is None:
         if not isinstance(inputs, str) or Path(inputs).expanduser().is_dir():
             raise ValueError(f"input={inputs} is not one archive; for provider files add source=<format>")
-        yield Archive(Path(inputs).expanduser())
+        yield Input(Archive(Path(inputs).expanduser()), inputs)
         return
+    span = np.timedelta64((forecaster.input_steps - 1) * max(forecaster.timesteps, default=0), "s")
+    count = FURTHER_BACK * max(forecaster.input_steps, 2)
+    moment = None if init_time is None else _moment(init_time)
+    chosen = recent_files(find_files(inputs, reader.pattern), reader, count, span, moment)
     with tempfile.TemporaryDirectory() as folder:
         first = inputs if isinstance(inputs, str) else inputs[0]
         name = re.sub(r"[^\w.-]+", "", Path(first).name) or "input"
         path = Path(folder) / f"{name}.nc"
         prepare_archive(
             reader,
-            inputs,
+            [str(file) for file in chosen],
             path,
-            limits=Limits((0.0, 300.0), (-60.0, 80.0), below="mask", above="clip"),
+            limits=limits,
             on_error="stop",
             allow_overlapping_sums=False,
             workers=0,
@@ -77,17 +108,17 @@ def open_input(inputs: str | Sequence[str], reader: Reader | None) -> Iterator[A
             track=track,
         )
         archive = Archive(path)
-        yield archive
+        yield Input(archive, first, [file.name for file in chosen])
         archive.close()
 
 
-def input_frames(archive: Archive, count: int, steps: Sequence[int], init_time: str | None) -> tuple[slice, int]:
-    """Which frames of an archive the network gets.
+def input_frames(source: Input, count: int, steps: Sequence[int], init_time: str | None) -> tuple[slice, int]:
+    """Which frames of an input the model gets.
 
     Args:
-        archive: The input.
+        source: The input.
         count: Number of frames.
-        steps: Time steps in seconds that the network was trained on.
+        steps: Time steps in seconds that the model knows; empty = any.
         init_time: Time of the last frame (ISO 8601, UTC); None = the newest.
 
     Returns:
@@ -96,123 +127,139 @@ def input_frames(archive: Archive, count: int, steps: Sequence[int], init_time: 
     Raises:
         ValueError: Wrong time step, too few frames, a gap, or no frame at init_time.
     """
-    times, native = archive.times, archive.timestep
+    times, native = source.archive.times, source.archive.timestep
     if native is None or len(times) < count:
-        raise ValueError(f"{archive.path}: {len(times)} frame(s); the network needs {count} in a row")
-    fitting = [step for step in steps if step % native == 0]
+        alone = ", whose time step is not known" if native is None else ""
+        raise ValueError(f"{source.given}: {len(times)} frame(s){alone}; the model needs {max(count, 2)} in a row")
+    fitting = [step for step in steps or [native] if step % native == 0]
     if not fitting:
         trained = ", ".join(f"{step / 60:g}" for step in steps)
-        raise ValueError(f"{archive.path}: time step {native / 60:g} min; this checkpoint was trained on {trained} min")
+        raise ValueError(f"{source.given}: time step {native / 60:g} min; this checkpoint was trained on {trained} min")
     step = native if native in fitting else fitting[0]
     every = frames_per_step(native, step)
-    last = len(times) - 1 if init_time is None else _find(archive, init_time)
+    last = len(times) - 1 if init_time is None else _find(source, init_time)
     first = last - (count - 1) * every
     wanted = times[last] - np.arange(count)[::-1] * np.timedelta64(step, "s")
     if first < 0 or not np.array_equal(times[first : last + 1 : every], wanted):
         missing = np.setdiff1d(wanted, times)
         raise ValueError(
-            f"{archive.path}: gap in the {count} frames up to {times[last]}: no frame at "
-            f"{', '.join(map(str, missing))}; {_newest_complete(times, count, step)}"
+            f"{source.given}: gap in the {count} frames up to {times[last]}: no frame at "
+            f"{', '.join(map(str, missing))}; {_newest_complete(source, last, count, step)}"
         )
     return slice(first, last + 1, every), step
 
 
-def _find(archive: Archive, init_time: str) -> int:
+def _moment(init_time: str) -> np.datetime64:
     try:
-        moment = np.datetime64(init_time.removesuffix("Z"), "s")
+        return np.datetime64(init_time.removesuffix("Z"), "s")
     except ValueError as error:
         raise ValueError(f"init_time={init_time!r} is not a time such as 2026-01-31T12:00") from error
-    found = np.flatnonzero(archive.times == moment)
-    if len(found) == 0:
-        raise ValueError(
-            f"{archive.path}: no frame at init_time={init_time}; it spans {archive.times[0]} to {archive.times[-1]}"
-        )
-    return int(found[0])
 
 
-def _newest_complete(times: NDArray[np.datetime64], count: int, step: int) -> str:
+def _find(source: Input, init_time: str) -> int:
+    times, moment = source.archive.times, _moment(init_time)
+    nearest = int(np.argmin(np.abs(times - moment)))
+    if times[nearest] != moment:
+        raise ValueError(f"{source.given}: no frame at init_time={init_time}; the nearest: init_time={times[nearest]}")
+    return nearest
+
+
+def _newest_complete(source: Input, last: int, count: int, step: int) -> str:
+    times = source.archive.times
     known = set(times.tolist())
-    for last in times[::-1]:
-        wanted = (last - np.arange(count) * np.timedelta64(step, "s")).tolist()
+    for end in times[last::-1]:
+        wanted = (end - np.arange(count) * np.timedelta64(step, "s")).tolist()
         if known.issuperset(wanted):
-            return f"the newest complete input ends at init_time={last}"
-    return "there is no complete input in this file"
+            return f"the newest complete input up to then ends at init_time={end}"
+    return f"there is no complete input from {times[0]} to then; choose another init_time="
 
 
 @torch.inference_mode()
 def predict(
-    loaded: Checkpoint,
-    archive: Archive,
-    *,
-    init_time: str | None,
-    forecast_steps: int,
-    calibrated: bool,
-    device: torch.device,
+    forecaster: Forecaster, source: Input, *, init_time: str | None, forecast_steps: int, device: torch.device
 ) -> Prediction:
     """Forecast; cells without data in the last input frame get no forecast (NaN).
 
     Raises:
-        ValueError: The input does not fit the checkpoint (time step, gap, cell size), its last frame holds no
-            data, or calibrated=true with a checkpoint that has no calibration.
+        ValueError: The input does not fit the model (time step, gap, cell size), or its last frame holds no data.
     """
     if forecast_steps < 1:
         raise ValueError(f"forecast_steps must be at least 1, got {forecast_steps}")
-    forecaster = loaded.calibrated() if calibrated else loaded.forecaster
-    if forecaster is None:
-        raise ValueError(f"{loaded.path} holds no calibration; use calibrated=false")
-    region = Region(archive, averaging_factor(archive, float(loaded.data["cell_km"])), 1)
+    archive, known_km = source.archive, forecaster.cell_km
+    region = Region(archive, averaging_factor(archive, known_km, _other_cells(known_km)), 1)
     if region.factor != (1, 1):
         native = cell_km(archive.grid)[0]
         averaged = native * region.factor[0]
         log.info("%s: cells of %.3g km are averaged to the network's %.3g km", archive.name, native, averaged)
-    frames, step = input_frames(archive, int(loaded.data["input_steps"]), loaded.data["timesteps_seconds"], init_time)
+    frames, step = input_frames(source, forecaster.input_steps, forecaster.timesteps, init_time)
     rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
     inputs = area_average(archive.read(frames, slice(rows), slice(columns)), region.factor)  # (T_in, H, W)
     coverage = np.isfinite(inputs[-1])
     if not coverage.any():
         raise ValueError(
-            f"{archive.path}: the frame of {archive.times[frames.stop - 1]} holds no data at all; choose init_time="
+            f"{source.given}: the frame of {archive.times[frames.stop - 1]} holds no data at all; choose init_time="
         )
-    forecaster = forecaster.at([step * (k + 1) / 60 for k in range(forecast_steps)])
+    leads = [step * (k + 1) / 60 for k in range(forecast_steps)]
+    model = at_lead_times({"": forecaster.model}, leads)[""].to(device)
     batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
-    rain_rate = forecaster.to(device)(batch, forecast_steps)[0, :, 0].cpu().numpy()  # (T_out, H, W)
+    rain_rate = model(batch, forecast_steps)[0, :, 0].cpu().numpy()  # (T_out, H, W)
     rain_rate[:, ~coverage] = np.nan
-    name = str(loaded.config["model"]["_target_"]).rsplit(".", 1)[1].lower()
     forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, region.grid)
-    return Prediction(forecast, inputs, archive.name, f"{name}_calibrated" if calibrated else name)
+    return Prediction(forecast, inputs, source, forecaster.beyond(forecast_steps, step))
 
 
-def write(result: Prediction, loaded: Checkpoint, output: Path, *, plot: bool, colour_blind_safe: bool) -> list[Path]:
+def _other_cells(km: float | None) -> str:
+    """What to do with cells that cannot be averaged to the network's."""
+    if km is None:
+        return ""
+    return (
+        f"this network knows cells of {km:.3g} km: give frames with cells of {km:.3g}, {km / 2:.3g} or {km / 3:.3g} "
+        "km, or a network trained on cells of yours (nowcast train … data.cell_km=)"
+    )
+
+
+def write(
+    result: Prediction, forecaster: Forecaster, limits: Limits, output: Path, *, plot: bool, colour_blind_safe: bool
+) -> list[Path]:
     """Write the forecast and, when asked for, its pictures beside it; return what was written."""
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    digest = hashlib.sha256(loaded.path.read_bytes()).hexdigest()
-    attributes = {
-        "title": f"Rain nowcast by {result.model}",
-        "institution": "made with nowcast",
-        "source": f"nowcast {__version__}, {result.model}, input {result.archive}",
-        "history": f"{stamp} nowcast predict",
-        "references": "Shi et al. 2015, arXiv:1506.04214",
-        "checkpoint": loaded.path.name,
-        "checkpoint_sha256": digest,
-        "training_data": ", ".join(
-            f"{name} {fingerprint[:12]}" for name, fingerprint in loaded.data["archives"].items()
-        ),
-    }
-    write_forecast(output, result.forecast, attributes)
+    write_forecast(output, result.forecast, _attributes(result, forecaster, limits))
     written = [output]
     if plot:
         forecast = result.forecast
         case = Case(
             observed=None,
-            forecasts={result.model: forecast.rain_rate},
+            forecasts={forecaster.name: forecast.rain_rate},
             inputs=result.inputs,
             init_time=forecast.init_time,
             timestep_minutes=forecast.step_seconds / 60,
             cell_km=cell_km(forecast.grid)[0],
-            title=f"{result.archive}, forecast from {forecast.init_time} UTC",
+            title=f"{result.source.archive.name}, forecast from {forecast.init_time} UTC",
             colours=RainColours(colour_blind_safe),
             lines=map_lines(forecast.grid, "none")[0],
         )
         written.append(plot_forecast(case, output.with_suffix(".png")))
         written.append(animate_forecast(case, output.with_suffix(".gif")))
     return written
+
+
+def _attributes(result: Prediction, forecaster: Forecaster, limits: Limits) -> dict[str, str]:
+    """Who made the forecast of what, and what is known of its worth."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    source, name = result.source, forecaster.name
+    remarks = [*forecaster.worth]
+    if forecaster.beaten_by:
+        remarks.append(f"on them {' and '.join(forecaster.beaten_by)} did better than {name}")
+    remarks += [result.beyond] if result.beyond else []
+    attributes = {
+        "title": f"Rain nowcast by {name}",
+        "institution": "made with nowcast",
+        "source": f"nowcast {__version__}, {name}, input {source.archive.name}",
+        "history": f"{stamp} nowcast predict",
+        "references": "Shi et al. 2015, arXiv:1506.04214",
+        "input_fingerprint": source.archive.fingerprint,
+        "comment": "; ".join(remarks),
+        **forecaster.identity,
+    }
+    if source.files:
+        attributes |= {"input_files": ", ".join(source.files), "input_limits": json.dumps(as_plain(limits))}
+    return {key: value for key, value in attributes.items() if value}

@@ -1,5 +1,6 @@
 """`nowcast prepare source=<name> input=<folder, glob or file> output=<archive.nc>`."""
 
+import json
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -13,7 +14,7 @@ def main(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
-    from nowcast.data.limits import Limits
+    from nowcast.data.limits import as_plain, limits_of
     from nowcast.data.preparation import prepare_archive
     from nowcast.progress import track
 
@@ -21,12 +22,7 @@ def main(config: DictConfig) -> None:
         raise ValueError(f"on_error must be stop or skip, got {config.on_error!r}")
     name = HydraConfig.get().runtime.choices["source"]
     reader = build(config.source)
-    limits = Limits(
-        rain_rate=tuple(config.limits.rain_rate),
-        reflectivity=tuple(config.limits.reflectivity),
-        below=config.limits.below,
-        above=config.limits.above,
-    )
+    limits = limits_of(config.limits)
     report = prepare_archive(
         reader,
         plain(config.input) if not isinstance(config.input, str) else config.input,
@@ -40,6 +36,7 @@ def main(config: DictConfig) -> None:
             "institution": reader.provider,
             "source": f"weather radar, format {name}",
             "license": reader.licence,
+            "limits": json.dumps(as_plain(limits)),
         },
         track=track,
     )

@@ -38,6 +38,7 @@ from nowcast.scores.family import Family
 from nowcast.strata import Groups
 from nowcast.task import NowcastTask, score_name
 from nowcast.training import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
+from nowcast.validation import store_validation
 from nowcast.verification import draw, fit_calibration, score_models
 
 log = logging.getLogger(__name__)
@@ -256,7 +257,10 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
         fitted = fit_calibration(loaded.forecaster, data, CALIBRATION_LEVELS, device, track)
         checkpoint.add_calibration(best, fitted, CALIBRATION_LEVELS)
         models[f"{name}_calibrated"] = loaded.with_calibration(fitted)  # of the same network, so that it runs once
-    models = checkpoint.at_lead_times(models, data.lead_times("test")) | make_baselines(config)
+    baselines = make_baselines(config)
+    if config.verification.thresholds and data.quantity == "rain_rate":
+        store_validation(best, models, baselines, data, list(config.verification.thresholds), device, track)
+    models = checkpoint.at_lead_times(models, data.lead_times("test")) | baselines
     counting = make_counting(config, data, "test")
     scores = score_models(models, data.test_dataloader(), counting, device, track)
     facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}

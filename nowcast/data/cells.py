@@ -26,8 +26,13 @@ def _spacing(centres: NDArray[np.float64]) -> float:
     return float(abs(centres[-1] - centres[0]) / (len(centres) - 1))
 
 
-def averaging_factor(archive: Archive, target_km: float | None) -> tuple[int, int]:
+def averaging_factor(archive: Archive, target_km: float | None, way_out: str = "") -> tuple[int, int]:
     """Cells to average in y and x so that a cell measures about `target_km`; (1, 1) for None.
+
+    Args:
+        archive: The archive.
+        target_km: Side of the cells that are wanted.
+        way_out: What to do where that is impossible; "" = choose another data.cell_km.
 
     Raises:
         ValueError: No whole number of cells comes within CELL_TOLERANCE.
@@ -40,6 +45,7 @@ def averaging_factor(archive: Archive, target_km: float | None) -> tuple[int, in
         if abs(factor * size / target_km - 1) > CELL_TOLERANCE:
             raise ValueError(
                 f"{archive.path}: cells of {size:.3g} km cannot be averaged to cell_km={target_km:g} "
-                f"({factor} cells are {factor * size:.3g} km); choose a multiple of {size:.3g}"
+                f"({factor} cells are {factor * size:.3g} km); "
+                f"{way_out or f'choose data.cell_km={size:.3g} or a multiple of it'}"
             )
     return factors[0], factors[1]

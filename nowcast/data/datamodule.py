@@ -317,6 +317,7 @@ class RadarDataModule(lightning.LightningDataModule):
     def provenance(self) -> dict[str, Any]:
         """Plain facts that travel in checkpoints: fingerprints, time step (s) and cell size (km)."""
         self.setup()
+        limits = {region.archive.attributes.get("limits", "") for region in self.regions} - {""}
         return {
             "archives": {region.archive.name: region.archive.fingerprint for region in self.regions},
             "split": self.split,
@@ -324,7 +325,7 @@ class RadarDataModule(lightning.LightningDataModule):
             "cell_km": round(float(np.mean([region.cell_km for region in self.regions])), 4),
             "input_steps": self.input_steps,
             "forecast_steps": self.forecast_steps,
-        }
+        } | ({"limits": [json.loads(text) for text in sorted(limits)]} if limits else {})
 
     def describe(self) -> list[dict[str, Any]]:
         """Plain facts of each archive: span, step, gaps, grid, unit, shares of rain and of no data, windows."""

@@ -1,8 +1,8 @@
 """The physical range of radar values, and what happens to those outside it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -76,3 +76,13 @@ def _storable_dbz(frame: Frame, rain_rate: float, rounded: Callable[[float], flo
     return float(
         frame.packing.offset + rounded((dbz - frame.packing.offset) / frame.packing.scale) * frame.packing.scale
     )
+
+
+def limits_of(plain: Mapping[str, Any]) -> Limits:
+    """Limits from plain values, as configs, archives and checkpoints have them."""
+    return Limits(tuple(plain["rain_rate"]), tuple(plain["reflectivity"]), below=plain["below"], above=plain["above"])
+
+
+def as_plain(limits: Limits) -> dict[str, Any]:
+    """Limits as plain values."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(limits).items()}

@@ -1,5 +1,7 @@
 """Provider files → one archive: every file is read and checked before the first byte is written."""
 
+import fnmatch
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -23,6 +25,13 @@ Item = TypeVar("Item")
 AHEAD = 4  # files each worker may be ahead of the one in use: bounds the memory
 
 
+def _below(folder: Path, pattern: str) -> list[Path]:
+    """Files below a folder; the names alone are asked, since a folder may hold a hundred thousand."""
+    if "/" in pattern:
+        return [file for file in folder.rglob(pattern) if file.is_file()]
+    return [Path(top, name) for top, _, names in os.walk(folder) for name in fnmatch.filter(names, pattern)]
+
+
 def find_files(inputs: str | Sequence[str], pattern: str) -> list[Path]:
     """Files named by folders (searched for `pattern`, with subfolders), globs or file names, sorted.
 
@@ -33,7 +42,7 @@ def find_files(inputs: str | Sequence[str], pattern: str) -> list[Path]:
     for text in [inputs] if isinstance(inputs, str) else inputs:
         path = Path(text).expanduser()
         if path.is_dir():
-            found = [file for file in path.rglob(pattern) if file.is_file()]
+            found = _below(path, pattern)
             if not found:
                 endings = sorted({file.suffix or file.name for file in path.rglob("*") if file.is_file()})
                 raise FileNotFoundError(

@@ -42,6 +42,11 @@ class Extrapolation(nn.Module):
             raise ValueError(f"extrapolation needs pairs >= 1 and smoothing_cells > 0, got {pairs}, {smoothing_cells}")
         self.pairs, self.smoothing_cells = pairs, smoothing_cells
 
+    @property
+    def input_steps(self) -> int:
+        """Frames that it looks at."""
+        return self.pairs + 1
+
     def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
         """Extrapolate every channel of every sequence.
 

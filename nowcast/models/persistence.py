@@ -8,6 +8,7 @@ from torch import Tensor, nn
 class Persistence(nn.Module):
     """The last frame for every lead time."""
 
+    input_steps = 1  # frames that it looks at
     works_on: Literal["rain_rate"] = "rain_rate"
 
     def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:

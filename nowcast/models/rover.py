@@ -78,6 +78,11 @@ class Rover(nn.Module):
         self.sweeps = (pre_sweeps, post_sweeps)
         self.tolerance, self.max_cycles = tolerance, max_cycles
 
+    @property
+    def input_steps(self) -> int:
+        """Frames that it looks at."""
+        return len(self.weights) + 1
+
     def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
         """Extrapolate every channel of every sequence.
 
