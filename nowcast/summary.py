@@ -54,35 +54,43 @@ def summarise(folder: Path) -> None:
     path = folder / "summary.csv"
     with written_whole(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*names, "runs", "unfinished", *[f"{s}_{part}" for s in SCORES for part in ("mean", "sd")]])
+        columns = [f"{s}_{part}" for s in SCORES for part in ("mean", "sd")]
+        writer.writerow([*names, "runs", "unfinished", *columns, *(f"{s}_lead_times" for s in OVER_LEAD_TIMES)])
         for row in rows:
             scores = [row["scores"][s] for s in SCORES]
-            writer.writerow(
-                [*row["settings"], row["runs"], row["unfinished"], *[part for pair in scores for part in pair]]
-            )
+            numbers = [*(part for pair in scores for part in pair), *row["lead_times"].values()]
+            writer.writerow([*row["settings"], row["runs"], row["unfinished"], *numbers])
     console, shown = Console(), Table(title=f"{folder}: mean ± standard deviation over seeds", title_justify="left")
     for name in [*names[:MAX_COLUMNS], "runs", *SCORES.values()]:
         shown.add_column(name, overflow="fold")
     for row in rows:
         count = f"{row['runs']}" + (f" (+{row['unfinished']} unfinished)" if row["unfinished"] else "")
-        shown.add_row(*map(str, row["settings"][:MAX_COLUMNS]), count, *[_cell(*row["scores"][s]) for s in SCORES])
+        cells = [_cell(*row["scores"][s]) + ("*" if s in row["partial"] else "") for s in SCORES]
+        shown.add_row(*map(str, row["settings"][:MAX_COLUMNS]), count, *cells)
+    if any(row["partial"] for row in rows):
+        shown.caption = "* over fewer lead times than there are, in a run that is undefined at some (see summary.csv)"
     console.print(shown)
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 SCORES = {"val_best": "best validation score", "test_csi": "test CSI", "test_csi_calibrated": "test CSI, calibrated"}
+OVER_LEAD_TIMES = ("test_csi", "test_csi_calibrated")
 
 
 def read_run(folder: Path) -> dict[str, Any]:
     """Settings and scores of a run; scores that it does not have are absent.
 
-    The test CSI is that of the network at the main threshold, averaged over lead times as in the printed tables.
+    The test CSI is that of the network at the main threshold, averaged over lead times as in the printed tables; its
+    "means" say over how many.
     """
     config = yaml.safe_load((folder / "config.yaml").read_text())
     settings = {key: value for key, value in flat(config).items() if str(config["output"]) not in str(value)}
     for name in ("output", "resume", "name"):
         settings.pop(name, None)
+    from nowcast.scores.written import MeanScore, mean_csi
+
     scores: dict[str, float] = {}
+    means: dict[str, MeanScore] = {}
     monitor, mode = config["callbacks"]["checkpoint"]["monitor"], config["callbacks"]["checkpoint"]["mode"]
     values = [float(row[monitor]) for row in _rows(folder / "metrics.csv") if row.get(monitor)]
     finished = (folder / "evaluation" / "scores.csv").exists() or not config["evaluate"]
@@ -90,16 +98,10 @@ def read_run(folder: Path) -> dict[str, Any]:
         scores["val_best"] = (max if mode == "max" else min)(values)
     model = str(config["model"]["_target_"]).rsplit(".", 1)[1].lower()
     for name, key in ((model, "test_csi"), (f"{model}_calibrated", "test_csi_calibrated")):
-        csi = [
-            float(row["csi"])
-            for row in _rows(folder / "evaluation" / "scores.csv")
-            if row["model"] == name
-            and float(row["threshold"]) == config["verification"]["main_threshold"]
-            and row["csi"]
-        ]
-        if csi:
-            scores[key] = statistics.fmean(csi)
-    return {"settings": settings, "scores": scores, "finished": finished and bool(values)}
+        csi = mean_csi(folder / "evaluation" / "scores.csv", name, config["verification"]["main_threshold"])
+        if csi is not None and csi.defined:
+            scores[key], means[key] = csi.value, csi
+    return {"settings": settings, "scores": scores, "means": means, "finished": finished and bool(values)}
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -120,12 +122,15 @@ def table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
     for group in groups.values():
         done = [run for run in group if run["finished"]]
         scores = {s: _mean_and_spread([run["scores"][s] for run in done if s in run["scores"]]) for s in SCORES}
+        means = {s: [run["means"][s] for run in done if s in run["means"]] for s in SCORES if s in OVER_LEAD_TIMES}
         rows.append(
             {
                 "settings": [group[0]["settings"].get(name, "") for name in names],
                 "runs": len(done),
                 "unfinished": len(group) - len(done),
                 "scores": scores,
+                "lead_times": {s: min((one.defined for one in of), default="") for s, of in means.items()},
+                "partial": [s for s, of in means.items() if any(one.is_part for one in of)],
             }
         )
     return names, rows

@@ -1,5 +1,6 @@
 """`python -m nowcast.tune_baseline experiment=paper_radar`: settings of a baseline that score best on validation."""
 
+import math
 from itertools import product
 from typing import Any
 
@@ -55,7 +56,7 @@ def tune(config: DictConfig, candidates: dict[str, dict[str, Any]], data: Any, f
     if config.score not in rows[0].overall:
         raise ValueError(f"score={config.score} is not among {config.variant}'s: {', '.join(rows[0].overall)}")
     values = {entry.model: entry.overall[config.score] for entry in rows}
-    best = (max if rows[0].best[config.score] == "highest" else min)(values, key=lambda name: values[name])
+    best = best_candidate(values, highest=rows[0].best[config.score] == "highest", score=config.score)
     console = Console()
     for name, value in values.items():
         console.print(f"{name}: {config.score} {value:.4f}{' best' if name == best else ''}", highlight=False)
@@ -72,6 +73,18 @@ def tune(config: DictConfig, candidates: dict[str, dict[str, Any]], data: Any, f
     (folder / OVERRIDES).write_text("\n".join(overrides) + "\n")
     for path in (*written, folder / OVERRIDES):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def best_candidate(values: dict[str, float], *, highest: bool, score: str) -> str:
+    """The candidate whose score is best; one whose score is undefined is never it.
+
+    Raises:
+        ValueError: All are undefined.
+    """
+    defined = {name: value for name, value in values.items() if not math.isnan(value)}
+    if not defined:
+        raise ValueError(f"score={score} is undefined for every candidate: none is best; choose another score=")
+    return (max if highest else min)(defined, key=lambda name: defined[name])
 
 
 def tuned_already(folder: Any, facts: dict[str, Any]) -> bool:  # noqa: ANN401 (Path is imported late)

@@ -138,23 +138,26 @@ def fake_run(folder, name, hidden, seed, values, csi=None):
 def test_the_summary_against_a_table_worked_by_hand(tmp_path, capsys):
     fake_run(tmp_path, "0", [8, 8], 0, [0.5, 0.3, 0.4], [0.2, 0.4])
     fake_run(tmp_path, "1", [8, 8], 1, [0.5], [0.5, 0.5])
-    fake_run(tmp_path, "2", [16, 16], 0, [0.2], [0.6, ""])
+    fake_run(tmp_path, "2", [16, 16], 0, [0.2], [0.6, "nan"])
     fake_run(tmp_path, "3", [16, 16], 1, [0.1])  # unfinished
     summarise(tmp_path)
     small, large = rows(tmp_path / "summary.csv")
     assert [row["model.hidden"] for row in (small, large)] == ["[8, 8]", "[16, 16]"]
     assert set(small) == {"model.hidden", "runs", "unfinished"} | {
         f"{score}_{part}" for score in ("val_best", "test_csi", "test_csi_calibrated") for part in ("mean", "sd")
-    }
+    } | {"test_csi_lead_times", "test_csi_calibrated_lead_times"}
     assert (small["runs"], small["unfinished"], large["runs"], large["unfinished"]) == ("2", "0", "1", "1")
     assert float(small["val_best_mean"]) == pytest.approx(0.4)  # of 0.3 and 0.5
     assert float(small["val_best_sd"]) == pytest.approx(0.1 * 2**0.5)
     assert float(small["test_csi_mean"]) == pytest.approx(0.4)  # of 0.3 and 0.5
     assert float(large["test_csi_mean"]) == pytest.approx(0.6)  # undefined at one lead time
-    assert large["val_best_sd"] == ""
+    assert (small["test_csi_lead_times"], large["test_csi_lead_times"]) == ("2", "1")
+    assert (large["val_best_sd"], large["test_csi_calibrated_lead_times"]) == ("", "")
     assert small["test_csi_calibrated_mean"] == ""
     printed = capsys.readouterr().out
     assert "0.400 ± 0.141" in printed
+    assert "0.600*" in printed
+    assert "* over fewer lead times than there are" in printed
     assert "unfinished" in printed
 
 

@@ -1,9 +1,11 @@
 """Settings of a baseline that score best on validation."""
 
 import csv
+import math
 
 import pytest
 
+from nowcast.tune_baseline import best_candidate
 from tests.programs import TINY, run
 
 GRID = ["grid={alpha:[500.0,2000.0,8000.0],sigma:[2.0]}"]
@@ -79,3 +81,11 @@ def test_the_same_search_is_not_done_twice_and_another_one_is_refused(settings, 
     code, message = run("tune_baseline", *settings, grid, "data.archives.seed=7", f"output={tmp_path}")
     assert code == 1
     assert "data.archives.seed: 0 → 7" in message
+
+
+@pytest.mark.parametrize(("highest", "best"), [(True, "b"), (False, "c")])
+def test_an_undefined_score_is_never_the_best(highest, best):
+    values = {"a": math.nan, "b": 0.5, "c": 0.3, "d": math.nan}
+    assert best_candidate(values, highest=highest, score="csi") == best
+    with pytest.raises(ValueError, match="score=csi is undefined for every candidate"):
+        best_candidate(dict.fromkeys("ad", math.nan), highest=highest, score="csi")

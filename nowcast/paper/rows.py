@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from nowcast.data.frame import DataFormatError
 from nowcast.differences import differences
 from nowcast.scores.family import Best
-from nowcast.scores.lead_means import mean_where_defined
+from nowcast.scores.written import MeanScore, mean_csi
 from nowcast.variants import VariantScores, read_variant_csv
 
 ARCHIVES_SHOWN = 3
@@ -58,8 +57,7 @@ class PaperRow:
         is_network: It was trained; else a baseline.
         printed: Score → the paper's number.
         scores: What came out, None = not scored yet.
-        pooled_csi: CSI of pooled counts, mean over the lead times where defined; NaN = nowhere, None = not scored so.
-        pooled_note: How many lead times those are, where not all.
+        pooled_csi: CSI of pooled counts over lead times; None = not scored so.
         run: The run that scored it, None = not begun.
     """
 
@@ -69,8 +67,7 @@ class PaperRow:
     is_network: bool
     printed: dict[str, float]
     scores: VariantScores | None
-    pooled_csi: float | None
-    pooled_note: str
+    pooled_csi: MeanScore | None
     run: Run | None
 
 
@@ -98,7 +95,6 @@ def read_rows(
                 trained = runs / row["trained_in"]
             found[folder] = read_run(trained, runs / folder, experiments[folder], printed)
         evaluation = runs / folder / "evaluation"
-        csi, note = pooled_csi(evaluation / "scores.csv", row["model"], printed["pooled_threshold"])
         scores = {each.model: each for each in _variant(evaluation / f"{printed['variant']}.csv", best)}
         rows.append(
             PaperRow(
@@ -108,8 +104,7 @@ def read_rows(
                 is_network=row.get("network", False),
                 printed=row.get("printed", {}),
                 scores=scores.get(row["model"]),
-                pooled_csi=csi,
-                pooled_note=note,
+                pooled_csi=mean_csi(evaluation / "scores.csv", row["model"], printed["pooled_threshold"]),
                 run=found[folder],
             )
         )
@@ -143,23 +138,6 @@ def read_run(trained: Path, scored: Path, experiment: dict[str, Any], printed: M
         losses=_losses(trained / "metrics.csv", printed["loss_column"]),
         departures=differences(_chosen(experiment, printed["settings"]), _chosen(config, printed["settings"])),
     )
-
-
-def pooled_csi(path: Path, model: str, threshold: float | None) -> tuple[float | None, str]:
-    """Mean over the lead times where a model's pooled CSI is defined, and how many they are where not all.
-
-    Returns:
-        The mean, NaN if undefined everywhere, None without threshold, file or model; and "" or such as "3 of 15".
-    """
-    if threshold is None or not path.is_file():
-        return None, ""
-    values = [
-        float(row["csi"]) for row in _table(path) if row["model"] == model and float(row["threshold"]) == threshold
-    ]
-    if not values:
-        return None, ""
-    mean, defined = mean_where_defined(np.array(values))
-    return float(mean[0]), f"{defined[0]} of {len(values)}" if 0 < defined[0] < len(values) else ""
 
 
 def _variant(path: Path, best: Mapping[str, Best]) -> list[VariantScores]:

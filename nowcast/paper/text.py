@@ -7,6 +7,7 @@ from typing import Any
 
 from nowcast.differences import flat
 from nowcast.paper.rows import PaperRow, Run
+from nowcast.scores.written import MeanScore
 
 MISSING = "\N{EN DASH}"
 POOLING = (
@@ -79,12 +80,17 @@ def pooled_table(printed: Mapping[str, Any], rows: Sequence[PaperRow]) -> str:
     """The paper's CSI beside the pooled one, both means over lead times, with their number where not all have one."""
     lines = [
         [row.name, _number(math.nan if row.scores is None else row.scores.overall["csi"], 3),
-         _number(math.nan if row.pooled_csi is None else row.pooled_csi, 3)
-         + (f" ({row.pooled_note} lead times)" if row.pooled_note else "")]
+         _pooled(row.pooled_csi)]
         for row in rows
     ]  # fmt: skip
     threshold = f"{printed['pooled_threshold']:g} mm h-1"
     return _table(["model", f"CSI, the paper's (> {threshold})", f"CSI, pooled (≥ {threshold})"], lines)
+
+
+def _pooled(mean: MeanScore | None) -> str:
+    if mean is None:
+        return _number(math.nan, 3)
+    return _number(mean.value, 3) + (f" ({mean.defined} of {mean.lead_times} lead times)" if mean.is_part else "")
 
 
 def data_text(rows: Sequence[PaperRow]) -> list[str]:

@@ -155,9 +155,10 @@ def _viridis() -> list[Any]:
 
 
 def _averaged(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sums over blocks, so that a map has at most MAP_SIDE cells on a side."""
+    """Sums over blocks, so that a map has at most MAP_SIDE cells on a side; those at the far edges may be smaller."""
     block = -(-max(counts.shape) // MAP_SIDE)
-    rows, columns = (size // block for size in counts.shape)
-    parts = counts[: rows * block, : columns * block].reshape(rows, block, columns, block)
+    whole = np.pad(counts, [(0, -size % block) for size in counts.shape])
+    rows, columns = (size // block for size in whole.shape)
+    parts = whole.reshape(rows, block, columns, block)
     total: NDArray[np.float64] = parts.sum(axis=(1, 3)).astype(np.float64)
     return total

@@ -10,6 +10,7 @@ import yaml
 from nowcast.data.frame import DataFormatError
 from nowcast.paper.rows import read_rows
 from nowcast.paper_metrics import PaperScores
+from nowcast.scores.written import MeanScore
 from tests.paper.runs import CONFIG, PRINTED, write_run
 
 BEST = dict(PaperScores.best)
@@ -23,9 +24,8 @@ def test_rows_take_scores_settings_and_losses_from_their_run(tmp_path):
     net, rover, fc, _ = read_rows(tmp_path, PRINTED, BEST, EXPERIMENTS)
     assert net.scores.overall["csi"] == 0.5
     assert list(net.scores.by_lead_time["csi"]) == [0.6, 0.4]
-    assert net.pooled_csi == 0.3  # over the lead times where it is defined, at 0.5 and not at 2 mm/h
-    assert (net.pooled_note, rover.pooled_note) == ("1 of 2", "")
-    assert math.isnan(rover.pooled_csi)
+    assert net.pooled_csi == MeanScore(0.3, 1, 2)  # over the lead times where it is defined, at 0.5, not at 2 mm/h
+    assert math.isnan(rover.pooled_csi.value)
     assert net.run is rover.run
     assert net.run.losses == [(0, 8.5), (1, 7.25)]
     assert net.run.split == {"train": 2, "val": 1, "test": 0}

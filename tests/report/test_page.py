@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import gzip
 import html
 import json
@@ -16,7 +17,14 @@ from PIL import Image
 from nowcast.estimates import estimate, write_estimates_csv
 from nowcast.report.charts import sections
 from nowcast.report.page import write_report
-from nowcast.report.pictures import DIFFERENCE_COLOURS, difference_classes, palette_png, rain_classes, rain_palette
+from nowcast.report.pictures import (
+    DIFFERENCE_COLOURS,
+    difference_classes,
+    palette_png,
+    rain_classes,
+    rain_palette,
+    score_maps,
+)
 from nowcast.scores.bootstrap import Bootstrap
 from tests.statistics import statistics
 
@@ -153,6 +161,16 @@ def test_colours_of_differences():
     forecast = np.array([np.nan, -20.0, -0.5, 0.4, 0.5, 10.0], dtype=np.float32)
     assert difference_classes(forecast, observed).tolist() == [0, 1, 5, 5, 6, 9]
     assert DIFFERENCE_COLOURS[5 - 1] == "#ffffff"
+
+
+def test_a_large_map_keeps_the_cells_of_its_edges():
+    sums, _ = statistics({"a": 0.3})
+    counts = np.zeros((1, 4, 365, 721), dtype=np.int64)
+    counts[0, 0, -1], counts[0, 1, :, -1] = 1, 1  # hits in the last row, misses in the last column
+    (panel,) = score_maps(dataclasses.replace(sums, map_counts=counts))
+    picture = np.array(decoded(panel.source))  # classes: 0 is no event
+    assert picture.shape == (122, 241)
+    assert (picture[0, 0], picture[0, -1], picture[-1, 0]) == (0, 1, 10)
 
 
 # -- in a browser --------------------------------------------------------------------------------------------
