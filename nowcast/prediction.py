@@ -30,6 +30,7 @@ from nowcast.forecaster import Forecaster
 from nowcast.maplines import map_lines
 from nowcast.plotting import Case, animate_forecast, plot_forecast
 from nowcast.progress import track
+from nowcast.scores.members import members_of, single
 
 log = logging.getLogger(__name__)
 FURTHER_BACK = 2  # so many times the frames that are needed are read of a folder: after a gap there may be others
@@ -202,7 +203,10 @@ def predict(
     leads = [step * (k + 1) / 60 for k in range(forecast_steps)]
     model = at_lead_times({"": forecaster.model}, leads)[""].to(device)
     batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
-    rain_rate = model(batch, forecast_steps)[0, :, 0].cpu().numpy()  # (T_out, H, W)
+    members = members_of(model(batch, forecast_steps))
+    if members.shape[1] > 1:
+        log.warning("%s says %d members: their mean is the forecast", forecaster.name, members.shape[1])
+    rain_rate = single(members)[0, :, 0].cpu().numpy()  # (T_out, H, W)
     rain_rate[:, ~coverage] = np.nan
     forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, region.grid)
     return Prediction(forecast, inputs, source, forecaster.beyond(forecast_steps, step))

@@ -9,7 +9,10 @@ import nowcast.run
 from nowcast import verification
 from nowcast.calibration import FrequencyCalibration
 from nowcast.checkpoint import NetworkForecaster
+from nowcast.data.archive import Archive
+from nowcast.forecaster import Forecaster
 from nowcast.models.convlstm import ConvLSTM
+from nowcast.prediction import Input, predict
 from nowcast.scaling import GreyScale
 from nowcast.verification import draw, run_models
 from tests.data.archives import moving_rain
@@ -100,6 +103,16 @@ def test_an_ensemble_is_drawn_by_its_mean_at_each_lead_time(tmp_path, monkeypatc
         np.testing.assert_allclose(field[1:], last[1:] + lead, rtol=1e-6)
         np.testing.assert_allclose(field[0], (2 * last[0] + lead) / 3, rtol=1e-5)  # the missing one counts as no rain
     assert rows["members, mean of 3"].shape == (4, 16, 16)
+
+
+def test_an_ensemble_is_issued_by_its_mean_at_each_lead_time(tmp_path, caplog):
+    archive = Archive(moving_rain(tmp_path / "a.nc", shape=(16, 16), frames=12))
+    forecaster = Forecaster("members", Members(), 3, (), None, None, {})
+    result = predict(forecaster, Input(archive, "a.nc"), init_time=None, forecast_steps=4, device=CPU)
+    for lead, field in enumerate(result.forecast.rain_rate, start=1):
+        np.testing.assert_allclose(field[1:], result.inputs[-1][1:] + lead, rtol=1e-6)
+    assert result.forecast.rain_rate.shape == (4, 16, 16)
+    assert "members says 3 members: their mean is the forecast" in caplog.text
 
 
 @pytest.mark.parametrize("common", [False, True])
