@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nowcast.data.dataset import Sample
-from nowcast.data.forecast_reader import ForecastFiles, difference_of_place
+from nowcast.data.forecast_reader import ForecastFiles
 from nowcast.data.interface import DataModule
+from nowcast.data.places import difference_of_place
 from nowcast.data.windows import Split
 
 log = logging.getLogger(__name__)

@@ -1,46 +1,32 @@
 """Forecasts of any system, read from CF netCDF files: ours, pysteps' or others'."""
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
-from typing import Any
 
-import cftime
 import netCDF4
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 
-from nowcast.data.frame import (
-    DAMAGE,
-    MAX_CELLS,
-    MAX_FILE_CELLS,
-    MAX_TIMES,
-    DataFormatError,
-    Grid,
-    check_shape,
-    check_size,
-)  # fmt: skip
+from nowcast.data.cf.axes import NAMES, STANDARD_NAMES, Axis, axes_of, is_field
+from nowcast.data.cf.file import NOTHING_TOLD, CFFile, Variable, attribute, lookup, numbers, variables
+from nowcast.data.cf.grids import grid_of
+from nowcast.data.cf.times import decode, field_times, since
+from nowcast.data.cf.values import physical
+from nowcast.data.frame import DAMAGE, MAX_FILE_CELLS, DataFormatError, Grid, check_size
+from nowcast.data.places import difference_of_place, unplaced
 from nowcast.data.probe import open_netcdf
+from nowcast.units import Quantity, conversion, parse_unit
 
-STANDARD_NAMES = ("rainfall_rate", "lwe_precipitation_rate", "rainfall_flux", "precipitation_flux")
-TO_MM_PER_HOUR = {
-    "mm h-1": 1.0, "mm/h": 1.0, "mm hr-1": 1.0, "mm/hr": 1.0, "mm h^-1": 1.0, "mm hour-1": 1.0,
-    "kg m-2 s-1": 3600.0, "mm s-1": 3600.0, "m s-1": 3.6e6,
-}  # fmt: skip
-# How an axis may be called where a file does not give its standard name.
-NAMES = {
-    "member": ("realization", ("realization", "member", "ensemble", "ens_number", "number")),
-    "init": ("forecast_reference_time", ("forecast_reference_time", "init_time", "reference_time")),
-    "lead": ("forecast_period", ("forecast_period", "lead_time", "leadtime", "step")),
-    "time": ("time", ("time", "valid_time")),
-    "y": ("projection_y_coordinate", ("y", "lat", "latitude")),
-    "x": ("projection_x_coordinate", ("x", "lon", "longitude")),
-}
-SAME_PLACE = 0.1  # of a cell
+log = logging.getLogger(__name__)
+
+RATES = ("rainfall_rate", "lwe_precipitation_rate", "rainfall_flux", "precipitation_flux")  # standard names
+NEGATIVE = -1.0  # mm h-1: what lies below is no rounding of zero
+ORDER = ("init", "member", "lead", "time", "y", "x")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +36,13 @@ class FoundForecast:
     Args:
         path: The file.
         number: Which of the file's forecasts.
+        leads: Lead times in seconds, in the file's order.
         grid: Its cells, row 0 north; crs "" when the file does not say.
     """
 
     path: Path
     number: int
+    leads: tuple[int, ...]
     grid: Grid
 
 
@@ -75,7 +63,8 @@ class ForecastFiles:
 
     patterns: Sequence[str]
     files: dict[int, list[FoundForecast]] = field(init=False, repr=False)
-    _open: tuple[Path, netCDF4.Dataset] | None = field(init=False, repr=False, default=None)
+    _open: CFFile | None = field(init=False, repr=False, default=None)
+    _said: set[str] = field(init=False, repr=False, default_factory=set)
 
     def __post_init__(self) -> None:
         """Look into every file for the times and places of its forecasts."""
@@ -85,25 +74,36 @@ class ForecastFiles:
         self.files = {}
         for path in paths:
             with _opened(path, open_netcdf) as dataset, _readable(path):
-                inits = _init_times(path, dataset)
-                grid = _grid(path, dataset)
-            for number, init in enumerate(inits):
-                same = [one.path for one in self.files.get(init, []) if not difference_of_place(one.grid, grid)]
+                file = CFFile(path, dataset, NOTHING_TOLD, by_config=False)
+                found = _forecasts(file)
+            for text in file.assumptions:
+                self._warn(path, f"assumed: {text}")
+            for init, one in found:
+                same = [two.path for two in self.files.get(init, []) if not difference_of_place(two.grid, one.grid)]
                 if same:
                     raise DataFormatError(path, f"holds the forecast from {_text(init)} UTC, as {same[0]} does")
-                self.files.setdefault(init, []).append(FoundForecast(path, number, grid))
+                self.files.setdefault(init, []).append(one)
+
+    def _warn(self, path: Path, text: str) -> None:
+        """Say something of the first file that it is true of."""
+        if text not in self._said:
+            self._said.add(text)
+            log.warning("%s: %s", path, text)
 
     def find(self, init_time: int, grid: Grid) -> FoundForecast | None:
         """The forecast from a time for a grid, None if there is none."""
-        return next((one for one in self.files.get(init_time, []) if not difference_of_place(one.grid, grid)), None)
+        found = next((one for one in self.files.get(init_time, []) if not difference_of_place(one.grid, grid)), None)
+        if found is not None and (who := unplaced(found.grid, grid)):
+            self._warn(
+                found.path,
+                f"taken for the windows' place by its coordinates alone, since no projection is named by {who}",
+            )
+        return found
 
     def layout(self, init_time: int) -> tuple[list[int], Grid]:
         """Lead times in seconds, and the grid of the first of the forecasts from one of the times in `files`."""
         found = self.files[init_time][0]
-        dataset = self._dataset(found.path)
-        with _readable(found.path):
-            axes = _axes(found.path, dataset, _rain_variable(found.path, dataset))
-            return _lead_seconds(found.path, dataset, axes, init_time), found.grid
+        return list(found.leads), found.grid
 
     def read(self, init_time: int, lead_seconds: Sequence[int], grid: Grid) -> NDArray[np.float32]:
         """One forecast; of the file only that is read.
@@ -117,7 +117,7 @@ class ForecastFiles:
             (M, T, H, W) float32 mm h-1, row 0 north; M = 1 without members; NaN = no value.
 
         Raises:
-            DataFormatError: No forecast for that grid, a lead time that is missing, or an unknown unit.
+            DataFormatError: No forecast for that grid, a lead time that is missing, or values that are no rain.
         """
         found = self.find(init_time, grid)
         if found is None:
@@ -127,53 +127,23 @@ class ForecastFiles:
                 f"{difference_of_place(other.grid, grid)}: bring the forecasts to that grid first, and score whole "
                 "grids (data.eval_crop=null)",
             )
-        path, dataset = found.path, self._dataset(found.path)
-        with _readable(path):
-            variable = _rain_variable(path, dataset)
-            axes = _axes(path, dataset, variable)
-            leads = _lead_seconds(path, dataset, axes, init_time)
-            missing = [lead for lead in lead_seconds if lead not in leads]
-            if missing:
-                raise DataFormatError(
-                    path,
-                    f"has no lead time of {missing[0] / 60:g} min; it has {', '.join(f'{x / 60:g}' for x in leads)}",
-                )
-            wanted = [leads.index(lead) for lead in lead_seconds]
-            first, stop = min(wanted), max(wanted) + 1
-            steps = slice(first, stop)
-            parts = {"init": slice(found.number, found.number + 1), "lead": steps, "time": steps}
-            block = tuple(parts.get(axis, slice(0, size)) for axis, size in zip(axes, variable.shape, strict=True))
-            check_size(path, variable.name, math.prod(part.stop - part.start for part in block), MAX_FILE_CELLS)
-            values = variable[block]
-            order = [axes.index(name) for name in ("init", "member", "lead", "time", "y", "x") if name in axes]
-            values = np.ma.filled(np.ma.asarray(values, dtype=np.float32), np.nan).transpose(order)
-            values = values[0] if "init" in axes else values
-            values = values if "member" in axes else values[None]
-            values = values[:, [index - first for index in wanted]] * np.float32(_factor(path, variable.units))
-            flip = _from_south(_centres(path, dataset)[0])
-        north_first: NDArray[np.float32] = np.ascontiguousarray(values[:, :, ::-1] if flip else values)
-        return north_first
+        missing = [lead for lead in lead_seconds if lead not in found.leads]
+        if missing:
+            known = ", ".join(f"{lead / 60:g}" for lead in found.leads)
+            raise DataFormatError(found.path, f"has no lead time of {missing[0] / 60:g} min; it has {known}")
+        file = self._file(found.path)
+        with _readable(found.path):
+            return _rain(file, found.number, [found.leads.index(lead) for lead in lead_seconds])
 
-    def _dataset(self, path: Path) -> netCDF4.Dataset:
+    def _file(self, path: Path) -> CFFile:
         """The file, which stays open until another one is wanted: windows in order ask for the same again and again."""
-        if self._open is None or self._open[0] != path:
+        if self._open is None or self._open.path != path:
             if self._open is not None:
-                self._open[1].close()
+                self._open.dataset.close()
             self._open = None
-            self._open = path, _opened(path, netCDF4.Dataset)  # it opened before
-        return self._open[1]
-
-
-def difference_of_place(theirs: Grid, wanted: Grid) -> str:
-    """What keeps a forecast's cells from being those that are wanted, in words; "" if nothing does."""
-    for kind, ours, other in (("y", wanted.y, theirs.y), ("x", wanted.x, theirs.x)):
-        tolerance = SAME_PLACE * abs(ours[1] - ours[0])
-        if len(ours) != len(other) or not np.allclose(ours, other, rtol=0, atol=tolerance):
-            return (
-                f"{kind} has {len(other)} cells from {other[0]:g} to {other[-1]:g}, the windows have {len(ours)} from "
-                f"{ours[0]:g} to {ours[-1]:g}"
-            )
-    return ""
+            dataset = _opened(path, netCDF4.Dataset)  # it opened before
+            self._open = CFFile(path, dataset, NOTHING_TOLD, by_config=False)
+        return self._open
 
 
 @contextmanager
@@ -194,128 +164,131 @@ def _opened(path: Path, opens: Callable[[Path], netCDF4.Dataset]) -> netCDF4.Dat
         raise DataFormatError(path, f"not a netCDF file ({error})") from error
 
 
-def _rain_variable(path: Path, dataset: netCDF4.Dataset) -> "netCDF4.Variable[Any]":
-    fields = [variable for variable in dataset.variables.values() if variable.ndim >= 3]
-    named = [x for x in fields if getattr(x, "standard_name", "") in STANDARD_NAMES]
-    found = named or [x for x in fields if getattr(x, "units", "") in TO_MM_PER_HOUR]
+def _forecasts(file: CFFile) -> list[tuple[int, FoundForecast]]:
+    """Start in seconds since 1970, lead times and place of every forecast of a file."""
+    variable = _rain_variable(file)
+    axes = _axes(file, variable)
+    grid, _, _ = grid_of(file, variable, axes["y"], axes["x"])
+    inits = _init_times(file, variable, axes)
+    valid = (
+        _seconds(field_times(file, variable, list(axes.values()), Quantity.RAIN_RATE).ends) if "time" in axes else []
+    )
+    leads = [] if valid else _lead_seconds(file, variable, axes)
+    return [
+        (init, FoundForecast(file.path, number, tuple(leads or (time - init for time in valid)), grid))
+        for number, init in enumerate(inits)
+    ]
+
+
+def _seconds(times: NDArray[np.datetime64]) -> list[int]:
+    return [int(time) for time in times.astype("datetime64[s]").astype(np.int64)]
+
+
+def _rain_variable(file: CFFile) -> Variable:
+    every = variables(file.dataset)
+    named = [x for x in every.values() if x.ndim >= 3 and attribute(x, "standard_name") in RATES]
+    found = named or [x for x in every.values() if is_field(x, (Quantity.RAIN_RATE,), axes=3)]
     if len(found) != 1:
-        raise DataFormatError(
-            path,
-            f"a forecast file holds one field of rain rate (standard_name {', '.join(STANDARD_NAMES)}, or a unit of "
-            f"{', '.join(TO_MM_PER_HOUR)}); found {', '.join(x.name for x in found) or 'none'}",
+        raise file.refuse(
+            f"a forecast file has one field of rain rate (standard_name {', '.join(RATES)}, or a unit such as mm h-1), "
+            f"found {', '.join(x.name for x in found) or 'none'} among {', '.join(every)}"
         )
-    _factor(path, getattr(found[0], "units", ""))
+    _factor(file, found[0])
     return found[0]
 
 
-def _factor(path: Path, units: str) -> float:
-    if units not in TO_MM_PER_HOUR:
-        raise DataFormatError(path, f"rain rate in {units!r}; known units are {', '.join(TO_MM_PER_HOUR)}")
-    return TO_MM_PER_HOUR[units]
-
-
-def _axes(path: Path, dataset: netCDF4.Dataset, variable: "netCDF4.Variable[Any]") -> list[str]:
-    """What each dimension of the field is."""
-    axes = []
-    for dimension in variable.dimensions:
-        standard = getattr(dataset.variables.get(dimension), "standard_name", "")
-        kinds = [kind for kind, (name, _) in NAMES.items() if standard == name]
-        kinds = kinds or [kind for kind, (_, names) in NAMES.items() if dimension in names]
-        if not kinds:
-            raise DataFormatError(path, f"{variable.name} has an axis {dimension!r} that is none of {', '.join(NAMES)}")
-        axes.append(kinds[0])
-    times = [axis for axis in axes if axis in ("time", "lead")]
-    if len(set(axes)) < len(axes) or not {"y", "x"} <= set(axes) or len(times) != 1:
-        raise DataFormatError(path, f"{variable.name} needs y, x and one of time and forecast_period; it has {axes}")
-    return axes
-
-
-def _coordinate(dataset: netCDF4.Dataset, kind: str) -> "netCDF4.Variable[Any] | None":
-    """The variable of an axis, by standard name or by name."""
-    standard, names = NAMES[kind]
-    by_standard = [x for x in dataset.variables.values() if getattr(x, "standard_name", "") == standard and x.ndim <= 1]
-    by_name = [dataset.variables[name] for name in names if name in dataset.variables]
-    return next(iter(by_standard + by_name), None)
-
-
-def _seconds(path: Path, variable: "netCDF4.Variable[Any]") -> list[int]:
-    """Times as seconds since 1970."""
-    check_size(path, variable.name, variable.size, MAX_TIMES)
-    if " since " not in getattr(variable, "units", ""):
-        raise DataFormatError(path, f"{variable.name} has no unit such as {'seconds since 1970-01-01'!r}")
-    dates = np.atleast_1d(
-        cftime.num2date(
-            np.atleast_1d(np.ma.getdata(variable[...])),
-            variable.units,
-            only_use_cftime_datetimes=False,
-            only_use_python_datetimes=True,
+def _factor(file: CFFile, variable: Variable) -> float:
+    try:
+        quantity, factor = parse_unit(attribute(variable, "units"))
+    except ValueError as error:
+        raise file.refuse(f"{variable.name}: {error}", "units=mm h-1", "if it is a rain rate in mm h-1") from error
+    if quantity is not Quantity.RAIN_RATE:
+        raise file.refuse(
+            f"{variable.name} has unit {attribute(variable, 'units')!r}, which is no rain rate such as mm h-1"
         )
-    )
-    return [int(np.datetime64(date, "s").astype(np.int64)) for date in dates]
+    return factor
 
 
-def _init_times(path: Path, dataset: netCDF4.Dataset) -> list[int]:
-    reference = _coordinate(dataset, "init")
-    if reference is not None:
-        return _seconds(path, reference)
-    time = _coordinate(dataset, "time")
-    if time is not None and "pysteps" in str(getattr(dataset, "title", "")).lower():
-        # pysteps writes no reference time, but counts seconds from it.
-        epoch = cftime.num2date(0, time.units, only_use_cftime_datetimes=False, only_use_python_datetimes=True)
-        return [int(np.datetime64(epoch, "s").astype(np.int64))]
-    raise DataFormatError(path, "says nowhere when the forecast began: no variable with standard_name "
-                          "forecast_reference_time")  # fmt: skip
-
-
-def _lead_seconds(path: Path, dataset: netCDF4.Dataset, axes: list[str], init_time: int) -> list[int]:
-    if "time" in axes:
-        time = _coordinate(dataset, "time")
-        if time is None:
-            raise DataFormatError(path, "the time axis has no coordinate")
-        return [valid - init_time for valid in _seconds(path, time)]
-    lead = _coordinate(dataset, "lead")
-    scale = {"s": 1, "seconds": 1, "min": 60, "minutes": 60, "h": 3600, "hours": 3600}
-    if lead is None or getattr(lead, "units", "") not in scale:
-        raise DataFormatError(path, f"forecast_period needs a unit of {', '.join(scale)}")
-    return [round(float(value) * scale[lead.units]) for value in np.ma.getdata(lead[...])]
-
-
-def _centres(path: Path, dataset: netCDF4.Dataset) -> list[NDArray[np.float64]]:
-    """Y and x of the cells as they stand in the file, in metres or degrees."""
-    found = []
-    for kind in ("y", "x"):
-        variable = _coordinate(dataset, kind)
-        if variable is None:
-            raise DataFormatError(path, f"the {kind} axis has no coordinate")
-        check_size(path, variable.name, variable.size, MAX_CELLS)
-        factor = 1000.0 if getattr(variable, "units", "") == "km" else 1.0
-        found.append(np.ma.getdata(variable[...]).astype(np.float64) * factor)
+def _axes(file: CFFile, variable: Variable) -> dict[str, Axis]:
+    """The dimensions of the field by what they are."""
+    axes = axes_of(file, variable)
+    for axis in axes:
+        if axis.kind not in ORDER and axis.size != 1:
+            raise file.refuse(
+                f"{variable.name} has an axis {axis.name!r} of {axis.size} values, none of {', '.join(ORDER)}: take "
+                f"one out, for example with ncks -d {axis.name},0 {file.path.name} one.nc"
+            )
+    found = {axis.kind: axis for axis in axes if axis.kind in ORDER}
+    if ("time" in found) == ("lead" in found):
+        raise file.refuse(
+            f"{variable.name} needs one of time and forecast_period as an axis; it has {', '.join(found)}"
+        )
     return found
 
 
-def _from_south(y: NDArray[np.float64]) -> bool:
-    return bool(len(y) > 1 and y[0] < y[-1])
+def _coordinate(file: CFFile, variable: Variable, axes: dict[str, Axis], kind: str) -> Variable | None:
+    """The variable that says what an axis, or the whole file, is: by axis, standard name or name."""
+    if kind in axes and axes[kind].coordinate is not None:
+        return axes[kind].coordinate
+    every = [x for x in variables(file.dataset).values() if x.ndim <= 1]
+    by_standard = [x for x in every if STANDARD_NAMES.get(attribute(x, "standard_name")) == kind]
+    by_name = [lookup(variable, name) for name in NAMES[kind]]
+    return next((x for x in by_standard + by_name if x is not None), None)
 
 
-def _crs(dataset: netCDF4.Dataset, variable: "netCDF4.Variable[Any]") -> str:
-    """The projection of a field's grid mapping, or ""."""
-    mapping = dataset.variables.get(getattr(variable, "grid_mapping", ""))
-    if mapping is None:
-        return ""
-    attributes = {name: mapping.getncattr(name) for name in mapping.ncattrs()}
-    if "nowcast_crs" in attributes:
-        return str(attributes["nowcast_crs"])
-    try:
-        return str(pyproj.CRS.from_cf(attributes).to_wkt())
-    except (pyproj.exceptions.CRSError, KeyError, ValueError):
-        return ""
+def _init_times(file: CFFile, variable: Variable, axes: dict[str, Axis]) -> list[int]:
+    reference = _coordinate(file, variable, axes, "init")
+    if reference is not None:
+        return _seconds(decode(file, reference))
+    time = _coordinate(file, variable, axes, "time")
+    if time is not None and "pysteps" in attribute(file.dataset, "title").lower():
+        # pysteps writes no reference time, but counts seconds from it.
+        return _seconds(since(file, time.name, attribute(time, "units"), np.zeros(1)))
+    raise file.refuse(
+        "says nowhere when the forecast began: no variable with standard_name forecast_reference_time among "
+        f"{', '.join(variables(file.dataset))}"
+    )
 
 
-def _grid(path: Path, dataset: netCDF4.Dataset) -> Grid:
-    """The cells of the file's field, row 0 north; crs "" when the file does not say."""
-    y, x = _centres(path, dataset)
-    check_shape(path, len(y), len(x))
-    return Grid(x=x, y=y[::-1] if _from_south(y) else y, crs=_crs(dataset, _rain_variable(path, dataset)))
+def _lead_seconds(file: CFFile, variable: Variable, axes: dict[str, Axis]) -> list[int]:
+    lead = _coordinate(file, variable, axes, "lead")
+    factor = None if lead is None else conversion(attribute(lead, "units"), "s")
+    if lead is None or factor is None:
+        unit = "no variable" if lead is None else repr(attribute(lead, "units"))
+        raise file.refuse(f"forecast_period needs a unit of time such as s, minutes or hours; it has {unit}")
+    values = np.ravel(numbers(lead)) * factor
+    if not np.isfinite(values).all():
+        raise file.refuse(f"{lead.name} holds a lead time that is missing")
+    return [round(float(value)) for value in values]
+
+
+def _rain(file: CFFile, number: int, steps: Sequence[int]) -> NDArray[np.float32]:
+    """(M, T, H, W) of the forecast with a number at some steps of its axis of time."""
+    variable = _rain_variable(file)
+    axes = _axes(file, variable)
+    _, flip_y, flip_x = grid_of(file, variable, axes["y"], axes["x"])
+    first, stop = min(steps), max(steps) + 1
+    parts = {"init": slice(number, number + 1), "lead": slice(first, stop), "time": slice(first, stop)}
+    kinds = {axis.name: kind for kind, axis in axes.items()}
+    whole = zip(variable.dimensions, variable.shape, strict=True)
+    block = tuple(parts.get(kinds.get(name, ""), slice(0, size)) for name, size in whole)
+    check_size(file.path, variable.name, math.prod(part.stop - part.start for part in block), MAX_FILE_CELLS)
+    others = tuple(k for k, name in enumerate(variable.dimensions) if name not in kinds)  # of one value each
+    stored = np.squeeze(variable[block], axis=others)
+    left = [kinds[name] for name in variable.dimensions if name in kinds]
+    stored = stored.transpose([left.index(kind) for kind in ORDER if kind in left])
+    stored = stored[0] if "init" in left else stored
+    stored = stored if "member" in left else stored[None]
+    stored = stored[:, [step - first for step in steps]]
+    values, _ = physical(file, variable, stored, _factor(file, variable), Quantity.RAIN_RATE)
+    if (lowest := float(np.nanmin(values, initial=0.0))) < NEGATIVE:
+        raise file.refuse(
+            f"{variable.name} holds {lowest:g} mm h-1, which is no rain, and no attribute names it as missing"
+        )
+    rain: NDArray[np.float32] = np.ascontiguousarray(
+        values[:, :, :: -1 if flip_y else 1, :: -1 if flip_x else 1], dtype=np.float32
+    )
+    return rain
 
 
 def _text(seconds: int) -> str:

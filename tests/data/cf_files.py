@@ -23,7 +23,7 @@ RAIN = shower()
 
 
 def cf(path, values=RAIN, *, dims=("time", "y", "x"), dtype=None, fill=None, attributes=None, time=None, axes=None,
-       group=None, name="rain", mapping=None, extra=()):  # fmt: skip
+       group=None, name="rain", mapping=None, extra=(), start=None, title=None):  # fmt: skip
     """Write one.
 
     Args:
@@ -39,6 +39,8 @@ def cf(path, values=RAIN, *, dims=("time", "y", "x"), dtype=None, fill=None, att
         name: Of the field.
         mapping: Attributes of a grid mapping.
         extra: Names of more variables like the field.
+        start: Value of forecast_reference_time, in the unit of the time, which makes it a forecast.
+        title: Of the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.asarray(values)
@@ -61,6 +63,12 @@ def cf(path, values=RAIN, *, dims=("time", "y", "x"), dtype=None, fill=None, att
             field.set_auto_maskandscale(False)
             field.setncatts({"units": "mm h-1"} | (attributes or {}))
             field[...] = values
+        if start is not None:
+            reference = inside.createVariable("forecast_reference_time", "f8", ())
+            reference.setncatts({"standard_name": "forecast_reference_time", "units": (time or {}).get("units", EPOCH)})
+            reference[...] = start
+        if title is not None:
+            file.title = title
         if mapping is not None:
             inside.createVariable("projection", "i4", ()).setncatts(mapping)
             inside[name].grid_mapping = "projection"

@@ -169,7 +169,9 @@ def _kind(file: CFFile, coordinate: Variable) -> str:
             f"coordinate {coordinate.name} contradicts itself: standard_name "
             f"{attribute(coordinate, 'standard_name')!r}, axis {attribute(coordinate, 'axis')!r}, unit {units!r}"
         )
-    return standard or by_unit or by_axis
+    by_name = next((kind for kind in ("init", "lead") if coordinate.name.lower() in NAMES[kind]), "")
+    kind = by_unit or by_axis
+    return standard or (by_name if kind == "time" and by_name else kind)  # all of the three are times
 
 
 def frames_index(file: CFFile, variable: Variable, axes: Sequence[Axis]) -> tuple[tuple[slice | int, ...], list[int]]:

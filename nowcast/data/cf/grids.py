@@ -15,7 +15,11 @@ from nowcast.units import conversion
 
 SPACING = 0.02  # share by which steps of an axis may differ: coordinates are often single precision
 SMALLEST_CELL = 10.0  # m: below it, and without a unit, they are no metres
-TEXTS = ("crs_wkt", "spatial_ref", "proj4", "proj4text", "proj4_params", "proj4_string")  # of projections beside CF's
+FIGURE = (
+    "crs_wkt", "earth_radius", "semi_major_axis", "reference_ellipsoid_name", "horizontal_datum_name",
+    "geographic_crs_name", "inverse_flattening", "semi_minor_axis",
+)  # attributes that give the figure of the earth  # fmt: skip
+TEXTS = ("spatial_ref", "proj4", "proj4text", "proj4_params", "proj4_string")  # of projections beside CF's
 
 
 def grid_of(file: CFFile, field: Variable, y: Axis, x: Axis) -> tuple[Grid, bool, bool]:
@@ -40,8 +44,6 @@ def grid_of(file: CFFile, field: Variable, y: Axis, x: Axis) -> tuple[Grid, bool
         )
     if not crs and y_degrees:
         crs = "EPSG:4326"
-    if not crs:
-        file.assume(f"{field.name} names no projection (grid_mapping): where on earth it lies is not known")
     if y_degrees:
         columns = _longitudes(columns)
         if np.abs(rows).max() > 90.01:
@@ -118,6 +120,9 @@ def _projection_of(file: CFFile, field: Variable) -> str:
     """What pyproj understands of a field's grid mapping; "" when the field names none."""
     name = attribute(field, "grid_mapping").split(":")[0].strip()
     mapping = lookup(field, name) if name else None
+    proj = attribute(file.dataset, "projection")
+    if "+proj=" in proj and (mapping is None or not any(key in FIGURE for key in mapping.ncattrs())):
+        return _from_text(file, "projection", proj)  # as pysteps writes it, beside a mapping without the earth's figure
     if mapping is None:
         if name:
             file.assume(f"{field.name} names a grid_mapping {name}, which is not there")
@@ -125,16 +130,25 @@ def _projection_of(file: CFFile, field: Variable) -> str:
     attributes = {key: np.asarray(mapping.getncattr(key)).tolist() for key in mapping.ncattrs()}
     if "nowcast_crs" in attributes:
         return str(attributes["nowcast_crs"])
-    try:
-        if "grid_mapping_name" in attributes or "crs_wkt" in attributes:
+    if "grid_mapping_name" in attributes or "crs_wkt" in attributes:
+        if not any(key in FIGURE for key in attributes):
+            file.assume(f"grid mapping {mapping.name} does not give the figure of the earth: WGS 84")
+        try:
             return _from_cf(json.dumps(attributes))
-        for key in TEXTS:
-            if key in attributes:
-                return str(pyproj.CRS.from_user_input(str(attributes[key])).to_wkt())
-    except (pyproj.exceptions.CRSError, KeyError, ValueError, TypeError) as error:
-        raise file.refuse(f"grid mapping {mapping.name} is not understood: {error}") from error
+        except (pyproj.exceptions.CRSError, KeyError, ValueError, TypeError) as error:
+            raise file.refuse(f"grid mapping {mapping.name} is not understood: {error}") from error
+    for key in TEXTS:
+        if key in attributes:
+            return _from_text(file, f"{mapping.name}.{key}", str(attributes[key]))
     file.assume(f"grid mapping {mapping.name} has no grid_mapping_name: not used")
     return ""
+
+
+def _from_text(file: CFFile, name: str, text: str) -> str:
+    try:
+        return str(pyproj.CRS.from_user_input(text).to_wkt())
+    except pyproj.exceptions.CRSError as error:
+        raise file.refuse(f"projection {name} = {text!r} is not understood: {error}") from error
 
 
 @lru_cache(maxsize=16)

@@ -63,6 +63,8 @@ class NetcdfReader(Told):
         check_size(file.path, variable.name, _cells(axes, index), MAX_FILE_CELLS)
         times = field_times(file, variable, axes, quantity)
         grid, flip_y, flip_x = grid_of(file, variable, along["y"], along["x"])
+        if not grid.crs:
+            file.assume(f"{variable.name} names no projection (grid_mapping): where on earth it lies is not known")
         stored = np.transpose(variable[index], order)
         stored = stored.reshape(-1, *grid.shape)
         if len(stored) != len(times.ends):
