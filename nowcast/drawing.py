@@ -103,13 +103,12 @@ def as_archive(file: Path) -> Archive | None:
 
 
 def case_of_archive(archive: Archive, wish: Wish, colours: RainColours) -> tuple[Case, str]:
-    """The last frames up to a time."""
-    times = archive.times
-    last = len(times) - 1 if wish.init_time is None else _index(archive, wish.init_time)
-    first = max(0, last - wish.frames + 1)
+    """The last time steps up to a time; one without a frame is no data."""
+    last = len(archive.times) - 1 if wish.init_time is None else _index(archive, wish.init_time)
     step = archive.timestep or 60
-    times = times[first : last + 1]
-    wanted = np.arange(times[0], times[-1] + np.timedelta64(1, "s"), np.timedelta64(step, "s"))
+    wanted = archive.times[last] - np.arange(wish.frames)[::-1] * np.timedelta64(step, "s")
+    there = np.isin(wanted, archive.times)
+    wanted, there = wanted[np.argmax(there) :], there[np.argmax(there) :]
     cells = archive.grid.shape[0] * archive.grid.shape[1] * len(wanted)
     factor = max(1, round((cells / ELEMENTS) ** 0.5))
     region = Region(archive, (factor, factor), 1)
@@ -125,7 +124,17 @@ def case_of_archive(archive: Archive, wish: Wish, colours: RainColours) -> tuple
         colours=colours,
         lines=lines,
         leads=False,
-    ), remark
+    ), " ".join(text for text in (remark, _gaps(int(there.sum()), last, wish)) if text)
+
+
+def _gaps(drawn: int, last: int, wish: Wish) -> str:
+    """What is to be said of frames that are not drawn although the archive goes further back; "" = nothing."""
+    if drawn >= min(wish.frames, last + 1):
+        return ""
+    return (
+        f"{drawn} of the last {wish.frames} time steps have a frame, the others are drawn as no data; "
+        "frames= draws more steps, init_time= others"
+    )
 
 
 def case_of_forecast(file: Path, observed: Archive | None, wish: Wish, colours: RainColours) -> tuple[Case, str]:

@@ -68,7 +68,10 @@ def natural_earth() -> tuple[list[Numbers], str]:
     try:
         from cartopy.io import shapereader
     except ImportError:
-        return [], "no coastlines: cartopy is not installed; pip install 'nowcast[maps]', or give coastlines=<GeoJSON>"
+        return [], (
+            "no coastlines: cartopy is not installed; in the checkout: pip install -c constraints.txt -e '.[maps]', or "
+            "give coastlines=<GeoJSON>"
+        )
     lines: list[Numbers] = []
     try:
         for category, name in (("physical", "coastline"), ("cultural", "admin_0_boundary_lines_land")):

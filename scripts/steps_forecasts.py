@@ -1,6 +1,6 @@
 """Ensemble forecasts by pysteps' STEPS for the windows of archives, to be scored beside ours.
 
-pip install "nowcast[pysteps]", then for example:
+In the checkout: pip install -e '.[pysteps]'; then for example:
   python scripts/steps_forecasts.py data/mine.nc --output outputs/steps --cell-km 3 --steps 12 --every 3
   nowcast evaluate checkpoint=best.ckpt data.stride=3 data.eval_crop=null scores=ensemble \
       "forecasts={steps: 'outputs/steps/*.nc'}"

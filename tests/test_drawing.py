@@ -10,7 +10,7 @@ from nowcast import drawing
 from nowcast.data.archive import Archive
 from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.drawing import Wish, draw_file
-from tests.data.archives import moving_rain
+from tests.data.archives import frame, moving_rain, write
 from tests.programs import run
 from tests.test_plotting import rgb, share
 
@@ -53,6 +53,21 @@ def test_an_archive_is_drawn_with_its_times_and_without_lead_times(archive, tmp_
     case = cases[0]
     np.testing.assert_array_equal(case.observed, archive.read(slice(6, 10), slice(None), slice(None)))
     assert case.time_label(4) == str(archive.times[9])[:16].replace("T", " ") + " UTC"
+
+
+def test_a_long_gap_is_no_long_film(tmp_path, monkeypatch):
+    """Sixty days without a frame were 17,272 frames of no data."""
+    old, new = ([frame(start + 5 * k) for k in range(4)] for start in (0, 60 * 1440))
+    archive, cases = Archive(write(tmp_path / "gap.nc", old + new)), drawn(monkeypatch)
+    _, remark = draw_file(archive.path, tmp_path / "a", wish(frames=6))
+    assert len(cases[0].observed) == 4
+    assert remark.startswith("4 of the last 6 time steps have a frame")
+    assert draw_file(archive.path, tmp_path / "b", wish(frames=4))[1] == ""
+    later = write(tmp_path / "hole.nc", [frame(5 * k) for k in (0, 1, 2, 4, 5)])
+    _, remark = draw_file(later, tmp_path / "c", wish(frames=4))
+    assert [bool(np.isfinite(field).any()) for field in cases[2].observed] == [True, False, True, True]
+    assert remark.startswith("3 of the last 4 time steps have a frame")
+    assert draw_file(later, tmp_path / "d", wish(frames=12))[1] == ""  # there is no more
 
 
 def test_observations_stand_at_their_valid_times_and_missing_ones_are_no_data(archive, tmp_path, monkeypatch):

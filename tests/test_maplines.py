@@ -61,7 +61,7 @@ def test_without_cartopy_and_projection_the_picture_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "cartopy", None)
     monkeypatch.setitem(sys.modules, "cartopy.io", None)
     lines, problem = map_lines(LATLON, "auto")
-    assert "cartopy is not installed; pip install 'nowcast[maps]'" in problem
+    assert "cartopy is not installed; in the checkout: pip install -c constraints.txt -e '.[maps]'" in problem
     assert lines  # degrees need nothing
     assert map_lines(LATLON, "none")[1] == ""
     nothing, problem = map_lines(Grid(LATLON.x, LATLON.y, ""), "auto")

@@ -156,6 +156,30 @@ def test_loggers_of_both_kinds_get_the_picture(tmp_path):
     assert boards == [("watch/case_1", (4, 5, 3), [255, 0, 0], 7, "HWC")]
 
 
+def test_tensorboard_gets_numbers_and_pictures(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    extra = [f"data.archives.folder={tmp_path / 'data'}", f"output={tmp_path / 'run'}", "trainer.max_epochs=1"]
+    assert run("train", *SETTINGS, *extra, "callbacks.watch.every_n_epochs=1", "logger=tensorboard") == (0, "")
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert {"val/loss", "val/csi_0p5mmh", "watch/samples_per_second"} <= set(events.Tags()["scalars"])
+    assert events.Tags()["images"] == ["watch/case_1"]
+    (picture,) = events.Images("watch/case_1")
+    (tmp_path / "picture.png").write_bytes(picture.encoded_image_string)
+    with Image.open(tmp_path / "picture.png") as theirs, Image.open(next(tmp_path.glob("run/watch/*.png"))) as ours:
+        assert theirs.convert("RGB").tobytes() == ours.convert("RGB").tobytes()
+
+
+def test_tensorboard_that_is_not_installed_is_said(tmp_path, monkeypatch):
+    for name in ("_TENSORBOARD_AVAILABLE", "_TENSORBOARDX_AVAILABLE"):
+        monkeypatch.setattr(f"lightning.fabric.loggers.tensorboard.{name}", False)
+    extra = [f"data.archives.folder={tmp_path / 'data'}", f"output={tmp_path / 'run'}"]
+    code, message = run("train", *SETTINGS, *extra, "logger=tensorboard")
+    assert code == 1
+    assert "pip install -c constraints.txt -e '.[tensorboard]'" in message
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(59.7, "0:01:00"), (3599.6, "1:00:00"), (61.2, "0:01:01"), (math.nan, "?")]
 )

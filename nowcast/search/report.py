@@ -62,6 +62,24 @@ def best_trials(study: optuna.Study) -> list[FrozenTrial]:
     ][: None if len(study.directions) > 1 else 1]
 
 
+def tie(study: optuna.Study, objectives: Sequence[Objective]) -> str:
+    """What is to be said of trials that are as good as the best; "" if it is alone, or there are several objectives."""
+    best = best_trials(study)
+    if len(study.directions) > 1 or not best:
+        return ""
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    same = [trial.number for trial in complete if trial.values == best[0].values]
+    if len(same) < 2:
+        return ""
+    score = f"{objectives[0].metric}={best[0].values[0]:g}"
+    who = f"all {len(same)} completed trials" if len(same) == len(complete) else f"trials {', '.join(map(str, same))}"
+    return (
+        f"{who} tie with {score}: trial {best[0].number}, the first of them, is not better than the others. A score "
+        "that tells them apart: more trainer.max_epochs, or tune.objectives.score.metric=val/loss "
+        "tune.objectives.score.mode=min with another tune.study="
+    )
+
+
 def write_plots(folder: Path, study: optuna.Study, objectives: Sequence[Objective]) -> list[Path]:
     """Optuna's plots as PNG and HTML; none before two trials with finite values, which they need.
 

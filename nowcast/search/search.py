@@ -21,7 +21,7 @@ from nowcast.run import logged
 from nowcast.run import validate as validate_training
 from nowcast.search.process import Ended, device_shares, environment_of, run_process
 from nowcast.search.progress import StudyProgress
-from nowcast.search.report import best_trials, write_plots, write_trials
+from nowcast.search.report import best_trials, tie, write_plots, write_trials
 from nowcast.search.samplers import Grid
 from nowcast.search.slots import slot_of
 from nowcast.search.space import Scalar, SearchSpace, override_text
@@ -79,6 +79,8 @@ def search(config: DictConfig) -> None:
         storage.engine.dispose()
     for path in write_plots(folder / "plots", study, objectives):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    if tied := tie(study, objectives):
+        console.print(tied, style="yellow", highlight=False, soft_wrap=True, markup=False)
     write_best(study, folder, given, space, settings.seed, console)
 
 

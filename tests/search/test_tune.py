@@ -13,9 +13,12 @@ import optuna
 import pytest
 import torch
 import yaml
+from optuna.trial import TrialState
 
 from nowcast import checkpoint
 from nowcast.search import search
+from nowcast.search.report import tie
+from nowcast.search.study import Objective
 from tests.programs import TINY, run
 
 FAKE = Path(__file__).parent / "fake_train.py"
@@ -61,6 +64,24 @@ def test_a_study_runs_its_total_and_a_second_start_only_what_is_missing(tmp_path
             assert f"wrote {path}" in printed
     assert "plotly.min.js" in (tmp_path / "plots" / "history.html").read_text()
     assert (tmp_path / "plots" / "plotly.min.js").exists()
+
+
+def test_trials_that_tie_are_said(tmp_path, fake, capsys):
+    same = ["tune.space.lr=null", "optimizer.optimizer.lr=1e-3"]
+    assert tune(tmp_path, *same, "tune.trials=2", "tune/pruner=none") == (0, "")
+    printed = capsys.readouterr().out
+    assert "all 2 completed trials tie with val/csi_0p5mmh=" in printed
+    assert "trial 0, the first of them, is not better" in printed
+
+
+def test_which_trials_tie(tmp_path):
+    objective = [Objective("score", "val/csi_0p5mmh", "max")]
+    study = optuna.create_study(direction="maximize")
+    for value, words in ((0.0, ""), (0.5, ""), (0.5, "trials 1, 2 tie with"), (0.7, ""), (float("nan"), "")):
+        state = TrialState.FAIL if value != value else TrialState.COMPLETE
+        study.add_trial(optuna.trial.create_trial(state=state, value=value if value == value else None))
+        assert tie(study, objective).startswith(words), value
+        assert bool(tie(study, objective)) == bool(words)
 
 
 def test_failed_crashed_and_diverged_trials_are_recorded_and_do_not_end_the_study(tmp_path, fake, capsys):

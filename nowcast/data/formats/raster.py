@@ -27,7 +27,7 @@ def open_raster(path: Path, content: bytes | None = None) -> Iterator[Any]:
         import rasterio
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "this format needs rasterio: pip install 'nowcast[raster]' (in a clone: pip install -e '.[raster]')"
+            "this format needs rasterio; in the checkout: pip install -c constraints.txt -e '.[raster]'"
         ) from error
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
