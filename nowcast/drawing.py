@@ -15,6 +15,7 @@ from nowcast.data.cells import averaging_factor, cell_km
 from nowcast.data.dataset import Region, area_average
 from nowcast.data.forecast_reader import ForecastFiles
 from nowcast.data.frame import DataFormatError, Grid
+from nowcast.data.places import difference_of_place
 from nowcast.maplines import map_lines
 from nowcast.plotting import Case, animate_forecast, plot_forecast
 from nowcast.scores.members import ensemble_mean
@@ -207,10 +208,8 @@ def _same_grid(archive: Archive, grid: Grid) -> Region:
     """
     factor = averaging_factor(archive, cell_km(grid)[0], "give the archive that the forecast was made from")
     region = Region(archive, factor, 1)
-    theirs, tolerance = region.grid, 0.1 * abs(grid.y[1] - grid.y[0])
-    if theirs.shape != grid.shape or not all(
-        np.allclose(a, b, rtol=0, atol=tolerance) for a, b in ((theirs.x, grid.x), (theirs.y, grid.y))
-    ):
+    theirs = region.grid
+    if difference_of_place(grid, theirs):
         raise ValueError(
             f"observed={archive.path} has {theirs.shape} cells of {cell_km(theirs)[0]:g} km, the forecast {grid.shape} "
             "elsewhere: give the archive that the forecast was made from"

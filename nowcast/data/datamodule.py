@@ -20,7 +20,7 @@ from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, m
 from nowcast.data.sources import ArchiveSource, archive_paths
 from nowcast.data.splits import How, Splitting
 from nowcast.data.stored import StoredSample, StoredWindows, to_rain_rates
-from nowcast.data.timesteps import common_lead_times, settle_steps
+from nowcast.data.timesteps import common_lead_times, settle_steps, with_irregular_steps
 from nowcast.data.unpacked import use_unpacked
 from nowcast.data.windows import SPLITS, BlockSplit, NoWindowError, Split, as_typed, sides
 from nowcast.progress import track
@@ -191,7 +191,7 @@ class RadarDataModule(lightning.LightningDataModule):
             seed=self.seed,
         )
         if len(dataset) == 0:
-            names = [region.archive.name for region in self.regions]
+            names = [with_irregular_steps(region.archive) for region in self.regions]
             frames = [len(region.archive.times) for region in self.regions]
             windows = [len(starts) for starts in self.starts(split)]
             raise NoWindowError(split, self.split, dataset.length, zip(names, frames, windows, strict=True))

@@ -28,6 +28,12 @@ def describe_steps(times: ArrayLike) -> str:
     )
 
 
+def with_irregular_steps(archive: Archive) -> str:
+    """An archive's name, and what is irregular in its time steps."""
+    steps = describe_steps(archive.times)
+    return f"{archive.name} ({steps})" if steps.startswith("irregular") else archive.name
+
+
 def settle_steps(archives: Sequence[Archive], minutes: float | None, allow_mixed: bool) -> tuple[list[int], list[int]]:
     """Seconds between the frames of a window, and archive frames per such step, of each archive.
 

@@ -26,14 +26,20 @@ class NoWindowError(ValueError):
     def __init__(self, split: Split, how: str, length: int, found: Iterable[tuple[str, int, int]]) -> None:
         """Say how many frames and windows there are, and what to do."""
         lines = [f"no {split} window of {length} frames (data.split={how}):"]
+        found = list(found)
         lines += [f"  {name}: {frames} frames, {windows} windows" for name, frames, windows in found]
         if how == "all" and split != "test":
             lines.append("data.split=all is for evaluation; train with data.split=blocks or archives")
+        elif any(windows for _, _, windows in found):
+            lines.append(
+                "these are before data.min_rain_fraction and data.min_valid_fraction leave any out: lower those two "
+                "or choose other archives"
+            )
         else:
             lines.append(
-                "these are before data.min_rain_fraction and data.min_valid_fraction leave any out. Lower those two, "
-                "shorten data.input_steps or data.forecast_steps, for archives of a few hours also data.block_minutes "
-                "and data.gap_minutes, or choose other archives or fractions for the split"
+                "nowhere in it do that many frames follow each other without a gap. Shorten data.input_steps or "
+                "data.forecast_steps, for archives of a few hours also data.block_minutes and data.gap_minutes, or "
+                "choose other archives or fractions for the split"
             )
         super().__init__("\n".join(lines))
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -225,6 +226,27 @@ def test_bounds_that_run_backwards(tmp_path):
 def test_a_time_outside_its_bounds_is_refused(tmp_path):
     _, message = attempt(cf(tmp_path / "a.nc", **AMOUNT, time={"bounds": BOUNDS - 2 * STEP}))
     assert "time 2020-06-01T00:00:00 lies outside its bounds 2020-05-31T23:45:00 to 2020-05-31T23:50:00" in message
+    assert "source." not in message  # no other variable is a time
+    path = cf(tmp_path / "b.nc", **AMOUNT, time={"bounds": BOUNDS - 2 * STEP})
+    with netCDF4.Dataset(path, "a") as file:
+        other = file.createVariable("valid_time", "f8", ("time",))
+        other.units, other.bounds = file["time"].units, "time_bounds"
+        other[:] = SECONDS - 2 * STEP
+    _, message = attempt(path)
+    archive, rain = prepare(path, *typed(message))
+    np.testing.assert_array_equal(archive.times, ends() - np.timedelta64(2 * STEP, "s"))
+    np.testing.assert_allclose(rain, RAIN, rtol=1e-5)
+
+
+def test_a_file_without_a_time_names_what_could_be_one(tmp_path):
+    path = cf(tmp_path / "a.nc")
+    with netCDF4.Dataset(path, "a") as file:
+        file["time"].delncattr("standard_name")
+        file.renameVariable("time", "moment")
+    _, message = attempt(path)
+    assert "no time variable (standard_name time) among moment" in message
+    archive, _ = prepare(path, *typed(message))
+    np.testing.assert_array_equal(archive.times, ends())
 
 
 def test_rates_with_bounds_are_means_and_belong_to_their_end(tmp_path):
@@ -326,6 +348,10 @@ def test_irregular_steps_are_told(tmp_path):
     archive, _ = prepare(cf(tmp_path / "a.nc", time={"values": SECONDS + np.where(np.arange(FRAMES) == 4, 70, 0)}))
     told = "irregular time steps: 2 of 9 are no multiple of the commonest, 5 min (3.83, 6.17 min)"
     assert told in archive.attributes["history"]
+    code, message = run("check", "data=radar", f"data.archives=[{archive.path}]", "data.crop=null")
+    assert code == 1
+    assert "archive (irregular time steps: 2 of 9" in message
+    assert "min_rain_fraction" not in message
     archive, _ = prepare(cf(tmp_path / "a.nc"))
     assert "time step 5 min, no gap" in archive.attributes["history"]
 
@@ -439,8 +465,6 @@ ROTATED = {
 
 
 def test_archives_on_a_rotated_pole_do_not_call_their_axes_longitude_and_latitude(tmp_path):
-    import netCDF4
-
     axes = {"rlon": ("grid_longitude", "degrees", LON - 5), "rlat": ("grid_latitude", "degrees", LAT - 50)}
     archive, _ = prepare(cf(tmp_path / "a.nc", dims=("time", "rlat", "rlon"), axes=axes, mapping=ROTATED))
     with netCDF4.Dataset(archive.path) as written:
@@ -453,20 +477,53 @@ def test_archives_on_a_rotated_pole_do_not_call_their_axes_longitude_and_latitud
     assert "on a rotated pole, and rain has no grid_mapping" in message
 
 
+LAEA = {
+    "grid_mapping_name": "lambert_azimuthal_equal_area", "latitude_of_projection_origin": 50.0,
+    "longitude_of_projection_origin": 10.0, "semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563,
+}  # fmt: skip
+
+
+def test_degrees_with_a_grid_mapping_in_metres_are_refused(tmp_path):
+    _, message = attempt(cf(tmp_path / "a.nc", axes=lonlat(), mapping=LAEA))
+    assert "y and x are in degrees, the grid_mapping of rain is of another kind" in message
+
+
+def test_a_projection_that_counts_in_kilometres_is_read_in_metres(tmp_path):
+    import pyproj
+
+    kilometres = pyproj.CRS.from_user_input("+proj=laea +lat_0=50 +lon_0=10 +x_0=200000 +units=km +ellps=WGS84")
+    axes = {
+        "x": ("projection_x_coordinate", "km", np.arange(16.0)),
+        "y": ("projection_y_coordinate", "km", -np.arange(12.0)),
+    }
+    archive, _ = prepare(cf(tmp_path / "a.nc", axes=axes, mapping={"crs_wkt": kilometres.to_wkt()}))
+    ours, theirs = (
+        pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True) for crs in (archive.grid.crs, kilometres)
+    )
+    np.testing.assert_allclose(ours.transform(archive.grid.x[-1], archive.grid.y[-1]), theirs.transform(15, -11))
+
+
 # -- settings -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("source.period_seconds=-5", "source.period_seconds must be positive, got -5"),
+        ("source.period_seconds=-5", "source.period_seconds must be a positive number or null, got -5"),
+        ("source.period_seconds=five", "source.period_seconds must be a positive number or null, got 'five'"),
         ("source.time_of_period=noon", "source.time_of_period must be start, middle, end or null, got 'noon'"),
         ("source.coordinate_units=feet", "source.coordinate_units must be m, km, degrees or null, got 'feet'"),
         ("source.time_units=UTC", "source.time_units must be such as 'seconds since"),
-        ("source.select={height:low}", "source.select.height must be a whole number, counted from 0, got 'low'"),
-        ("source.select=height", "source.select must be such as {height:0}, got 'height'"),
-        ("source.default_fill=perhaps", "source.default_fill must be true, false or null"),
-        ("source.keep_packing=null", "source.keep_packing true or false"),
+        ("source.select={height:low}", "source.select must be such as {height:0}, whole numbers"),
+        ("source.select={height:-1}", "source.select must be such as {height:0}, whole numbers"),
+        ("source.select=height", "source.select must be such as {height:0}, whole numbers"),
+        ("source.missing_values=-1", "source.missing_values must be a list of numbers such as [-1], got -1"),
+        ("source.missing_values=[none]", "source.missing_values must be a list of numbers such as [-1]"),
+        ("source.default_fill=perhaps", "source.default_fill must be true, false or null, got 'perhaps'"),
+        ("source.keep_packing=null", "source.keep_packing must be true or false, got None"),
+        ("source.variable=5", "source.variable must be text or null, got 5"),
+        ("source.zr_a=much", "source.zr_a must be a number, got 'much'"),
+        ("source.zr_a=-3", "Z = a·R^b needs a > 0"),
     ],
 )
 def test_settings_that_cannot_be_meant(tmp_path, override, words):

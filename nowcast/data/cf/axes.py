@@ -59,7 +59,7 @@ def find_field(file: CFFile) -> Variable:
         ]
         if len(named) != 1:
             problem = f"no variable {wanted!r}" if not named else f"{len(named)} variables {wanted!r}"
-            raise file.refuse(f"{problem}; there are {_listed(every)}", f"variable={_example(named, every)}",
+            raise file.refuse(f"{problem}; there are {_listed(every)}", _example(named, every),
                               "for example")  # fmt: skip
         variable = every[named[0]]
         if variable.ndim < 2:
@@ -71,7 +71,7 @@ def find_field(file: CFFile) -> Variable:
         raise file.refuse(
             f"{len(found)} variables could be rain (by unit: {_listed(found)}; all: {_listed(every)}); source.variable "
             "chooses one, source.units gives the unit of one that has none",
-            f"variable={_example(found, every)}",
+            _example(found, every),
             "for example",
         )
     return every[found[0]]
@@ -102,9 +102,9 @@ def _listed(names: Sequence[str] | dict[str, Variable]) -> str:
 
 
 def _example(names: Sequence[str], every: dict[str, Variable]) -> str:
-    """One to type: of those that could be meant, else of those with the axes of a field."""
+    """What to type: one of those that could be meant, else of those with the axes of a field; "" without any."""
     fields = [path for path, variable in every.items() if variable.ndim > 1 and _type(variable) in "uif"]
-    return next(iter([*names, *fields]), "<name>")
+    return next((f"variable={name}" for name in (*names, *fields)), "")
 
 
 def axes_of(file: CFFile, variable: Variable) -> list[Axis]:

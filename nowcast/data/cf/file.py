@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from nowcast.data.frame import DataFormatError
 
 Variable = Any  # netCDF4 is untyped
+TEXTS = ("variable", "units", "time_variable", "start_variable")
+NOT_WRITTEN = 1e36  # coordinates above it are netCDF's default fill value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,26 +54,44 @@ class Told:
 
     def __post_init__(self) -> None:
         """Check what YAML cannot."""
-        if self.period_seconds is not None and not 0 < self.period_seconds < float("inf"):
-            raise ValueError(f"source.period_seconds must be positive, got {self.period_seconds}")
-        if self.time_of_period not in (None, "start", "middle", "end"):
-            raise ValueError(f"source.time_of_period must be start, middle, end or null, got {self.time_of_period!r}")
-        if self.coordinate_units not in (None, "m", "km", "degrees"):
-            raise ValueError(f"source.coordinate_units must be m, km, degrees or null, got {self.coordinate_units!r}")
-        if self.time_units is not None and " since " not in self.time_units:
-            raise ValueError(
-                f"source.time_units must be such as 'seconds since 2020-06-01 00:00:00', got {self.time_units!r}"
-            )
-        if self.default_fill not in (None, True, False) or self.keep_packing not in (True, False):
-            raise ValueError(
-                "source.default_fill must be true, false or null, and source.keep_packing true or false; got "
-                f"{self.default_fill!r} and {self.keep_packing!r}"
-            )
-        if not isinstance(self.select, Mapping | None):
-            raise ValueError(f"source.select must be such as {{height:0}}, got {self.select!r}")
-        for name, number in (self.select or {}).items():
-            if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-                raise ValueError(f"source.select.{name} must be a whole number, counted from 0, got {number!r}")
+        for name, allowed in (
+            *((name, "text or null") for name in TEXTS),
+            ("time_units", "such as 'seconds since 2020-06-01 00:00:00 +02:00', or null"),
+            ("period_seconds", "a positive number or null"),
+            ("time_of_period", "start, middle, end or null"),
+            ("coordinate_units", "m, km, degrees or null"),
+            ("select", "such as {height:0}, whole numbers counted from 0, or null"),
+            ("missing_values", "a list of numbers such as [-1]"),
+            ("default_fill", "true, false or null"),
+            ("keep_packing", "true or false"),
+        ):
+            if not _fits(name, getattr(self, name)):
+                raise ValueError(f"source.{name} must be {allowed}, got {getattr(self, name)!r}")
+
+
+def is_number(value: object) -> bool:
+    """Whether a setting is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _fits(name: str, value: Any) -> bool:  # noqa: ANN401 (whatever the config holds)
+    if name == "missing_values":
+        return isinstance(value, Sequence) and not isinstance(value, str) and all(map(is_number, value))
+    if name == "keep_packing":
+        return isinstance(value, bool)
+    if value is None:
+        return True
+    if name == "select":
+        whole = isinstance(value, Mapping) and all(isinstance(x, int) and is_number(x) for x in value.values())
+        return whole and min(value.values(), default=0) >= 0
+    fits: dict[str, bool] = {
+        "period_seconds": is_number(value) and 0 < value < float("inf"),
+        "time_units": isinstance(value, str) and " since " in value,
+        "time_of_period": value in ("start", "middle", "end"),
+        "coordinate_units": value in ("m", "km", "degrees"),
+        "default_fill": isinstance(value, bool),
+    }
+    return fits.get(name, isinstance(value, str))
 
 
 NOTHING_TOLD = Told(
@@ -174,7 +194,7 @@ def numbers(variable: Variable) -> NDArray[np.float64]:
     stored = np.asarray(variable[...])
     if stored.dtype.kind not in "uif":
         raise TypeError(f"{variable.name} holds text")
-    missing = np.zeros(stored.shape, dtype=bool)
+    missing = np.abs(stored.astype(np.float64)) > NOT_WRITTEN
     for name in ("_FillValue", "missing_value"):
         for value in np.ravel(getattr(variable, name, [])):
             missing |= stored == value

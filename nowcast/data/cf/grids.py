@@ -44,6 +44,9 @@ def grid_of(file: CFFile, field: Variable, y: Axis, x: Axis) -> tuple[Grid, bool
         )
     if not crs and y_degrees:
         crs = "EPSG:4326"
+    if crs and y_degrees != _is_geographic(crs):
+        unit = "degrees" if y_degrees else "metres"
+        raise file.refuse(f"{y.name} and {x.name} are in {unit}, the grid_mapping of {field.name} is of another kind")
     if y_degrees:
         columns = _longitudes(columns)
         if np.abs(rows).max() > 90.01:
@@ -146,7 +149,7 @@ def _projection_of(file: CFFile, field: Variable) -> str:
 
 def _from_text(file: CFFile, name: str, text: str) -> str:
     try:
-        return str(pyproj.CRS.from_user_input(text).to_wkt())
+        return _in_metres(pyproj.CRS.from_user_input(text))
     except pyproj.exceptions.CRSError as error:
         raise file.refuse(f"projection {name} = {text!r} is not understood: {error}") from error
 
@@ -155,4 +158,20 @@ def _from_text(file: CFFile, name: str, text: str) -> str:
 def _from_cf(attributes: str) -> str:
     """WKT of CF grid mapping attributes, given as JSON; pyproj searches its database for 0.2 s each time."""
     loaded: dict[str, Any] = json.loads(attributes)
-    return str(pyproj.CRS.from_cf(loaded).to_wkt())
+    return _in_metres(pyproj.CRS.from_cf(loaded))
+
+
+def _in_metres(crs: pyproj.CRS) -> str:
+    """WKT of a projection that counts in metres, as our grids do."""
+    if not crs.is_projected or crs.axis_info[0].unit_conversion_factor == 1:
+        return str(crs.to_wkt())
+    parts = crs.to_json_dict()
+    parts.pop("id", None)
+    for axis in parts["coordinate_system"]["axis"]:
+        axis["unit"] = "metre"
+    return str(pyproj.CRS.from_json_dict(parts).to_wkt())
+
+
+@lru_cache(maxsize=16)
+def _is_geographic(crs: str) -> bool:
+    return bool(pyproj.CRS.from_user_input(crs).is_geographic)

@@ -77,7 +77,18 @@ def _time_variable(file: CFFile, field: Variable, axes: list[Axis]) -> Variable:
         other = lookup(field, name)
         if other is not None:
             return other
-    raise file.refuse(f"no time variable (standard_name time) among {', '.join(every)}", "time_variable=<name>")
+    raise file.refuse(
+        f"no time variable (standard_name time) among {', '.join(every)}; source.time_variable names it",
+        _other_time(file, ""),
+        "for example",
+    )
+
+
+def _other_time(file: CFFile, besides: str) -> str:
+    """What to type to have another variable with the unit of a time; "" when there is none."""
+    every = variables(file.dataset).items()
+    names = (name for name, other in every if " since " in attribute(other, "units") and other.name != besides)
+    return next((f"time_variable={name}" for name in names), "")
 
 
 def decode(file: CFFile, variable: Variable, stored: Variable | None = None, units: str | None = None) -> Times:
@@ -192,8 +203,8 @@ def _from_text(file: CFFile, stored: Variable) -> Times:
             raise file.refuse(
                 f"{stored.name} holds text, {text!r}, that is no time such as 2020-06-01T00:05:00Z; CF times are "
                 "numbers with a unit such as 'seconds since 1970-01-01 00:00:00'",
-                "time_variable=valid_time",
-                "where another variable holds the time, such as valid_time",
+                _other_time(file, stored.name),
+                "where that holds the time",
             ) from error
         if moment.tzinfo is None:
             file.assume(f"{stored.name} is text without a zone: taken for UTC")
@@ -229,8 +240,8 @@ def _bounds(file: CFFile, field: Variable, time: Variable, times: Times) -> NDAr
         at = int(np.argmax(outside))
         raise file.refuse(
             f"time {times[at]} lies outside its bounds {pairs[at, 0]} to {pairs[at, 1]}: the file contradicts itself",
-            "time_variable=<name>",
-            f"where another variable holds the time (there are {', '.join(variables(file.dataset))})",
+            _other_time(file, time.name),
+            "where that holds the time",
         )
     return pairs
 
