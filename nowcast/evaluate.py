@@ -43,7 +43,10 @@ def main(config: DictConfig) -> None:
     counting = make_counting(settings, data, config.split)
     loader = data.ordered_loader(config.split)
     scores = score_models(models, loader, counting, device, track)
-    facts |= {"split": config.split, "caveat": data.caveat, "data": data.provenance(), "settings": plain(settings)}
+    caveat = "; ".join(
+        text for text in (data.caveat, *beyond_training(facts["checkpoints"], data.forecast_steps)) if text
+    )
+    facts |= {"split": config.split, "caveat": caveat, "data": data.provenance(), "settings": plain(settings)}
     console = Console()
     written = conclude(
         scores,
@@ -60,8 +63,8 @@ def main(config: DictConfig) -> None:
         colour_blind_safe=config.colour_blind_safe,
     )
     written.append(write_settings(folder, config, settings))
-    if data.caveat:
-        console.print(data.caveat, style="yellow", highlight=False)
+    if caveat:
+        console.print(caveat, style="yellow", highlight=False)
     for path in written:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
@@ -111,7 +114,7 @@ def networks(loaded: dict[str, Any]) -> dict[str, Any]:
         versions = {name: one.forecaster} | ({f"{name}_calibrated": one.calibrated()} if one.calibration else {})
         files = {known: str(other.path) for known, other in loaded.items()}
         way = f"Type {as_typed('checkpoint', renamed(files, name, models))}"
-        models = joined(models, versions, f"of checkpoint= {one.path}", way)
+        models = joined(models, versions, f"the checkpoint {one.path}", way)
     return models
 
 
@@ -135,12 +138,12 @@ def with_forecasts(models: dict[str, Any], systems: dict[str, Any], config: Dict
     Raises:
         ValueError: A system is called as a model.
     """
-    from nowcast.named_models import as_typed, joined, renamed
+    from nowcast.named_models import RESERVED, as_typed, joined, renamed
 
     files = plain(config.forecasts) if config.forecasts else {}
-    for name in [name for name in systems if name in models]:
+    for name in [name for name in systems if name in models or name in RESERVED]:
         files = renamed(files, name, models)
-    return joined(models, systems, "that of forecasts=", f"Type {as_typed('forecasts', files)}")
+    return joined(models, systems, "a system of forecasts=", f"Type {as_typed('forecasts', files)}")
 
 
 def load_checkpoints(given: Any) -> dict[str, Any]:  # noqa: ANN401 (a file, a list of files, or a mapping)
@@ -187,9 +190,19 @@ def checkpoint_facts(loaded: dict[str, Any]) -> dict[str, Any]:
             "nowcast": one.version,
             "training_data": one.data.get("archives", {}),
             "training_split": one.data.get("split"),
+            "forecast_steps": one.data.get("forecast_steps"),
         }
         for name, one in loaded.items()
     }
+
+
+def beyond_training(checkpoints: dict[str, Any], forecast_steps: int) -> list[str]:
+    """What is to be said of networks that are scored on more steps than they were trained on."""
+    return [
+        f"{name} was trained on {facts['forecast_steps']} steps: its later ones of {forecast_steps} were never trained"
+        for name, facts in checkpoints.items()
+        if facts["forecast_steps"] is not None and facts["forecast_steps"] < forecast_steps
+    ]
 
 
 def file_forecasts(config: DictConfig, data: Any) -> dict[str, Any]:  # noqa: ANN401 (imported late)

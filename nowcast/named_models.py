@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+RESERVED = {"observed": "the observation", "input": "the frames that a forecast is made from"}
+
 
 def model_name(config: Mapping[str, Any]) -> str:
     """What a network is called in tables and files: the name of its class in small letters."""
@@ -16,7 +18,7 @@ def model_name(config: Mapping[str, Any]) -> str:
 def free_name(name: str, taken: Mapping[str, object]) -> str:
     """The name, or with the smallest number from 2 that makes it (also with "_calibrated") another than those taken."""
     number, chosen = 1, name
-    while chosen in taken or f"{chosen}_calibrated" in taken:
+    while chosen in taken or chosen in RESERVED or f"{chosen}_calibrated" in taken:
         number += 1
         chosen = f"{name}_{number}"
     return chosen
@@ -32,8 +34,12 @@ def joined(models: Mapping[str, nn.Module], others: Mapping[str, nn.Module], wha
         way_out: What to type to call one otherwise.
 
     Raises:
-        ValueError: A name stands in both.
+        ValueError: A name stands in both, or is one that pictures have for something else.
     """
+    if taken := [name for name in others if name in RESERVED]:
+        raise ValueError(
+            f"{what} cannot be called {taken[0]!r}, which is what pictures call {RESERVED[taken[0]]}. {way_out}"
+        )
     if twice := [name for name in others if name in models]:
         raise ValueError(
             f"two models are called {twice[0]!r}, the second is {what}: one would take the place of the other. "

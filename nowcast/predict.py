@@ -1,6 +1,6 @@
 """`nowcast predict checkpoint=<file>|model=<name> input=<archive or provider files> output=<nowcast.nc>`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
     console = Console()
     for line in forecaster.worth:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-    for line in warnings(forecaster, config, result.beyond):
+    for line in [*result.remarks, *warnings(forecaster)]:
         console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
     for path in written:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
@@ -86,16 +86,15 @@ def choose_limits(config: DictConfig, forecaster: "Forecaster") -> "Limits":
     return forecaster.limits[0]
 
 
-def warnings(forecaster: "Forecaster", config: DictConfig, beyond: str) -> list[str]:
+def warnings(forecaster: "Forecaster") -> list[str]:
     """What the user should know before using the forecast."""
-    lines: list[Any] = [beyond] if beyond else []
-    if forecaster.beaten_by:
-        first = forecaster.beaten_by[-1]
-        lines.append(
-            f"{' and '.join(forecaster.beaten_by)} did better than {forecaster.name} on its validation windows: "
-            f"model={first} in place of checkpoint= forecasts with that (forecast_steps={forecaster.forecast_steps})"
-        )
-    return lines
+    if not forecaster.beaten_by:
+        return []
+    return [
+        f"{' and '.join(forecaster.beaten_by)} did better than {forecaster.name} on its validation windows: "
+        f"model={forecaster.beaten_by[-1]} in place of checkpoint= forecasts with that "
+        f"(forecast_steps={forecaster.forecast_steps})"
+    ]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from nowcast.data.cells import averaging_factor, cell_km
 from nowcast.data.dataset import Region, area_average
 from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.data.frame import Reader
-from nowcast.data.limits import Limits, as_plain
+from nowcast.data.limits import Limits, as_plain, limits_of
 from nowcast.data.preparation import find_files, prepare_archive
 from nowcast.data.recent_files import recent_files
 from nowcast.data.windows import frames_per_step
@@ -59,13 +59,13 @@ class Prediction:
         forecast: What was predicted.
         inputs: (T_in, H, W) mm h-1, NaN = no data.
         source: Where they come from.
-        beyond: What is to be said of lead times that were not trained; "" = nothing.
+        remarks: What is to be said of it: lead times that were not trained, input limited otherwise than in training.
     """
 
     forecast: Forecast
     inputs: NDArray[np.float32]
     source: Input
-    beyond: str
+    remarks: Sequence[str]
 
 
 @contextmanager
@@ -209,7 +209,20 @@ def predict(
     rain_rate = single(members)[0, :, 0].cpu().numpy()  # (T_out, H, W)
     rain_rate[:, ~coverage] = np.nan
     forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, region.grid)
-    return Prediction(forecast, inputs, source, forecaster.beyond(forecast_steps, step))
+    remarks = [forecaster.beyond(forecast_steps, step), *_other_limits(source, forecaster)]
+    return Prediction(forecast, inputs, source, [text for text in remarks if text])
+
+
+def _other_limits(source: Input, forecaster: Forecaster) -> list[str]:
+    """What is to be said of an archive whose values were limited otherwise than those that the model was trained on."""
+    text = source.archive.attributes.get("limits")
+    if source.files or text is None or not forecaster.limits:
+        return []
+    ours = limits_of(json.loads(text))
+    if ours in forecaster.limits:
+        return []
+    known = " or ".join(json.dumps(as_plain(limits)) for limits in forecaster.limits)
+    return [f"{source.given} was prepared with limits {text}, the archives of the training with {known}"]
 
 
 def _other_cells(km: float | None) -> str:
@@ -253,7 +266,7 @@ def _attributes(result: Prediction, forecaster: Forecaster, limits: Limits) -> d
     remarks = [*forecaster.worth]
     if forecaster.beaten_by:
         remarks.append(f"on them {' and '.join(forecaster.beaten_by)} did better than {name}")
-    remarks += [result.beyond] if result.beyond else []
+    remarks += result.remarks
     attributes = {
         "title": f"Rain nowcast by {name}",
         "institution": "made with nowcast",

@@ -110,16 +110,20 @@ def test_a_comparison_of_nothing_is_an_error(tmp_path):
     assert (code, "no observed value is left to compare with" in message) == (1, True)
 
 
-def test_forecasts_and_models_of_one_name_are_refused_with_what_to_type(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "words"), [("persistence", "two models are called"), ("observed", "cannot be called")]
+)
+def test_forecasts_called_as_something_else_are_refused_with_what_to_type(tmp_path, name, words):
+    """In the examples of the report a system called "observed" took the place of the observation."""
     archive = Archive(moving_rain(tmp_path / "a.nc", frames=12))
     files = perfect(archive, tmp_path / "files")
     arguments = ["model=persistence", f"data.archives=[{archive.path}]"]
-    code, message = evaluated(tmp_path / "out", *arguments, f"forecasts={{persistence: '{files}/*.nc'}}")
+    code, message = evaluated(tmp_path / "out", *arguments, f"forecasts={{{name}: '{files}/*.nc'}}")
     assert code == 1
-    assert "two models are called 'persistence'" in message
+    assert f"{words} '{name}'" in message
     typed = shlex.split(message.split("Type ")[1])
     assert evaluated(tmp_path / "out", *arguments, *typed) == (0, "")
-    assert {row["model"] for row in rows(tmp_path / "out" / "scores.csv")} == {"persistence", "persistence_2"}
+    assert {row["model"] for row in rows(tmp_path / "out" / "scores.csv")} == {"persistence", f"{name}_2"}
 
 
 @pytest.mark.parametrize(("split", "why"), [("train", "move and turn at random"), ("tests", "must be test or val")])

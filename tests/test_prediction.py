@@ -10,6 +10,7 @@ import torch
 from nowcast import checkpoint
 from nowcast.data.archive import Archive
 from nowcast.data.formats.netcdf import NetcdfReader
+from nowcast.data.statistics_file import read_statistics
 from nowcast.models.extrapolation import Extrapolation
 from nowcast.validation import better_than, in_words
 from tests.data.archives import frame, grid, moving_rain, write
@@ -136,6 +137,27 @@ def test_lead_times_that_were_never_trained_are_named(trained, prepared, tmp_pat
     assert words in read(tmp_path / "long.nc")[1]["comment"]
     assert run("predict", *arguments, f"output={tmp_path / 'usual.nc'}", "forecast_steps=4") == (0, "")
     assert "never trained" not in capsys.readouterr().out + read(tmp_path / "usual.nc")[1]["comment"]
+
+
+def test_scores_of_steps_that_were_never_trained_say_so(trained, prepared, tmp_path, capsys):
+    archives = [f"data.archives=[{prepared / 'all.nc'}]", "data.eval_crop=null", "scores=basic", "html=false"]
+    arguments = [f"checkpoint={trained}", *archives, "uncertainty.resamples=20"]
+    assert run("evaluate", *arguments, "data.forecast_steps=6", f"output={tmp_path / 'long'}") == (0, "")
+    words = "convlstm was trained on 4 steps: its later ones of 6 were never trained"
+    assert words in " ".join(capsys.readouterr().out.split())
+    assert words in read_statistics(tmp_path / "long" / "statistics.nc").facts["caveat"]
+    assert run("evaluate", *arguments, f"output={tmp_path / 'usual'}") == (0, "")
+    assert "never trained" not in capsys.readouterr().out
+
+
+def test_an_archive_that_was_limited_otherwise_than_those_of_the_training_is_said(trained, prepared, tmp_path, capsys):
+    other = tmp_path / "other.nc"
+    made = ["source=netcdf", f"input={prepared / 'files'}", f"output={other}", "workers=0"]
+    assert run("prepare", *made) == (0, "")
+    assert run("predict", f"checkpoint={trained}", f"input={other}", f"output={tmp_path / 'o.nc'}") == (0, "")
+    words = 'other.nc was prepared with limits {"rain_rate": [0.0, 300.0]'
+    assert words in capsys.readouterr().out
+    assert words in read(tmp_path / "o.nc")[1]["comment"]
 
 
 def test_cells_of_another_size_are_refused_with_what_helps(trained, tmp_path):
