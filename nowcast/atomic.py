@@ -60,3 +60,15 @@ def made_by_one(folder: Path) -> Iterator[None]:
             log.info("waiting for another process that makes %s", folder)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def refuse_existing_run(folder: Path) -> None:
+    """Keep a run from being overwritten.
+
+    Raises:
+        FileExistsError: The folder holds one.
+    """
+    if (folder / "config.yaml").exists():
+        raise FileExistsError(
+            f"{folder} holds a run already; runs are never overwritten. Choose another output=, or resume=auto to go on"
+        )

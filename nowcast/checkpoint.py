@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nowcast.atomic import written_whole
 from nowcast.calibration import FrequencyCalibration
 from nowcast.config import build
+from nowcast.mistakes import refuse_missing_checkpoint
 from nowcast.scaling import Scaling, logits_of, values_of
 from nowcast.trusted import trusted
 
@@ -98,8 +99,7 @@ def read(path: Path) -> dict[str, Any]:
         FileNotFoundError: No such file.
         ValueError: Not a checkpoint of this project.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}; runs keep theirs in <run>/checkpoints/")
+    refuse_missing_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, … by kind of damage

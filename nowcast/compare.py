@@ -12,6 +12,9 @@ from nowcast.trusted import trusted
 @program("compare")
 def main(config: DictConfig) -> None:
     """Merge the statistics of several runs and write the report."""
+    folder = Path(config.output).expanduser()
+    if (folder / "statistics.nc").exists():
+        raise FileExistsError(f"{folder} holds a comparison already; choose another output=")
     from rich.console import Console
 
     from nowcast.comparison import merge
@@ -21,9 +24,6 @@ def main(config: DictConfig) -> None:
     from nowcast.run import make_families
     from nowcast.verification import report_pooled
 
-    folder = Path(config.output).expanduser()
-    if (folder / "statistics.nc").exists():
-        raise FileExistsError(f"{folder} holds a comparison already; choose another output=")
     statistics = merge({name: read_statistics(path) for name, path in find_runs(plain(config.runs)).items()})
     families = make_families(trusted(statistics.families, "scores of the runs"))
     console = Console()

@@ -19,7 +19,8 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from nowcast.mistakes import ended_by, in_words
+from nowcast.mistakes import UsageError, ended_by, in_words
+from nowcast.settings import check_settings
 from nowcast.start import begin, wants_tracebacks
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -253,6 +254,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         def run(config: DictConfig) -> None:
             try:
+                check_settings(config)
                 main(config)
             except MISTAKES as error:
                 clear_frames(error.__traceback__)  # ends progress bars of loops that it left: others would wait
@@ -299,7 +301,8 @@ def build(node: Any, **arguments: Any) -> Any:  # noqa: ANN401 (whatever `_targe
         cause = error.__cause__
         if isinstance(cause, (ValueError, OSError, ModuleNotFoundError)):
             raise cause from error
-        raise ValueError(f"{cause or error} (config: {_describe(node)})") from error
+        words = " ".join(str(cause or error).split())
+        raise UsageError(f"{words} (config: {_describe(node)})") from error
 
 
 def _describe(node: Any) -> str:  # noqa: ANN401

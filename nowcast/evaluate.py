@@ -1,10 +1,12 @@
 """`nowcast evaluate checkpoint=<file> …`: scores of several forecasters on the same windows of radar archives."""
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from nowcast.config import build, from_plain, given_on_command_line, plain, program
+from nowcast.mistakes import UsageError, refuse_missing_checkpoint
 from nowcast.trusted import trusted
 
 
@@ -12,14 +14,17 @@ from nowcast.trusted import trusted
 def main(config: DictConfig) -> None:
     """Score checkpoints, raw and calibrated, beside baselines and forecasts from files; or one baseline alone."""
     if config.checkpoint is not None and config.model is not None:
-        raise ValueError("give either checkpoint=<file> or model=persistence|extrapolation|…, not both")
+        raise UsageError("give either checkpoint=<file> or model=persistence|extrapolation|…, not both")
     if config.checkpoint is None and config.model is None and not config.forecasts:
-        raise ValueError("nothing to score: give checkpoint=<file>, model=persistence|… or forecasts={name: files.nc}")
+        raise UsageError("nothing to score: give checkpoint=<file>, model=persistence|… or forecasts={name: files.nc}")
     if config.split not in ("test", "val"):
         why = ": windows of training move and turn at random, and some are left out" if config.split == "train" else ""
-        raise ValueError(f"split must be test or val, got {config.split!r}{why}")
-    from pathlib import Path
-
+        raise UsageError(f"split must be test or val, got {config.split!r}{why}")
+    folder = Path(config.output).expanduser()
+    if (folder / "scores.csv").exists():
+        raise FileExistsError(f"{folder} holds scores already; choose another output=")
+    for file in checkpoint_files(config.checkpoint):
+        refuse_missing_checkpoint(file)
     from rich.console import Console
 
     from nowcast.checkpoint import at_lead_times
@@ -30,9 +35,6 @@ def main(config: DictConfig) -> None:
     from nowcast.run import make_counting
     from nowcast.verification import choose_device, score_models
 
-    folder = Path(config.output).expanduser()
-    if (folder / "scores.csv").exists():
-        raise FileExistsError(f"{folder} holds scores already; choose another output=")
     device = choose_device(config.device)
     models, settings, facts = choose_models(config)
     data = as_data_module(build(settings.data))
@@ -146,14 +148,18 @@ def with_forecasts(models: dict[str, Any], systems: dict[str, Any], config: Dict
     return joined(models, systems, "a system of forecasts=", f"Type {as_typed('forecasts', files)}")
 
 
+def checkpoint_files(given: Any) -> list[Path]:  # noqa: ANN401 (as below)
+    """The files that checkpoint= names."""
+    several = given.values() if isinstance(given, DictConfig) else given if isinstance(given, ListConfig) else [given]
+    return [Path(path).expanduser() for path in several if path is not None]
+
+
 def load_checkpoints(given: Any) -> dict[str, Any]:  # noqa: ANN401 (a file, a list of files, or a mapping)
     """Name → checkpoint.
 
     Raises:
         ValueError: They cannot see the same windows.
     """
-    from pathlib import Path
-
     from nowcast import checkpoint
     from nowcast.named_models import free_name, model_name
 

@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,36 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from nowcast.definitions import NotThereError
+from nowcast.signatures import signature
+
 GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
 IN_FILE = re.compile(r"In '[^']+': ")
 
 
 class UsageError(ValueError):
     """What was typed cannot be run: nothing was made of it, and it has to be typed otherwise."""
+
+
+@contextmanager
+def as_typed() -> Iterator[None]:
+    """What is refused in this block is refused as it was typed: nothing was made yet."""
+    try:
+        yield
+    except ValueError as error:
+        if type(error) is not ValueError:  # it says more than that, such as that a file is damaged
+            raise
+        raise UsageError(str(error)) from error
+
+
+def refuse_missing_checkpoint(path: Path) -> None:
+    """Refuse a checkpoint that is not there.
+
+    Raises:
+        FileNotFoundError: No such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; runs keep theirs in <run>/checkpoints/")
 
 
 USAGE = (HydraException, OmegaConfBaseException, UsageError, FileNotFoundError, FileExistsError)
@@ -50,8 +75,8 @@ def in_words(error: Exception, program: Path) -> str:
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        near = _near(name, error.options, f"{group}=")
-        return f"{group}={name} is unknown{near}; allowed: {', '.join(error.options)}"
+        close = near(name, error.options, f"{group}=")
+        return f"{group}={name} is unknown{close}; allowed: {', '.join(error.options)}"
     if needed := GROUP_NEEDED.match(str(error)):
         return f"{needed[1]}= is missing; allowed: {', '.join(needed[2].split())}"
     if isinstance(error, OverrideParseException):
@@ -68,10 +93,20 @@ def in_words(error: Exception, program: Path) -> str:
 
 def _unknown_key(full_key: str, parent: DictConfig, program: Path) -> str:
     above, dot, key = full_key.rpartition(".")
+    if _takes(parent.get("_target_"), key):
+        return f"{full_key} is not in the config, but may be added: +{full_key}=<value>"
     known = {str(name) for name in parent if str(name) not in ("hydra", "_target_")}
     if not above:
         known |= groups(program)
-    return f"{full_key} is unknown{_near(key, known, above + dot)}; allowed: {', '.join(sorted(known))}"
+    return f"{full_key} is unknown{near(key, known, above + dot)}; allowed: {', '.join(sorted(known))}"
+
+
+def _takes(target: object, name: str) -> bool:
+    try:
+        known = signature(str(target)) if target else None
+    except NotThereError:
+        return False
+    return known is not None and name in known.annotations
 
 
 def groups(config: Path) -> set[str]:
@@ -86,9 +121,10 @@ def groups(config: Path) -> set[str]:
     return found
 
 
-def _near(word: str, known: Iterable[str], prefix: str) -> str:
-    near = get_close_matches(word, list(known), n=1)
-    return f": did you mean {prefix}{near[0]}?" if near else ""
+def near(word: str, known: Iterable[str], prefix: str) -> str:
+    """The known word that is most like this one, asked as "did you mean", or nothing."""
+    close = get_close_matches(word, list(known), n=1)
+    return f": did you mean {prefix}{close[0]}?" if close else ""
 
 
 def _first_line(error: BaseException) -> str:

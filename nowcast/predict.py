@@ -1,10 +1,12 @@
 """`nowcast predict checkpoint=<file>|model=<name> input=<archive or provider files> output=<nowcast.nc>`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from nowcast.config import build, given_on_command_line, plain, program
+from nowcast.mistakes import UsageError, refuse_missing_checkpoint
 
 if TYPE_CHECKING:
     from nowcast.data.limits import Limits
@@ -14,16 +16,19 @@ if TYPE_CHECKING:
 @program("predict")
 def main(config: DictConfig) -> None:
     """Forecast from the newest complete frames, or from those that end at init_time."""
-    from pathlib import Path
-
+    output = Path(config.output).expanduser()
+    if output.exists():
+        raise FileExistsError(f"{output} exists; remove it or choose another output=")
+    if (config.checkpoint is None) == (config.model is None):
+        found = "neither" if config.model is None else "both"
+        raise UsageError(f"give either checkpoint=<file> or model=persistence|extrapolation|…, got {found}")
+    if config.checkpoint is not None:
+        refuse_missing_checkpoint(Path(config.checkpoint).expanduser())
     from rich.console import Console
 
     from nowcast.prediction import open_input, predict, write
     from nowcast.verification import choose_device
 
-    output = Path(config.output).expanduser()
-    if output.exists():
-        raise FileExistsError(f"{output} exists; remove it or choose another output=")
     device = choose_device(config.device)
     forecaster = choose_forecaster(config)
     steps = forecaster.forecast_steps if config.forecast_steps is None else config.forecast_steps
@@ -50,18 +55,13 @@ def choose_forecaster(config: DictConfig) -> "Forecaster":
     """The network of a checkpoint, or a model that needs none.
 
     Raises:
-        ValueError: Neither or both are given, or what is given does not forecast rain.
+        ValueError: What is given does not forecast rain.
     """
-    from pathlib import Path
-
     from hydra.core.hydra_config import HydraConfig
 
     from nowcast import checkpoint
     from nowcast.forecaster import of_checkpoint, of_model
 
-    if (config.checkpoint is None) == (config.model is None):
-        found = "neither" if config.model is None else "both"
-        raise ValueError(f"give either checkpoint=<file> or model=persistence|extrapolation|…, got {found}")
     if config.checkpoint is not None:
         return of_checkpoint(checkpoint.load(Path(config.checkpoint).expanduser()), calibrated=config.calibrated)
     return of_model(HydraConfig.get().runtime.choices["model"], build(config.model), plain(config.model))

@@ -6,11 +6,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nowcast.config import build, plain, program
+from nowcast.mistakes import UsageError
 
 
 @program("prepare")
 def main(config: DictConfig) -> None:
     """Prepare one archive."""
+    inputs, output = config.input, Path(config.output).expanduser()
+    if output.exists():
+        raise FileExistsError(f"{output} exists; remove it or choose another output=")
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
@@ -19,14 +23,14 @@ def main(config: DictConfig) -> None:
     from nowcast.progress import track
 
     if config.on_error not in ("stop", "skip"):
-        raise ValueError(f"on_error must be stop or skip, got {config.on_error!r}")
+        raise UsageError(f"on_error must be stop or skip, got {config.on_error!r}")
     name = HydraConfig.get().runtime.choices["source"]
     reader = build(config.source)
     limits = limits_of(config.limits)
     report = prepare_archive(
         reader,
-        plain(config.input) if not isinstance(config.input, str) else config.input,
-        Path(config.output).expanduser(),
+        plain(inputs) if not isinstance(inputs, str) else inputs,
+        output,
         limits=limits,
         on_error=config.on_error,
         allow_overlapping_sums=config.allow_overlapping_sums,

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from nowcast import checkpoint
-from nowcast.atomic import written_whole
+from nowcast.atomic import refuse_existing_run, written_whole
 from nowcast.differences import differences, flat
 
 # What may differ from the run that is taken up: what has no part in the weights.
@@ -69,10 +69,8 @@ def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], fir
     known = (folder / "config.yaml").exists()
     if config["resume"] == "auto":
         return _same_run(folder, config, data) if known else Start(None, known=False)
-    if known and first_process:
-        raise FileExistsError(
-            f"{folder} holds a run already; runs are never overwritten. Choose another output=, or resume=auto to go on"
-        )
+    if first_process:
+        refuse_existing_run(folder)
     if config["resume"] == "never":
         return Start(None, known=False)
     chosen = Path(config["resume"]).expanduser()

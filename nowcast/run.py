@@ -21,6 +21,7 @@ from nowcast.data.interface import DataModule, as_data_module
 from nowcast.data.windows import SPLITS, Split
 from nowcast.evaluation import conclude
 from nowcast.faults import explained
+from nowcast.mistakes import as_typed
 from nowcast.named_models import model_name
 from nowcast.progress import track
 from nowcast.provenance import write_provenance
@@ -38,6 +39,7 @@ from nowcast.scores.family import Family
 from nowcast.strata import Groups
 from nowcast.task import NowcastTask, score_name
 from nowcast.training import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
+from nowcast.trial_build import build_all, build_network
 from nowcast.validation import store_validation
 from nowcast.verification import draw, fit_calibration, score_models
 
@@ -110,12 +112,14 @@ def logged(thresholds: list[float]) -> list[str]:
 
 def run(config: DictConfig) -> None:
     """Train, choose the best epoch, calibrate, score, draw, and say where everything is."""
-    validate(config)
-    folder = Path(config.output)
-    console = Console()
     quieten()
+    with as_typed():
+        build_network(config)
+        validate(config)
+        build_all(config)
+        data = as_data_module(build(config.data))
+    folder, console = Path(config.output), Console()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    data = as_data_module(build(config.data))
     data.setup()
     dry_run(config, data)
     task = make_task(config, data)

@@ -49,11 +49,7 @@ def is_first_process() -> bool:
 def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     """The Lightning module of a config."""
     net, optimizer = build(config.model), build(config.optimizer)
-    if getattr(net, "works_on", "grey") != "grey":
-        raise ValueError(
-            f"model {config.model._target_} is a baseline with nothing to train; score it with "
-            "`nowcast evaluate model=…`"
-        )
+    refuse_baseline(net, config)
     trusted({"model": plain(config.model), "scaling": plain(config.scaling)}, "config")  # its checkpoint is to be read
     return NowcastTask(
         net=net,
@@ -66,6 +62,19 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
         identity={"version": __version__, "config": plain(config), "data": data.provenance()},
         cuda_graphs=config.cuda_graphs,
     )
+
+
+def refuse_baseline(net: torch.nn.Module, config: DictConfig) -> None:
+    """Refuse to train what has nothing to train.
+
+    Raises:
+        ValueError: With the command that scores it.
+    """
+    if getattr(net, "works_on", "grey") != "grey":
+        raise ValueError(
+            f"model {config.model._target_} is a baseline with nothing to train; score it with "
+            "`nowcast evaluate model=…`"
+        )
 
 
 def make_trainer(config: DictConfig, folder: Path, lower_rate: float | None = None) -> lightning.Trainer:

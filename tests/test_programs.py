@@ -119,7 +119,7 @@ def test_training_is_reproducible(trained, tmp_path):
         (["data=radar", "data.archives=[no/such.nc]"], ["no/such.nc", "nowcast prepare"]),
         (["model.peephole=pixel"], ["model.peephole", "channel, location or none", "pixel"]),
         (["data.stride=0"], ["data.stride must be at least 1, got 0"]),
-        (["optimizer.optimizer.lr=-1", "data.archives.folder={data}"], ["learning rate"]),
+        (["optimizer.optimizer.lr=-1", "data.archives.folder={data}"], ["optimizer.optimizer.lr", "at least 0", "-1"]),
         (["data=radar"], ["archives"]),
         (["baseline"], ["nothing to train", "nowcast evaluate"]),
         (["data.input_steps=1", "data.archives.folder={data}"], ["at least 2 input frames"]),

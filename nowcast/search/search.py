@@ -17,6 +17,7 @@ from rich.console import Console
 
 from nowcast.atomic import written_whole
 from nowcast.config import build, compose_train, config_folders, given_on_command_line, plain, standalone
+from nowcast.mistakes import as_typed
 from nowcast.run import logged
 from nowcast.run import validate as validate_training
 from nowcast.search.process import Ended, device_shares, environment_of, run_process
@@ -27,6 +28,7 @@ from nowcast.search.slots import slot_of
 from nowcast.search.space import Scalar, SearchSpace, override_text
 from nowcast.search.study import SECONDS, Objective, log_file, open_storage, open_study, quieten, trial_folder
 from nowcast.search.workers import Rules, Workers
+from nowcast.settings import check_settings
 from nowcast.start import command_line, environment
 
 TRAIN, START = command_line("train", []), environment("train")
@@ -41,8 +43,9 @@ def search(config: DictConfig) -> None:
     objectives = [Objective(name, node.metric, node.mode) for name, node in settings.objectives.items() if node]
     pruner, sampler = build(settings.pruner), build(settings.sampler)
     given = [text for text in given_on_command_line("") if not text.lstrip("+~").startswith(("tune", "output="))]
-    validate(config, objectives, pruner)
-    base = check_configs(given, list(settings.fixed), space)
+    with as_typed():
+        validate(config, objectives, pruner)
+        base = check_configs(given, list(settings.fixed), space)
     devices, jobs = share_out(config)
     grid = space.grid() if sampler.func is Grid else []
     storage = open_storage(settings.storage, settings.heartbeat_seconds, settings.grace_seconds, settings.retries)
@@ -131,7 +134,7 @@ def check_configs(given: list[str], fixed: list[str], space: SearchSpace) -> Dic
                 f"{p.key} is given on the command line and searched as tune.space.{p.name}; drop one of them"
             )
     for point in space.samples():
-        compose_train([*given, *fixed, *space.overrides(point)])
+        check_settings(compose_train([*given, *fixed, *space.overrides(point)]))
     return compose_train([*given, *fixed])
 
 
