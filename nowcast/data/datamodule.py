@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from nowcast.data.archive import Archive
 from nowcast.data.cells import averaging_factor
 from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, check_same_cells, grids_below, rainiest
+from nowcast.data.fitting import way_out
 from nowcast.data.interface import Series
 from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.sources import ArchiveSource, archive_paths
@@ -194,7 +195,8 @@ class RadarDataModule(lightning.LightningDataModule):
             names = [with_irregular_steps(region.archive) for region in self.regions]
             frames = [len(region.archive.times) for region in self.regions]
             windows = [len(starts) for starts in self.starts(split)]
-            raise NoWindowError(split, self.split, dataset.length, zip(names, frames, windows, strict=True))
+            found = zip(names, frames, windows, strict=True)
+            raise NoWindowError(split, self.split, dataset.length, found, way_out(self, split, sum(windows)))
         return dataset
 
     def _check_tiles(self, key: str) -> None:

@@ -21,25 +21,29 @@ class NoWindowError(ValueError):
         how: data.split.
         length: Frames of a window.
         found: Name, frames and windows of each archive, before windows are left out for their rain or data.
+        way_out: Overrides that leave no split empty; "" where none are known.
     """
 
-    def __init__(self, split: Split, how: str, length: int, found: Iterable[tuple[str, int, int]]) -> None:
+    def __init__(
+        self, split: Split, how: str, length: int, found: Iterable[tuple[str, int, int]], way_out: str = ""
+    ) -> None:
         """Say how many frames and windows there are, and what to do."""
+        self.way_out, archives = way_out, list(found)
         lines = [f"no {split} window of {length} frames (data.split={how}):"]
-        found = list(found)
-        lines += [f"  {name}: {frames} frames, {windows} windows" for name, frames, windows in found]
+        lines += [f"  {name}: {frames} frames, {windows} windows" for name, frames, windows in archives]
         if how == "all" and split != "test":
             lines.append("data.split=all is for evaluation; train with data.split=blocks or archives")
-        elif any(windows for _, _, windows in found):
-            lines.append(
-                "these are before data.min_rain_fraction and data.min_valid_fraction leave any out: lower those two "
-                "or choose other archives"
-            )
+        elif any(windows for _, _, windows in archives):
+            left_out = "too little rain or data for data.min_rain_fraction and data.min_valid_fraction"
+            lines.append(f"all windows have {left_out if split == 'train' else 'no data'}")
         else:
+            lines.append("nowhere in it do that many frames follow each other without a gap")
+        if way_out:
+            lines.append(f"with these settings no split is empty: {way_out}")
+        elif how != "all" or split == "test":
             lines.append(
-                "nowhere in it do that many frames follow each other without a gap. Shorten data.input_steps or "
-                "data.forecast_steps, for archives of a few hours also data.block_minutes and data.gap_minutes, or "
-                "choose other archives or fractions for the split"
+                "choose other archives, shares (data.val_fraction, data.test_fraction), shorter windows "
+                "(data.input_steps, data.forecast_steps) or other blocks (data.block_minutes, data.gap_minutes)"
             )
         super().__init__("\n".join(lines))
 
