@@ -16,7 +16,8 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.frame import DAMAGE, MAX_TIMES, DataFormatError, Grid, check_shape, check_size
+from nowcast.data.damage import damage, reason
+from nowcast.data.frame import MAX_TIMES, DataFormatError, Grid, check_shape, check_size
 from nowcast.data.probe import open_netcdf
 from nowcast.units import ZR, Quantity, amount_to_rate
 
@@ -99,15 +100,9 @@ class Archive:
                 f"no archive at {self.path}; make one with `nowcast prepare source=<name> input=<folder> "
                 f"output={self.path}`"
             )
-        try:
-            with open_netcdf(self.path) as dataset:
-                self._read_header(dataset)
-        except DataFormatError:
-            raise
-        except DAMAGE as error:
-            raise DataFormatError(
-                self.path, f"not a nowcast archive ({error}); make one with `nowcast prepare`"
-            ) from error
+        what = "not a nowcast archive, which `nowcast prepare` makes"
+        with damage(self.path, what, "netCDF4"), open_netcdf(self.path) as dataset:
+            self._read_header(dataset)
 
     def _read_header(self, dataset: netCDF4.Dataset) -> None:
         found = [name for name in DATA_VARIABLES if name in dataset.variables]
@@ -119,31 +114,33 @@ class Archive:
             )
         variable = dataset.variables[found[0]]
         quantity = Quantity(found[0])
-        if variable.units != quantity.units:
-            raise DataFormatError(
-                self.path, f"{found[0]} has unit {variable.units!r}, an archive has {quantity.units!r}"
-            )
-        attributes = {name: variable.getncattr(name) for name in variable.ncattrs()}
-        zr = ZR(float(attributes["zr_a"]), float(attributes["zr_b"])) if "zr_a" in attributes else None
-        self.to_rain_rate = ToRainRate(
-            quantity,
-            float(attributes["accumulation_period"]) if "accumulation_period" in attributes else None,
-            float(attributes["no_echo"]) if "no_echo" in attributes else None,
-            zr,
-        )
-        self._packed = variable.dtype == np.uint16
-        self._scale, self._offset = attributes.get("scale_factor", 1.0), attributes.get("add_offset", 0.0)
         _check_layout(self.path, dataset, variable)
+        units = str(getattr(variable, "units", None))
+        if units != quantity.units:
+            raise DataFormatError(self.path, f"{found[0]} has unit {units!r}, an archive has {quantity.units!r}")
+        a, b, period, no_echo = (
+            _number(self.path, variable, name) for name in ("zr_a", "zr_b", "accumulation_period", "no_echo")
+        )
+        try:
+            zr = None if a is None or b is None else ZR(a, b)
+            self.to_rain_rate = ToRainRate(quantity, period, no_echo, zr)
+        except ValueError as error:
+            raise DataFormatError(self.path, f"{found[0]}: {error}") from error
+        self._packed = variable.dtype == np.uint16
+        self._scale = _number(self.path, variable, "scale_factor", 1.0)
+        self._offset = _number(self.path, variable, "add_offset", 0.0)
         seconds = np.asarray(dataset.variables["time"][:], dtype=np.int64)
         self.times = seconds.astype("datetime64[s]")
         self.grid = Grid(
             np.asarray(dataset.variables["x"][:], dtype=np.float64),
             np.asarray(dataset.variables["y"][:], dtype=np.float64),
-            getattr(dataset.variables.get("crs"), "nowcast_crs", ""),
+            str(getattr(dataset.variables.get("crs"), "nowcast_crs", "")),
         )
         self.rain_fraction = np.asarray(dataset.variables["rain_fraction"][:], dtype=np.float32)
         self.valid_fraction = np.asarray(dataset.variables["valid_fraction"][:], dtype=np.float32)
         self.attributes = {name: str(dataset.getncattr(name)) for name in dataset.ncattrs()}
+        if "fingerprint" not in self.attributes:
+            raise DataFormatError(self.path, "has no fingerprint, which `nowcast prepare` writes last")
         if len(self.times) == 0:
             raise DataFormatError(self.path, "the archive holds no frame")
         if np.any(np.diff(seconds) <= 0):
@@ -186,8 +183,8 @@ class Archive:
         """(65536,) rain rate in mm h-1 of every stored value, where they are 16 bits: unpacking, Z-R and "no data"."""
         table: NDArray[np.float32] | None = self.__dict__.get("_table")
         if table is None:
-            physical = np.arange(65536, dtype=np.float64) * self._scale + self._offset
             with np.errstate(over="ignore"):  # most of 16 bits lies beyond any reflectivity
+                physical = np.arange(65536, dtype=np.float64) * self._scale + self._offset
                 table = self.to_rain_rate(physical).astype(np.float32)
             table[FILL] = np.nan
             self.__dict__["_table"] = table
@@ -233,17 +230,26 @@ class Archive:
         Raises:
             DataFormatError: The file can no longer be read (removed, truncated).
         """
+        if self.unpacked is not None:
+            return np.asarray(self._map(self.unpacked)[frames, rows, columns])
+        with damage(self.path, f"cannot read frames {frames}", "netCDF4"):
+            return np.asarray(self._variable()[frames, rows, columns])
+
+    def _map(self, path: Path) -> "np.memmap[Any, Any]":
+        """The unpacked copy, mapped. To touch what is gone of it would kill the process, or read as zeros.
+
+        Raises:
+            DataFormatError: It is gone, cut short or no such copy.
+        """
         try:
-            if self.unpacked is None:
-                return np.asarray(self._variable()[frames, rows, columns])
             if self._mapped is None:
-                self._mapped = np.load(self.unpacked, mmap_mode="r", allow_pickle=False)
-            # To touch what is gone would kill the process, or read as zeros
-            if self.unpacked.stat().st_size < self._mapped.offset + self._mapped.nbytes:
-                raise OSError("the file was cut short")
-            return np.asarray(self._mapped[frames, rows, columns])
-        except DAMAGE as error:
-            raise DataFormatError(self.unpacked or self.path, f"cannot read frames {frames}: {error}") from error
+                self._mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            size = path.stat().st_size
+        except (OSError, ValueError, EOFError) as error:
+            raise DataFormatError(path, f"cannot be read: {reason(error, path)}") from error
+        if size < self._mapped.offset + self._mapped.nbytes:
+            raise DataFormatError(path, "the file was cut short")
+        return self._mapped
 
     def close(self) -> None:
         """Close this process's file handle; reading opens it again."""
@@ -252,9 +258,23 @@ class Archive:
         self._handle = None
 
 
+def _number(path: Path, variable: Any, name: str, default: float | None = None) -> Any:  # noqa: ANN401
+    """A number among the attributes of a variable.
+
+    Raises:
+        DataFormatError: It is there and no finite number.
+    """
+    value = np.asarray(getattr(variable, name, default))
+    if value.dtype == object:  # None
+        return default
+    if value.size != 1 or value.dtype.kind not in "uif" or not np.isfinite(value).all():
+        raise DataFormatError(path, f"{variable.name} has {name} {value.tolist()!r}, expected a finite number")
+    return float(value.reshape(-1)[0])
+
+
 def _check_layout(path: Path, dataset: netCDF4.Dataset, variable: Any) -> None:  # noqa: ANN401 (netCDF4 is untyped)
     """Refuse sizes and types that no archive has, before they are read."""
-    if variable.ndim != 3 or variable.dtype not in (np.uint16, np.float32):
+    if variable.ndim != 3 or str(variable.dtype) not in ("uint16", "float32"):
         raise DataFormatError(path, f"{variable.name} has shape {variable.shape} and type {variable.dtype}")
     frames, rows, columns = variable.shape
     check_shape(path, rows, columns)
@@ -262,5 +282,9 @@ def _check_layout(path: Path, dataset: netCDF4.Dataset, variable: Any) -> None: 
     tiles = (frames, -(-rows // TILE), -(-columns // TILE))
     expected = {"time": (frames,), "y": (rows,), "x": (columns,), "rain_fraction": tiles, "valid_fraction": tiles}
     for name, shape in expected.items():
+        if name not in dataset.variables:
+            raise DataFormatError(path, f"has no variable {name}; an archive has one")
+        if getattr(dataset.variables[name].dtype, "kind", "O") not in "uif":
+            raise DataFormatError(path, f"{name} has type {dataset.variables[name].dtype}, expected numbers")
         if dataset.variables[name].shape != shape:
             raise DataFormatError(path, f"{name} has shape {dataset.variables[name].shape}, expected {shape}")

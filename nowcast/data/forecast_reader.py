@@ -17,7 +17,8 @@ from nowcast.data.cf.file import NOTHING_TOLD, CFFile, Variable, attribute, look
 from nowcast.data.cf.grids import grid_of
 from nowcast.data.cf.times import decode, field_times, since
 from nowcast.data.cf.values import physical
-from nowcast.data.frame import DAMAGE, MAX_FILE_CELLS, DataFormatError, Grid, check_size
+from nowcast.data.damage import damage
+from nowcast.data.frame import MAX_FILE_CELLS, DataFormatError, Grid, check_size
 from nowcast.data.places import difference_of_place, unplaced
 from nowcast.data.probe import open_netcdf
 from nowcast.units import Quantity, conversion, parse_unit
@@ -148,20 +149,14 @@ class ForecastFiles:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """What a damaged file makes fail inside becomes a DataFormatError."""
-    try:
+    """What a library finds damaged becomes a DataFormatError."""
+    with damage(path, "not readable as a forecast", "netCDF4", "cftime"):
         yield
-    except DataFormatError:
-        raise
-    except DAMAGE as error:
-        raise DataFormatError(path, f"not readable as a forecast: {error}") from error
 
 
 def _opened(path: Path, opens: Callable[[Path], netCDF4.Dataset]) -> netCDF4.Dataset:
-    try:
+    with damage(path, "not a netCDF file", "netCDF4"):
         return opens(path)
-    except OSError as error:
-        raise DataFormatError(path, f"not a netCDF file ({error})") from error
 
 
 def _forecasts(file: CFFile) -> list[tuple[int, FoundForecast]]:

@@ -1,10 +1,6 @@
 """What every reader of a radar format returns: one field, its time, unit, grid and packing."""
 
 import functools
-import re
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,12 +17,6 @@ MAX_CELLS = 100_000_000  # cells of one field: three times the largest composite
 MAX_FILE_CELLS = 1_000_000_000  # cells of all fields of one file that is read at once: a day of a national composite
 MAX_TIMES = 1_000_000  # times of one file
 
-# What libraries raise when they read a damaged file.
-DAMAGE = (
-    OSError, EOFError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError, SyntaxError,
-    MemoryError, zlib.error, zipfile.BadZipFile, tokenize.TokenError,
-)  # fmt: skip
-
 
 class DataFormatError(ValueError):
     """A file is not what its reader expects; the message names the file and what is wrong."""
@@ -40,14 +30,6 @@ class DataFormatError(ValueError):
     def __str__(self) -> str:
         """The file first, so that it is found among thousands."""
         return f"{self.path}: {self.problem}"
-
-
-def reason(error: BaseException, path: Path) -> str:
-    """What a library says is wrong with a file, without the file's name, which DataFormatError says already."""
-    text = str(error) or type(error).__name__
-    for name in dict.fromkeys((repr(path), repr(str(path)), str(path))):
-        text = re.sub(rf"(?:[:,] *|name = *|file *|of *)?{re.escape(name)}", "", text)
-    return " ".join(text.split())
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nowcast.data.damage import damage
 from nowcast.data.days import Day
-from nowcast.data.frame import DAMAGE, DataFormatError, check_shape
+from nowcast.data.frame import DataFormatError, check_shape
 from nowcast.data.pairs import check_pair
 from nowcast.progress import track
 
@@ -251,16 +252,12 @@ def _lacking(folder: Path) -> list[str]:
 
 def _read_grey(path: Path) -> NDArray[np.uint8]:
     """(H, W) uint8: dBZ = 70·P - 10, P = value/255."""
-    try:
-        with Image.open(path) as picture:
-            check_shape(path, picture.height, picture.width)
-            if picture.mode not in ("L", "RGB"):
-                raise DataFormatError(path, NOT_GREY.format(picture.mode))
-            values = np.asarray(picture)
-    except DataFormatError:
-        raise
-    except (*DAMAGE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataFormatError(path, f"cannot be read as a picture: {error}") from error
+    # A name that ends in .png says nothing of the content: a JPEG has other values than were drawn, a TIFF may have.
+    with damage(path, "cannot be read as a PNG picture", "PIL"), Image.open(path, formats=["PNG"]) as picture:
+        check_shape(path, picture.height, picture.width)
+        if picture.mode not in ("L", "RGB"):
+            raise DataFormatError(path, NOT_GREY.format(picture.mode))
+        values = np.asarray(picture)
     if values.ndim == 2:
         return values
     # Some programs store grey in three colours: that loses nothing as long as they are the same.
@@ -277,7 +274,7 @@ def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         raise FileNotFoundError(
             f"no mask {path}; data.archives.source.masks=ignore does without masks, as the paper did"
         ) from error
-    except DAMAGE as error:
+    except zlib.error as error:
         raise DataFormatError(path, f"not a mask of HKO-7: {error}") from error
     if len(content) != shape[0] * shape[1]:
         raise DataFormatError(path, f"holds no mask of {shape[0]} x {shape[1]} cells")

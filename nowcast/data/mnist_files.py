@@ -3,13 +3,15 @@
 import gzip
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.frame import DAMAGE, DataFormatError, check_size
+from nowcast.data.damage import damage, raised_by, reason
+from nowcast.data.frame import DataFormatError, check_size
 
 IMAGES = "train-images-idx3-ubyte"
 IMAGES_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -22,6 +24,7 @@ LAYOUTS = (
 )
 MAX_BYTES = 500_000_000  # of an idx file, unpacked: ten times MNIST; a header must not fill the memory
 MAX_MEMBER = 4_000_000_000  # of an array in .npz: 10,000 sequences of 20 frames in float32 have 3.3e9
+NUMPY_FILES = ("numpy", "zipfile", "ast", "tokenize")  # what reads .npy and .npz
 
 
 def training_images(folder: Path) -> NDArray[np.uint8]:
@@ -66,8 +69,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     try:
         with opener(path, "rb") as file:
             content: bytes = file.read(MAX_BYTES + 1)
-    except DAMAGE as error:
-        raise DataFormatError(path, f"cannot be read: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataFormatError(path, f"cannot be read: {reason(error, path)}") from error
     if len(content) > MAX_BYTES:
         raise DataFormatError(path, f"unpacks to more than {MAX_BYTES:,} bytes")
     sizes = np.frombuffer(content[4:16], dtype=">u4").tolist() if len(content) >= 16 else []
@@ -97,9 +100,11 @@ def read_sequences(path: Path, frames: int) -> NDArray[Any]:
         sequences = _from_npz(path) if path.suffix == ".npz" else _mapped(path).swapaxes(0, 1)
     except DataFormatError:
         raise
-    except DAMAGE as error:
+    except Exception as error:
+        if not raised_by(error, *NUMPY_FILES):
+            raise
         # What NumPy says of other files is for programmers, and tells to trust them.
-        detail = f" ({error})" if isinstance(error, OSError | KeyError) else ""
+        detail = f" ({reason(error, path)})" if isinstance(error, OSError | KeyError) else ""
         raise DataFormatError(
             path, f"not sequences: no arrays of numbers can be read{detail}; expected {LAYOUTS}"
         ) from error
@@ -126,10 +131,8 @@ def kept_sequences(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     Raises:
         DataFormatError: The file has been damaged since.
     """
-    try:
+    with damage(path, "is damaged; delete it, and it is made again", *NUMPY_FILES):
         stored = _mapped(path)
-    except DAMAGE as error:
-        raise DataFormatError(path, "is damaged; delete it, and it is made again") from error
     if stored.shape != shape or stored.dtype != np.uint8:
         raise DataFormatError(path, f"holds {stored.shape} of {stored.dtype}; delete it, and it is made again")
     return stored

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from nowcast.atomic import written_whole
 from nowcast.data.archive import EPOCH
-from nowcast.data.frame import DAMAGE, DataFormatError
+from nowcast.data.damage import damage
+from nowcast.data.frame import DataFormatError
 from nowcast.data.probe import open_netcdf
 
 FORMAT = "nowcast statistics 2"
@@ -165,17 +166,12 @@ def read_statistics(path: Path) -> Statistics:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no statistics at {path}; `nowcast train` and `nowcast evaluate` write statistics.nc")
-    try:
-        with open_netcdf(path) as dataset:
-            dataset.set_auto_mask(False)
-            if getattr(dataset, "format", None) not in (FORMAT, OF_ARCHIVES):
-                raise DataFormatError(path, f"is not a file of `{FORMAT}`")
-            statistics = _read(dataset)
-            return statistics if dataset.format == FORMAT else _by_day(statistics)
-    except DataFormatError:
-        raise
-    except DAMAGE as error:
-        raise DataFormatError(path, f"not a file of statistics ({error})") from error
+    with damage(path, "not a file of statistics", "netCDF4", "json"), open_netcdf(path) as dataset:
+        dataset.set_auto_mask(False)
+        if getattr(dataset, "format", None) not in (FORMAT, OF_ARCHIVES):
+            raise DataFormatError(path, f"is not a file of `{FORMAT}`")
+        statistics = _read(dataset)
+        return statistics if dataset.format == FORMAT else _by_day(statistics)
 
 
 def _read(dataset: netCDF4.Dataset) -> Statistics:

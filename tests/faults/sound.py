@@ -101,7 +101,7 @@ def bom(folder):
 
 
 def ukmo(folder):
-    values = FIELD[None].astype(np.float32)
+    values = FIELD[None].astype(np.float32) * 1e-6
     return [fakes.cf(folder / "a.nc", values, name="lwe_precipitation_rate", attributes={"units": "m s-1"})]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nowcast.data.frame import DAMAGE, DataFormatError, check_shape
+from nowcast.data.damage import damage
+from nowcast.data.frame import DataFormatError, check_shape
 
 
 def read_palette(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -21,18 +22,13 @@ def read_palette(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
-    try:
-        with Image.open(path, formats=["GIF"]) as picture:
-            check_shape(path, picture.height, picture.width)
-            if picture.mode != "P":
-                raise DataFormatError(path, f"picture mode {picture.mode}, expected a palette (P)")
-            picture.load()
-            index = np.asarray(picture, dtype=np.uint8)
-            colours = np.asarray(picture.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
-    except DataFormatError:
-        raise
-    except (*DAMAGE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataFormatError(path, f"not a readable GIF: {error}") from error
+    with damage(path, "not a readable GIF", "PIL"), Image.open(path, formats=["GIF"]) as picture:
+        check_shape(path, picture.height, picture.width)
+        if picture.mode != "P":
+            raise DataFormatError(path, f"picture mode {picture.mode}, expected a palette (P)")
+        picture.load()
+        index = np.asarray(picture, dtype=np.uint8)
+        colours = np.asarray(picture.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[: len(colours)] = colours[:256]
     return index, palette

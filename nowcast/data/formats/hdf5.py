@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.frame import DataFormatError, check_shape, reason
+from nowcast.data.damage import damage
+from nowcast.data.frame import DataFormatError, check_shape
 from nowcast.data.probe import probe
 
 MAX_ATTRIBUTE = 1000  # values of an attribute that is read: every one that a reader asks for holds a single one
@@ -18,12 +19,8 @@ MAX_ATTRIBUTE = 1000  # values of an attribute that is read: every one that a re
 
 @contextmanager
 def _library(path: Path) -> Iterator[None]:
-    """Turn what h5py raises over damaged content into a DataFormatError. Calls of h5py alone belong inside."""
-    try:
+    with damage(path, "not a readable HDF5 file", "h5py"):
         yield
-    # KeyError: an object that cannot be opened; TypeError: a type that NumPy has not; ValueError: text that is none
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise DataFormatError(path, f"not a readable HDF5 file: {reason(error, path)}") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ from nowcast.data.cf.file import CFFile, Told, Variable, attribute, is_number
 from nowcast.data.cf.grids import grid_of
 from nowcast.data.cf.times import field_times
 from nowcast.data.cf.values import physical
-from nowcast.data.frame import DAMAGE, MAX_FILE_CELLS, DataFormatError, Frame, check_shape, check_size
+from nowcast.data.damage import damage
+from nowcast.data.frame import MAX_FILE_CELLS, DataFormatError, Frame, check_shape, check_size
 from nowcast.data.probe import open_netcdf
 from nowcast.units import ZR, Quantity, parse_unit
 
@@ -56,13 +57,8 @@ class NetcdfReader(Told):
         """
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}")
-        try:
-            with open_netcdf(path) as dataset:
-                return self._frames(CFFile(path, dataset, self, by_config=True))
-        except DataFormatError:
-            raise
-        except DAMAGE as error:
-            raise DataFormatError(path, f"not readable as CF netCDF: {error}") from error
+        with damage(path, "not readable as CF netCDF", "netCDF4"), open_netcdf(path) as dataset:
+            return self._frames(CFFile(path, dataset, self, by_config=True))
 
     def _frames(self, file: CFFile) -> list[Frame]:
         variable = find_field(file)

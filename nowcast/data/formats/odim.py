@@ -189,10 +189,12 @@ class Coding:
     def values(self, stored: NDArray[np.generic], dry: float) -> NDArray[np.float32]:
         """Values in the unit of the quantity; NaN = no data, `dry` where nothing was detected."""
         numbers = stored.astype(np.float64)
-        values = numbers * self.gain + self.offset
+        with np.errstate(over="ignore", invalid="ignore"):  # limits are for what is too large
+            values = numbers * self.gain + self.offset
         values[_equals(stored, self.nodata) | ~np.isfinite(numbers)] = np.nan
         values[_equals(stored, self.undetect)] = dry
-        return values.astype(np.float32)
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32)
 
     def no_echo(self, dtype: np.dtype[Any]) -> float:
         """What stands for "nothing detected" in dBZ: below all that can be, and the same in all files of a series."""

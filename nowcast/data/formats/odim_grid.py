@@ -47,7 +47,8 @@ def read_grid(file: Hdf5File, group: str, shape: tuple[int, int]) -> Grid:
         width, height = _degrees(file, shape, (longitude, latitude), (where("LR_lon"), where("LR_lat")), width, height)
     else:
         left, top = (round(value, 3) for value in project(longitude, latitude))
-    if not (width > 0 and height > 0 and np.isfinite([left, top]).all()):
+    reach = 4e7 if crs.is_projected else 360.0  # metres round the earth, or degrees
+    if not (0 < width * shape[1] <= reach and 0 < height * shape[0] <= reach and np.isfinite([left, top]).all()):
         raise DataFormatError(file.path, f"cells of {width} x {height} at {left}, {top} make no grid")
     return regular_grid(left, top, (height, width), shape, text)
 

@@ -2,9 +2,11 @@
 
 import bz2
 import gzip
+import zlib
 from pathlib import Path
 
-from nowcast.data.frame import DAMAGE, DataFormatError
+from nowcast.data.damage import reason
+from nowcast.data.frame import DataFormatError
 
 
 def is_gzip(path: Path) -> bool:
@@ -22,7 +24,7 @@ def unpack_gzip(path: Path, limit: int) -> bytes:
     try:
         with gzip.open(path) as file:
             content = file.read(limit + 1)
-    except DAMAGE as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataFormatError(path, f"damaged gzip file: {error}") from error
     return _bounded(path, content, limit)
 
@@ -36,8 +38,8 @@ def unpack_bzip2(path: Path, limit: int) -> bytes:
     try:
         with bz2.open(path) as file:
             content = file.read(limit + 1)
-    except DAMAGE as error:
-        raise DataFormatError(path, f"damaged bzip2 file: {error}") from error
+    except (OSError, EOFError) as error:  # bz2 has no exception of its own
+        raise DataFormatError(path, f"damaged bzip2 file: {reason(error, path)}") from error
     return _bounded(path, content, limit)
 
 
