@@ -15,6 +15,9 @@ from torchmetrics import Metric
 log = logging.getLogger(__name__)
 
 
+LEVELS = 1024  # of what is fitted in a training
+
+
 class FrequencyCalibration(nn.Module):
     """Piecewise-linear mapping grey → grey on equally spaced levels, one per lead time.
 
@@ -91,6 +94,7 @@ class CalibrationFit(Metric):
     """
 
     full_state_update = False
+    histograms: tuple[str, ...] = ("forecast", "observed")
     forecast: Tensor
     observed: Tensor
 
@@ -98,9 +102,9 @@ class CalibrationFit(Metric):
         """Start from empty histograms."""
         super().__init__()
         self.lead_times, self.levels = lead_times, levels
-        self.count = lead_times if isinstance(lead_times, int) else len(lead_times)
-        for name in ("forecast", "observed"):
-            self.add_state(name, torch.zeros(self.count, levels + 1, dtype=torch.int64), dist_reduce_fx="sum")
+        self.rows = range(lead_times if isinstance(lead_times, int) else len(lead_times))
+        for name in self.histograms:
+            self.add_state(name, torch.zeros(len(self.rows), levels + 1, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, forecast: Tensor, observed: Tensor, mask: Tensor, rows: Sequence[int] | None = None) -> None:
         """Add a batch of grey values (B, T, C, H, W); only cells where mask is True count.
@@ -114,16 +118,20 @@ class CalibrationFit(Metric):
         Raises:
             ValueError: The number of lead times is not that of the fit.
         """
-        rows = range(self.count) if rows is None else rows
+        rows = self.rows if rows is None else rows
         if forecast.shape[1] != len(rows):
             raise ValueError(f"expected {len(rows)} lead times, got {forecast.shape[1]}")
         for state, values in ((self.forecast, forecast), (self.observed, observed)):
-            # Class 0 holds grey 0 alone (no rain at all); class k the interval ((k-1)/K, k/K].
-            classes = (values.nan_to_num(0.0) * self.levels).ceil().long().clamp(0, self.levels)
-            classes = torch.where(mask, classes, self.levels + 1)
-            for lead, row in enumerate(rows):
-                counted = torch.bincount(classes[:, lead].flatten(), minlength=self.levels + 2)
-                state[row] += counted[: self.levels + 1]
+            self.count(state, values, mask, rows)
+
+    def count(self, state: Tensor, values: Tensor, mask: Tensor, rows: Sequence[int]) -> None:
+        """Add grey values (B, T, C, H, W) to (lead times, K+1) counts of classes."""
+        # Class 0 holds grey 0 alone (no rain at all); class k the interval ((k-1)/K, k/K].
+        classes = (values.nan_to_num(0.0) * self.levels).ceil().long().clamp(0, self.levels)
+        classes = torch.where(mask, classes, self.levels + 1)
+        for lead, row in enumerate(rows):
+            counted = torch.bincount(classes[:, lead].flatten(), minlength=self.levels + 2)
+            state[row] += counted[: self.levels + 1]
 
     def compute(self) -> Tensor:
         """The table of the fitted calibration, (T, K+1)."""
@@ -134,6 +142,43 @@ class CalibrationFit(Metric):
         calibration = FrequencyCalibration(self.lead_times, self.levels)
         calibration.table.copy_(self.compute())
         return calibration
+
+
+class CalibratedCsi(CalibrationFit):
+    """CSI that a forecast has after the calibration that is fitted on the very same cells, without a second pass.
+
+    A class of grey values is divided where its mapped values, linear in the class, reach the threshold, as if forecasts
+    lay evenly in it, and events among them.
+
+    Args:
+        threshold: Grey value of the event.
+        lead_times: See CalibrationFit.
+        levels: See CalibrationFit.
+    """
+
+    histograms = ("forecast", "observed", "wet")
+    wet: Tensor  # forecasts where the event was observed
+
+    def __init__(self, threshold: float, lead_times: Sequence[float] | int, levels: int) -> None:
+        """Start from empty histograms."""
+        super().__init__(lead_times, levels)
+        self.threshold = threshold
+
+    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor, rows: Sequence[int] | None = None) -> None:
+        """See CalibrationFit."""
+        super().update(forecast, observed, mask, rows)
+        self.count(self.wet, forecast, mask & (observed >= self.threshold), self.rows if rows is None else rows)
+
+    def compute(self) -> Tensor:
+        """(T,) CSI, of one lead time a number; NaN where the event was never observed."""
+        table = super().compute().double()
+        low, high = table[:, :-1], table[:, 1:]
+        steep = high > low
+        part = torch.where(steep, (high - self.threshold) / (high - low).clamp(min=1e-12), high >= self.threshold)
+        said = torch.cat([(table[:, :1] >= self.threshold).double(), part.clamp(0, 1)], dim=1)  # share of each class
+        hits, forecasts = (self.wet * said).sum(1), (self.forecast * said).sum(1)
+        events = self.wet.sum(1)
+        return torch.where(events > 0, hits / (forecasts + events - hits), torch.nan)
 
 
 def _match(forecast: Tensor, observed: Tensor) -> Tensor:

@@ -42,13 +42,29 @@ _save = checkpoint.save
 class BestCheckpoint(ModelCheckpoint):
     """Keeps the best epoch, and of equals the last: where no epoch scores at all, it is the one that learned longest.
 
-    The arguments are those of Lightning's ModelCheckpoint.
+    A score that is undefined (NaN) is the worst. The arguments are those of Lightning's ModelCheckpoint.
     """
 
     def check_monitor_top_k(self, trainer: lightning.Trainer, current: Tensor | None = None) -> bool:
         """Whether the epoch at hand is to be kept."""
+        if current is not None and bool(current.isnan()):
+            current = torch.full_like(current, torch.inf if self.mode == "min" else -torch.inf)  # as Lightning keeps it
         equal = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
         return equal or super().check_monitor_top_k(trainer, current)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what is known of the best epoch, where its file is in this run's folder, though that may have moved.
+
+        The best epoch of another run, which this one begins with, is not this one's: its file would be scored, and
+        written to.
+        """
+        here, best = Path(str(self.dirpath)), Path(state_dict["best_model_path"])
+        if (here / best.name).is_file():
+            moved = {path: str(here / Path(path).name) for path in state_dict["best_k_models"]}
+            kept = {moved[path]: score for path, score in state_dict["best_k_models"].items()}
+            keys = ("best_model_path", "kth_best_model_path", "last_model_path")
+            paths = {key: str(here / Path(state_dict[key]).name) if state_dict[key] else "" for key in keys}
+            super().load_state_dict(state_dict | paths | {"best_k_models": kept, "dirpath": self.dirpath})
 
 
 class EarlyStopping(LightningsEarlyStopping):

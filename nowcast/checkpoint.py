@@ -111,6 +111,13 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def epochs_trained(content: dict[str, Any]) -> int:
+    """How many epochs a checkpoint's weights have trained to their end; it may have been written inside another one."""
+    loop = content["loops"]["fit_loop"]
+    inside = content["epoch"] + bool(loop["epoch_loop.batch_progress"]["is_last_batch"])
+    return int(max(inside, loop["epoch_progress"]["current"]["processed"]))  # trainer.max_time cuts an epoch short
+
+
 def load(path: Path) -> Checkpoint:
     """Rebuild network, scaling and calibration from a checkpoint alone.
 
@@ -129,7 +136,7 @@ def load(path: Path) -> Checkpoint:
         }
         try:
             part.load_state_dict(state, strict=True)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(f"{path}: weights do not fit the stored config: {error}") from error
     calibration = None
     if "calibration" in content:

@@ -32,7 +32,7 @@ class Verification:
     """How forecasts are scored."""
 
     thresholds: list[float] = MISSING  # mm h-1; an event is rate >= threshold; empty = no rain, no pooled scores
-    main_threshold: float | None = MISSING  # mm h-1; the score that chooses the best epoch
+    main_threshold: float | None = MISSING  # mm h-1; its CSI chooses the best epoch
     common_mask: bool = MISSING  # leave out, for all models, cells where one has no forecast; else it is no rain there
 
 

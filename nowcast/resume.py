@@ -24,10 +24,14 @@ MAY_DIFFER = (
 )  # fmt: skip
 # What may differ as well where a checkpoint is the start of another run.
 NEW_RUN_MAY_DIFFER = (
-    "output", "callbacks", "calibration", "verification", "metrics", "baselines", "picture",
-    "colour_blind_safe", "trainer",
+    "output", "callbacks", "calibration", "verification", "scores", "strata", "uncertainty", "metrics", "baselines",
+    "picture", "colour_blind_safe", "trainer",
 )  # fmt: skip
 A_NEW_RUN = (*MAY_DIFFER, *NEW_RUN_MAY_DIFFER)
+# What the configs said before, and say now: a run that was begun with the one goes on with it.
+CHANGED_SINCE = {
+    key: ("val/csi_0p5mmh", "val/csi") for key in ("callbacks.checkpoint.monitor", "callbacks.early_stopping.monitor")
+}
 HOW = "resume must be never, auto or the path of a checkpoint"
 
 
@@ -77,12 +81,21 @@ def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], fir
     if not chosen.is_file():
         raise FileNotFoundError(f"resume={config['resume']}: no such file; {HOW}")
     content = checkpoint.read(chosen)
-    identity, epochs, planned = content["nowcast"], content["epoch"] + 1, config["trainer"]["max_epochs"]
+    identity, epochs, planned = content["nowcast"], checkpoint.epochs_trained(content), config["trainer"]["max_epochs"]
     if 0 <= planned <= epochs:
         raise ValueError(f"{chosen} has trained {epochs} epochs; with trainer.max_epochs={planned} none is left")
     _refuse_another(chosen, identity["config"], config, A_NEW_RUN)
     _refuse_other_data(chosen, identity["data"], data, config["allow_data_change"])
     return Start(chosen, known=False)
+
+
+def said_before(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Settings that a run which is taken up goes on with, since the configs said so when it was begun: key → value."""
+    path = folder / "config.yaml"
+    if config["resume"] != "auto" or not path.exists():
+        return {}
+    begun, now = flat(yaml.safe_load(path.read_text())), flat(config)
+    return {key: old for key, (old, new) in CHANGED_SINCE.items() if (begun.get(key), now.get(key)) == (old, new)}
 
 
 def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Start:
@@ -100,7 +113,7 @@ def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Sta
 
 
 def _as_new(last: Path, config: dict[str, Any]) -> str:
-    epochs, planned = checkpoint.read(last)["epoch"] + 1, config["trainer"]["max_epochs"]
+    epochs, planned = checkpoint.epochs_trained(checkpoint.read(last)), config["trainer"]["max_epochs"]
     more = f" and trainer.max_epochs above {epochs}" if 0 <= planned <= epochs else ""
     return f", or begin a new run in another output= with its weights: resume={last}{more}"
 
@@ -120,7 +133,19 @@ def _changed(before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str,
         may_differ = (*(key for key in may_differ if key != "trainer"), "trainer.devices", "trainer.accelerator")
     if now["allow_data_change"]:
         may_differ = (*may_differ, "data")
+    before, now = (_relative(config, config["output"]) for config in (before, now))  # however output= was typed
     return differences(before, now, [key for key in (*flat(before), *flat(now)) if _below(key, may_differ)])
+
+
+def _relative(values: Any, output: str) -> Any:  # noqa: ANN401 (plain values)
+    """The same config with paths inside of the run directory relative to it."""
+    if isinstance(values, dict):
+        return {key: _relative(value, output) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_relative(value, output) for value in values]
+    place = output.rstrip("/")
+    inside = isinstance(values, str) and (values == output or values.startswith(f"{place}/"))
+    return f"<output>/{values[len(place) :].strip('/')}" if inside else values
 
 
 def for_more_epochs(folder: Path, config: dict[str, Any]) -> str:

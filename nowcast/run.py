@@ -9,11 +9,12 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from nowcast import __version__, checkpoint
 from nowcast.atomic import written_by_one
+from nowcast.calibration import LEVELS
 from nowcast.confidential import refuse_secrets
 from nowcast.config import build, given_on_command_line, plain
 from nowcast.counting import Counting
@@ -33,6 +34,7 @@ from nowcast.resume import (
     note_end,
     note_resumption,
     remove_leftovers,
+    said_before,
     settle_start,
 )
 from nowcast.scores.family import Family
@@ -44,7 +46,6 @@ from nowcast.validation import store_validation
 from nowcast.verification import draw, fit_calibration, score_models
 
 log = logging.getLogger(__name__)
-CALIBRATION_LEVELS = 1024
 
 
 def validate(config: DictConfig) -> None:
@@ -79,10 +80,10 @@ def validate(config: DictConfig) -> None:
         raise ValueError(f"verification.main_threshold={main} is not among verification.thresholds={thresholds}")
     for name, callback in config.callbacks.items():
         watched = (callback or {}).get("monitor")
-        if watched is not None and watched not in ("val/loss", *logged(thresholds)):
+        if watched is not None and watched not in logged(config.verification):
             raise ValueError(
                 f"callbacks.{name}.monitor={watched} is not logged; choose one of "
-                f"{', '.join(['val/loss', *logged(thresholds)])}"
+                f"{', '.join(logged(config.verification))}"
             )
 
 
@@ -105,20 +106,25 @@ def is_interactive_slurm() -> bool:
     return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
 
 
-def logged(thresholds: list[float]) -> list[str]:
-    """Scores that validation logs, beside val/loss."""
-    return [f"val/{score_name(score, value)}" for value in thresholds for score in ("csi", "bias")]
+def logged(verification: DictConfig) -> list[str]:
+    """What validation logs: val/csi is that at the main threshold of the forecast that is used, the others are raw."""
+    thresholds = list(verification.thresholds)
+    main = ["val/csi"] if thresholds and verification.main_threshold is not None else []
+    return ["val/loss", *main, *(f"val/{score_name(score, one)}" for one in thresholds for score in ("csi", "bias"))]
 
 
 def run(config: DictConfig) -> None:
     """Train, choose the best epoch, calibrate, score, draw, and say where everything is."""
+    folder, console = Path(config.output), Console()
+    for key, value in said_before(folder, plain(config)).items():
+        if not given_on_command_line(f"{key}="):
+            OmegaConf.update(config, key, value)
     quieten()
     with as_typed():
         build_network(config)
         validate(config)
         build_all(config)
         data = as_data_module(build(config.data))
-    folder, console = Path(config.output), Console()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     data.setup()
     dry_run(config, data)
@@ -258,8 +264,8 @@ def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, conso
     name = model_name(plain(config))
     models: dict[str, torch.nn.Module] = {name: loaded.forecaster}
     if config.calibration == "frequency":
-        fitted = fit_calibration(loaded.forecaster, data, CALIBRATION_LEVELS, device, track)
-        checkpoint.add_calibration(best, fitted, CALIBRATION_LEVELS)
+        fitted = fit_calibration(loaded.forecaster, data, LEVELS, device, track)
+        checkpoint.add_calibration(best, fitted, LEVELS)
         models[f"{name}_calibrated"] = loaded.with_calibration(fitted)  # of the same network, so that it runs once
     baselines = make_baselines(config)
     if config.verification.thresholds and data.quantity == "rain_rate":

@@ -1,6 +1,7 @@
 """Physical values ↔ the grey values in [0, 1] that networks see; the transform travels in every checkpoint."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,22 @@ class GreyScale(nn.Module):
         self.register_buffer("constants", constants)
         self.zr = ZR(zr_a, zr_b)
         self.min_dbz, self.max_dbz = min_dbz, max_dbz
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *others: Any) -> None:  # noqa: ANN401
+        """Refuse the constants of another scaling, which weights were trained with (torch calls it while loading).
+
+        Raises:
+            ValueError: They are others.
+        """
+        stored = state_dict.get(f"{prefix}constants")
+        if stored is not None:
+            own = torch.tensor([self.zr.a, self.zr.b, self.min_dbz, self.max_dbz], dtype=torch.float64)
+            if not torch.equal(own.to(stored.dtype), stored.cpu()):  # trainer.precision may have rounded them
+                names = ("zr_a", "zr_b", "min_dbz", "max_dbz")
+                pairs = zip(names, stored.tolist(), own.tolist(), strict=True)
+                different = ", ".join(f"scaling.{name}: {old:g} → {new:g}" for name, old, new in pairs if old != new)
+                raise ValueError(f"the weights were trained with another scaling than that of the config: {different}")
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def to_dbz(self, grey: Tensor) -> Tensor:
         """Reflectivity in dBZ of a grey value; grey 0 is min_dbz."""

@@ -8,7 +8,9 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from nowcast.calibration import LEVELS, CalibratedCsi
 from nowcast.data.dataset import Sample
+from nowcast.data.interface import ValidationLeads
 from nowcast.metrics import Contingency
 from nowcast.models.cuda_graphs import GraphedNetwork
 from nowcast.scaling import Scaling, logits_of, values_of
@@ -32,6 +34,9 @@ class NowcastTask(lightning.LightningModule):
         optimizer: Makes the optimiser from the parameters.
         schedule: Makes the learning-rate schedule from optimizer= and total_steps=; None = constant rate.
         thresholds: Rain rates in mm h-1 whose CSI is logged in validation; empty where the data is no rain.
+        main_threshold: The one whose CSI is logged as val/csi, and chooses the best epoch: CSI of the forecast that is
+            used in the end, the calibrated one where `leads` are given. None where the data is no rain.
+        leads: Lead times of the validation windows, if the network is to be calibrated; else None.
         forecast_steps: Frames to predict in validation.
         identity: Plain facts stored in every checkpoint under "nowcast" (config, data, version).
         cuda_graphs: Replay training steps on a CUDA device as graphs (cuda_graphs.py).
@@ -45,6 +50,8 @@ class NowcastTask(lightning.LightningModule):
         optimizer: OptimizerFactory,
         schedule: ScheduleFactory | None,
         thresholds: list[float],
+        main_threshold: float | None,
+        leads: ValidationLeads | None,
         forecast_steps: int,
         identity: dict[str, Any],
         cuda_graphs: bool = False,
@@ -56,6 +63,11 @@ class NowcastTask(lightning.LightningModule):
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
         self.thresholds, self.identity = thresholds, identity
         self.contingency = Contingency(thresholds, forecast_steps) if thresholds else None
+        self.main_threshold, self.leads = main_threshold, leads
+        self.calibrated: CalibratedCsi | None = None
+        if leads is not None and main_threshold is not None:
+            grey = float(scaling.to_grey(torch.tensor(main_threshold)))  # as targets become grey
+            self.calibrated = CalibratedCsi(grey, leads.lead_times, LEVELS)
 
     def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
         """Logits of the grey forecast from physical values; the network sees "no data" as grey 0."""
@@ -78,6 +90,10 @@ class NowcastTask(lightning.LightningModule):
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]), sync_dist=True)
         if self.contingency is not None:
             self.contingency.update(values_of(logits, self.scaling), batch["targets"], batch["mask"])
+        if self.calibrated is not None and self.leads is not None:
+            grey, observed = torch.sigmoid(logits), self.scaling.to_grey(batch["targets"])
+            for rows, chosen in self.leads.parts(batch["archive"]):
+                self.calibrated.update(grey[chosen], observed[chosen], batch["mask"][chosen], rows)
 
     def on_validation_epoch_end(self) -> None:
         """CSI and frequency bias over the whole validation set, averaged over the lead times with observed events."""
@@ -86,8 +102,13 @@ class NowcastTask(lightning.LightningModule):
         means = self.contingency.mean_over_lead_times()
         for index, threshold in enumerate(self.thresholds):
             for score, values in means.items():
-                shown = score == "csi" and index == 0
-                self.log(f"val/{score_name(score, threshold)}", values[index], prog_bar=shown)
+                self.log(f"val/{score_name(score, threshold)}", values[index])
+        if self.main_threshold is not None:
+            csi = means["csi"][self.thresholds.index(self.main_threshold)]
+            if self.calibrated is not None:
+                csi = float(self.calibrated.compute().nanmean())
+                self.calibrated.reset()
+            self.log("val/csi", csi, prog_bar=True)
         self.contingency.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

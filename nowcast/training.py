@@ -14,7 +14,7 @@ from rich.console import Console
 from nowcast import __version__
 from nowcast.callbacks import AtomicCheckpointIO, DivergedError, LowerRate
 from nowcast.config import build, plain
-from nowcast.data.interface import DataModule
+from nowcast.data.interface import DataModule, ValidationLeads
 from nowcast.metrics_log import MetricsLogger
 from nowcast.resume import Start, keep_metrics, retry_once
 from nowcast.task import NowcastTask
@@ -50,6 +50,7 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     """The Lightning module of a config."""
     net, optimizer = build(config.model), build(config.optimizer)
     refuse_baseline(net, config)
+    thresholds, main = list(config.verification.thresholds), config.verification.main_threshold
     trusted({"model": plain(config.model), "scaling": plain(config.scaling)}, "config")  # its checkpoint is to be read
     return NowcastTask(
         net=net,
@@ -57,7 +58,9 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
         loss=build(config.loss),
         optimizer=optimizer["optimizer"],
         schedule=optimizer["schedule"],
-        thresholds=list(config.verification.thresholds),
+        thresholds=thresholds,
+        main_threshold=main if thresholds else None,
+        leads=ValidationLeads.of(data) if thresholds and config.calibration == "frequency" else None,
         forecast_steps=data.forecast_steps,
         identity={"version": __version__, "config": plain(config), "data": data.provenance()},
         cuda_graphs=config.cuda_graphs,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.calibration import CalibrationFit, FrequencyCalibration, _match
+from nowcast.calibration import CalibratedCsi, CalibrationFit, FrequencyCalibration, _match
 
 LEVELS = 512
 
@@ -239,3 +239,51 @@ def test_a_fit_on_a_gpu_with_a_lead_time_without_cells():
     table = fit.fit().table
     torch.testing.assert_close(table[1], torch.linspace(0, 1, LEVELS + 1))
     torch.testing.assert_close(table[:1], fitted(forecast[:, :1].cpu(), observed[:, :1].cpu()).table)
+
+
+# -- CSI after the calibration, which chooses the best epoch -------------------------------------------------
+
+
+def csi_after_calibrating(forecast, observed, mask, threshold):
+    """By its definition: fit, map, count."""
+    mapped = fitted(forecast, observed, mask)(forecast)
+    said, seen = (mapped >= threshold) & mask, (observed >= threshold) & mask
+    return [float((said & seen)[:, k].sum() / (said | seen)[:, k].sum()) for k in range(forecast.shape[1])]
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.37342, 0.7])
+def test_csi_after_the_calibration_is_known_without_a_second_pass(threshold):
+    observed = rain(2, 0.6, 1)
+    forecast = (observed * 0.5 + rain(4, 0.0, 2) * 0.5) * 0.3  # it knows something, and never reaches the threshold
+    mask = torch.rand(forecast.shape, generator=torch.Generator().manual_seed(3)) < 0.8
+    metric = CalibratedCsi(threshold, 2, LEVELS)
+    for part in (slice(0, 1), slice(1, 4)):
+        metric.update(forecast[part], observed[part], mask[part])
+    expected = csi_after_calibrating(forecast, observed, mask, threshold)
+    assert min(expected) > 0.05
+    assert metric.compute().tolist() == pytest.approx(expected, abs=0.01)
+    raw = ((forecast >= threshold) & mask).sum()
+    assert raw == 0 or threshold < 0.3
+
+
+def test_csi_after_the_calibration_by_hand():
+    # The table of the single pixel by hand: class 3 maps to 0 to 0.5, class 4 to 0.5 to 1. Of class 3 a fifth reaches
+    # 0.4, of class 4 all: 1.2 of the four forecasts. Events are 0.5 and 1, at different places.
+    forecast = torch.tensor([0.25, 0.5, 0.75, 1.0]).view(4, 1, 1, 1, 1)
+    mask = torch.ones_like(forecast, dtype=torch.bool)
+    for observed, expected in (
+        ([0.0, 0.0, 0.5, 1.0], 1.2 / 2),
+        ([0.5, 0.0, 0.0, 1.0], 1 / 2.2),
+        ([1.0, 0.5, 0.0, 0.0], 0.0),
+    ):
+        metric = CalibratedCsi(0.4, 1, 4)
+        metric.update(forecast, torch.tensor(observed).view(4, 1, 1, 1, 1), mask)
+        assert float(metric.compute()) == pytest.approx(expected)
+
+
+def test_csi_of_what_was_never_observed_is_undefined():
+    forecast = rain(3, 0.0, 0)
+    metric = CalibratedCsi(0.5, 2, LEVELS)
+    metric.update(forecast, forecast.clone().index_fill_(1, torch.tensor([1]), 0.0), torch.ones_like(forecast) > 0)
+    assert metric.compute()[0] == pytest.approx(1.0)
+    assert metric.compute()[1].isnan()

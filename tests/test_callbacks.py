@@ -1,12 +1,14 @@
 """Stops that lose nothing: divergence, and checkpoints that are whole or not there."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from nowcast import checkpoint
+from nowcast.callbacks import BestCheckpoint
 from nowcast.data.stored import to_rain_rates
 from nowcast.losses import CrossEntropy
 from nowcast.task import NowcastTask
@@ -109,7 +111,8 @@ def test_a_schedule_is_lowered_too_and_stays_so_when_resumed(folder, monkeypatch
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NowcastTask, "on_train_batch_start", stop)
-        assert train(folder, "sched", *settings)[0] == 1
+        with pytest.raises(RuntimeError, match="stop"):
+            train(folder, "sched", *settings)
     del calls[:]
     diverge(monkeypatch, set())
     assert train(folder, "sched", *settings, "resume=auto") == (0, "")
@@ -127,7 +130,8 @@ def test_a_retry_that_is_killed_at_once_goes_on_with_the_lower_rate(folder, monk
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NowcastTask, "on_train_batch_start", stop)
-        assert train(folder, "at_once", retry)[0] == 1
+        with pytest.raises(RuntimeError, match="stop"):
+            train(folder, "at_once", retry)
     assert len(calls) == 4
     assert train(folder, "at_once", retry, "resume=auto") == (0, "")
     assert calls[4:] == pytest.approx([1e-4] * 4)
@@ -185,3 +189,50 @@ def test_of_equal_epochs_the_last_is_kept(folder):
     assert len(scores) == 1
     best, last = (checkpoint.read(folder / "equal" / "checkpoints" / f"{name}.ckpt") for name in ("best", "last"))
     assert best["epoch"] == last["epoch"] > 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "scores", "kept"),
+    [
+        ("max", ["nan", "nan", "nan"], 2),
+        ("min", ["nan", "nan", "nan"], 2),
+        ("max", ["nan", "0.1", "nan"], 1),
+        ("min", ["0.3", "nan", "0.4"], 0),
+        ("max", ["0.0", "0.0", "nan"], 1),
+    ],
+)
+def test_an_undefined_score_is_the_worst_and_of_undefined_ones_the_last_is_kept(tmp_path, mode, scores, kept):
+    best = BestCheckpoint(tmp_path, "best", monitor="s", mode=mode, enable_version_counter=False)
+    written = []
+
+    def save(path, weights_only=False):
+        written.append(epoch)
+
+    strategy = SimpleNamespace(reduce_boolean_decision=bool, broadcast=lambda value: value, remove_checkpoint=print)
+    trainer = SimpleNamespace(
+        strategy=strategy, save_checkpoint=save, global_step=0, is_global_zero=False, loggers=[], current_epoch=0
+    )
+    for epoch, score in enumerate(scores):
+        candidates = {"s": torch.tensor(float(score)), "epoch": torch.tensor(epoch), "step": torch.tensor(epoch)}
+        best._save_topk_checkpoint(trainer, candidates)
+    assert written[-1] == kept
+
+
+def test_the_best_epoch_is_known_where_a_run_was_moved_to_and_is_not_that_of_another_run(tmp_path):
+    first, moved, new = (tmp_path / name for name in ("first", "moved", "new"))
+    for folder in (first, moved):
+        folder.mkdir()
+        (folder / "best.ckpt").touch()
+    make = {"filename": "best", "monitor": "s", "mode": "max"}
+    one = BestCheckpoint(first, **make)
+    one.best_model_path = one.kth_best_model_path = str(first / "best.ckpt")
+    one.best_model_score = one.kth_value = torch.tensor(0.5)
+    one.best_k_models = {str(first / "best.ckpt"): torch.tensor(0.5)}
+    state = one.state_dict()
+    there = BestCheckpoint(moved, **make)
+    there.load_state_dict(state)
+    assert (there.best_model_path, there.best_model_score) == (str(moved / "best.ckpt"), 0.5)
+    assert there.best_k_models == {str(moved / "best.ckpt"): 0.5}
+    another = BestCheckpoint(new, **make)
+    another.load_state_dict(state)
+    assert (another.best_model_path, another.best_model_score) == ("", None)

@@ -212,7 +212,7 @@ def test_the_sweeps_metric_is_one_that_is_logged():
 
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("train")
-    assert yaml.safe_load(SWEEP.read_text())["metric"]["name"] in logged(list(config.verification.thresholds))
+    assert yaml.safe_load(SWEEP.read_text())["metric"]["name"] in logged(config.verification)
 
 
 @pytest.mark.parametrize(

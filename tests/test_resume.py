@@ -183,7 +183,8 @@ def test_a_run_that_was_killed_before_any_checkpoint_begins_again(half):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NowcastTask, "on_train_batch_start", stop)
-        assert train(half, "early", "trainer.max_epochs=4", "resume=auto")[0] == 1
+        with pytest.raises(RuntimeError, match="killed"):
+            train(half, "early", "trainer.max_epochs=4", "resume=auto")
     assert not (half / "early" / "checkpoints" / "last.ckpt").exists()
     assert train(half, "early", "trainer.max_epochs=4", "resume=auto") == (0, "")
     same_weights(half, "whole", "early")
@@ -200,10 +201,12 @@ def test_scoring_that_was_interrupted_is_done_again(half):
     last = checkpoint.read(half / "unscored" / "checkpoints" / "last.ckpt")
     (state,) = [kept for name, kept in last["callbacks"].items() if name.startswith("BestCheckpoint")]
     assert state["best_model_path"].endswith("best.ckpt")  # the only epoch; the one that is written last knows it
-    best = (half / "unscored" / "checkpoints" / "best.ckpt").stat().st_mtime_ns
+    best = checkpoint.read(half / "unscored" / "checkpoints" / "best.ckpt")
     assert train(half, "unscored", "trainer.max_epochs=1", "resume=auto") == (0, "")
     assert (half / "unscored" / "evaluation" / "scores.csv").exists()
-    assert (half / "unscored" / "checkpoints" / "best.ckpt").stat().st_mtime_ns == best
+    again = checkpoint.read(half / "unscored" / "checkpoints" / "best.ckpt")  # with the validation scores added
+    assert (again["epoch"], again["global_step"]) == (best["epoch"], best["global_step"])
+    torch.testing.assert_close(again["state_dict"], best["state_dict"], rtol=0, atol=0)
     assert "finished" in json.loads((half / "unscored" / "provenance.json").read_text())
 
 
@@ -306,3 +309,36 @@ def test_a_run_is_not_overwritten_and_the_message_offers_to_go_on(half):
     code, message = train(half, "whole", "trainer.max_epochs=4")
     assert code == 1
     assert "resume=auto" in message
+
+
+def test_a_checkpoint_inside_the_last_epoch_has_that_epoch_left(half):
+    interrupted(half, "inside", "trainer.max_epochs=4", epoch=3, batch=0)
+    begin = f"resume={half / 'inside' / 'checkpoints' / 'last.ckpt'}"
+    code, message = train(half, "none_left", "trainer.max_epochs=3", begin)
+    assert (code, "has trained 3 epochs; with trainer.max_epochs=3 none is left" in message) == (1, True)
+    assert train(half, "from_inside", "trainer.max_epochs=4", begin) == (0, "")
+    same_weights(half, "whole", "from_inside")
+
+
+def test_what_is_scored_may_be_another_in_a_new_run(half):
+    begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
+    scored = [
+        "verification.thresholds=[1.0,3.0]",
+        "verification.main_threshold=1.0",
+        "scores=full",
+        "strata.block=archive",
+    ]
+    assert train(half, "other_scores", "trainer.max_epochs=5", begin, *scored, "uncertainty.resamples=50") == (0, "")
+    with (half / "other_scores" / "evaluation" / "scores.csv").open() as file:
+        assert {row["threshold"] for row in csv.DictReader(file)} == {"1.0", "3.0"}
+
+
+def test_a_run_is_the_same_however_its_folder_is_typed(half, monkeypatch):
+    monkeypatch.chdir(half)
+    settings = [*SETTINGS, f"data.archives.folder={half / 'data'}", "trainer.max_epochs=4", "resume=auto"]
+    interrupted(half, "typed", "trainer.max_epochs=4")
+    assert run("train", *settings, "output=typed") == (0, "")
+    same_weights(half, "whole", "typed")
+    assert run("train", *settings, f"output={half / 'typed'}/") == (0, "")
+    (half / "typed").rename(half / "moved")
+    assert run("train", *settings, "output=moved") == (0, "")

@@ -1,11 +1,14 @@
 """What a run finds out before it trains, and on what it scores afterwards."""
 
+import numpy as np
 import pytest
 import torch
 
 from nowcast import checkpoint
 from nowcast.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.config import build, from_plain
+from nowcast.data.interface import lead_times_of
+from nowcast.verification import fit_calibration
 from tests.data.archives import moving_rain
 from tests.programs import rows, run
 
@@ -125,3 +128,63 @@ def test_a_calibration_from_before_lead_times_were_stored(tmp_path):
         old = checkpoint.load(tmp_path / "old.ckpt")
         assert old.calibration.lead_times == known
         assert torch.equal(old.calibration.at([5.0, 10.0]).table, checkpoint.load(best).calibration.table)
+
+
+def test_weights_of_one_scaling_with_the_config_of_another_are_refused(tmp_path):
+    paths = archives(tmp_path, a=5, b=5, c=5)
+    settings = [*on(paths, test=["a"], val=["b"]), "evaluate=false", "optimizer=rmsprop_paper"]
+    assert run("train", *settings, f"output={tmp_path / 'run'}") == (0, "")
+    content = checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    content["nowcast"]["config"]["scaling"]["min_dbz"] = 0.0
+    other = tmp_path / "other.ckpt"
+    checkpoint.save(content, other)
+    for program, typed in (
+        ("evaluate", [f"output={tmp_path / 'scores'}"]),
+        ("predict", [f"input={paths[0]}", f"output={tmp_path / 'nowcast.nc'}"]),
+    ):
+        code, message = run(program, f"checkpoint={other}", *typed)
+        assert code == 1
+        assert "trained with another scaling" in message
+        assert "scaling.min_dbz: -10 → 0" in message
+    # Its config says what the run has, its weights do not: nothing but the weights themselves can tell
+    settings += ["scaling.min_dbz=0", f"resume={other}", "trainer.max_epochs=2", f"output={tmp_path / 'longer'}"]
+    code, message = run("train", *settings)
+    assert code == 1
+    assert "scaling.min_dbz: -10 → 0" in message
+
+
+def csi_of_validation(folder, config, threshold, calibrated):
+    """Mean over the observed lead times of CSI on validation, of a checkpoint, by a plain loop."""
+    loaded = checkpoint.load(folder / "checkpoints" / "last.ckpt")
+    data, parts = build(from_plain(config).data), {}
+    batches = list(data.val_dataloader())
+    forecaster = loaded.forecaster
+    if calibrated:
+        forecaster = loaded.with_calibration(
+            fit_calibration(forecaster, data, 1024, torch.device("cpu"), lambda all, *_: all)
+        )
+    for batch in batches:
+        leads = lead_times_of(data, int(batch["archive"][0]))
+        with torch.inference_mode():
+            rain = forecaster.at(leads)(batch["inputs"], 2)
+        said, seen = rain >= threshold, batch["targets"] >= threshold
+        for step, lead in enumerate(leads):
+            count = parts.setdefault(lead, torch.zeros(3))
+            for k, field in enumerate((said & seen, said, seen)):
+                count[k] += (field & batch["mask"])[:, step].sum()
+    return np.mean([float(hits / (said + seen - hits)) for hits, said, seen in parts.values() if seen > 0])
+
+
+@pytest.mark.parametrize(("calibration", "threshold"), [("frequency", 2.0), ("frequency", 0.5), ("none", 0.5)])
+def test_the_best_epoch_is_chosen_by_the_csi_of_what_is_used(tmp_path, calibration, threshold):
+    paths = archives(tmp_path, a=5, b=5, c=6, d=5)
+    settings = [*on(paths, test=["a"], val=["c", "d"]), "evaluate=false", f"verification.main_threshold={threshold}"]
+    folder = tmp_path / "run"
+    assert run("train", *settings, f"calibration={calibration}", f"output={folder}") == (0, "")
+    config = checkpoint.load(folder / "checkpoints" / "best.ckpt").config
+    assert config["callbacks"]["checkpoint"]["monitor"] == "val/csi"
+    (logged,) = [float(row["val/csi"]) for row in rows(folder / "metrics.csv") if row["val/csi"]]
+    expected = csi_of_validation(folder, config, threshold, calibration == "frequency")
+    assert logged == pytest.approx(expected, abs=0.02 if calibration == "frequency" else 1e-6)
+    if calibration == "frequency":
+        assert logged > 0.05  # where the raw network, after one epoch, forecasts no event at all

@@ -73,3 +73,19 @@ def test_the_type_of_the_numbers_is_kept():
     for dtype in (torch.float32, torch.float64):
         assert PAPER.to_grey(torch.ones(1, dtype=dtype)).dtype == dtype
         assert PAPER.from_grey(torch.ones(1, dtype=dtype)).dtype == dtype
+
+
+def test_weights_of_another_scaling_are_refused():
+    with pytest.raises(ValueError, match=r"trained with another scaling .*: scaling\.min_dbz: -10 → 0$"):
+        GreyScale(118.239, 1.5241, 0, 60).load_state_dict(PAPER.state_dict())
+    with pytest.raises(ValueError, match=r"scaling\.zr_a: 118\.239 → 58\.53, scaling\.zr_b: 1\.5241 → 1\.56$"):
+        HKO7.load_state_dict(PAPER.state_dict())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_constants_that_a_low_precision_rounded_are_the_same(dtype):
+    rounded = GreyScale(118.239, 1.5241, -10, 60).to(dtype)
+    GreyScale(118.239, 1.5241, -10, 60).load_state_dict(rounded.state_dict())
+    rounded.load_state_dict(PAPER.state_dict())
+    with pytest.raises(ValueError, match="another scaling"):
+        GreyScale(118.239, 1.5241, 0, 60).load_state_dict(rounded.state_dict())

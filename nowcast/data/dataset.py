@@ -195,7 +195,8 @@ class RadarDataset(Dataset[Sample]):
         min_valid_fraction: Leave out tiles of windows with a smaller share of valid cells.
         seed: Seed of jitter and augmentation.
 
-    An index encodes epoch·len + position, so that workers need no shared state to know the epoch.
+    An index encodes the draw and the position (sampling.EpochSampler), so that workers need no shared state to know the
+    epoch, and a window that is drawn twice in one is moved and turned anew.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class SequenceDataset(Dataset[Sample]):
         return len(self.sequences)
 
     def __getitem__(self, index: int) -> Sample:
-        """One sequence; an index is epoch·len + position."""
+        """One sequence; of an index (sampling.EpochSampler) only the position counts."""
         return as_sample(np.asarray(self.sequences[index % len(self)]), self.input_steps)
 
 

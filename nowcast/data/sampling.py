@@ -14,9 +14,14 @@ from nowcast.data.dataset import Sample
 from nowcast.data.frame import DataFormatError
 from nowcast.data.worker_server import start_worker_server
 
+EPOCHS = 1 << 20  # more than any training has
+
 
 class EpochSampler(Sampler[int]):
-    """Indices epoch·size + position: a fresh order each epoch that depends on (seed, epoch) alone.
+    """Indices (repeat·EPOCHS + epoch)·size + position: a fresh order each epoch that depends on (seed, epoch) alone.
+
+    `repeat` counts the earlier draws of the same position in the epoch, 0 without weights. So no two draws of a
+    training have the same index, from which datasets draw tiles and turns.
 
     Args:
         size: Samples in the dataset.
@@ -60,8 +65,20 @@ class EpochSampler(Sampler[int]):
             positions = draw.permutation(self.size)[: self.samples]
         else:
             positions = draw.choice(self.size, self.samples, p=self.chances)
-        mine = positions[: len(self) * self.ranks][self.rank :: self.ranks]
-        yield from (self.epoch * self.size + mine[self.done() :]).tolist()
+        indices = (repeats(positions) * EPOCHS + self.epoch) * self.size + positions
+        mine = indices[: len(self) * self.ranks][self.rank :: self.ranks]
+        yield from mine[self.done() :].tolist()
+
+
+def repeats(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) how often each position occurs before in (N,) positions: 5, 3, 5, 5 → 0, 0, 1, 2."""
+    order = np.argsort(positions, kind="stable")
+    values = positions[order]
+    places = np.arange(len(positions))
+    first = np.concatenate([[True], values[1:] != values[:-1]]) if len(values) else np.empty(0, dtype=bool)
+    result = np.empty_like(places)
+    result[order] = places - np.maximum.accumulate(np.where(first, places, 0))
+    return result
 
 
 class SameGridBatches(Sampler[list[int]]):

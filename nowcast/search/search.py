@@ -95,7 +95,7 @@ def validate(config: DictConfig, objectives: Sequence[Objective], pruner: optuna
     """
     validate_training(config)
     settings = config.tune
-    known = [SECONDS, "train/loss", "val/loss", *logged(list(config.verification.thresholds))]
+    known = [SECONDS, "train/loss", *logged(config.verification)]
     for objective in objectives:
         if objective.metric not in known:
             raise ValueError(

@@ -10,7 +10,8 @@ from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.dataset import RadarDataset, Region, area_average
 from nowcast.data.frame import DataFormatError, Grid
 from nowcast.data.interface import lead_times_of
-from nowcast.data.sampling import EpochSampler, SameGridBatches
+from nowcast.data.sampling import EPOCHS, EpochSampler, SameGridBatches, repeats
+from nowcast.data.stored import StoredWindows, to_rain_rates
 from tests.data.archives import frame, grid, moving_rain, write
 
 SETTINGS = {
@@ -377,3 +378,54 @@ def test_the_origins_of_the_samples_are_known_without_reading_them(tmp_path):
     samples = [data.dataset("test")[index] for index in range(len(archives))]
     assert [int(sample["archive"]) for sample in samples] == archives.tolist()
     assert [int(sample["init_time"]) for sample in samples] == times.tolist()
+
+
+def test_how_often_a_position_was_drawn_before():
+    assert repeats(np.array([5, 3, 5, 5, 3, 0])).tolist() == [0, 0, 1, 2, 1, 0]
+    assert repeats(np.array([], dtype=np.int64)).tolist() == []
+    draws = np.random.default_rng(0).integers(0, 7, 200)
+    assert repeats(draws).tolist() == [draws[:k].tolist().count(value) for k, value in enumerate(draws.tolist())]
+
+
+def test_no_two_draws_of_a_training_are_alike():
+    """With weights a window is drawn several times in an epoch, and its tile is to move and turn each time."""
+    weights = np.array([5.0, 1.0, 1.0, 3.0])
+    seen = []
+    for epoch in range(6):
+        sampler = EpochSampler(4, 40, weights, seed=3)
+        sampler.set_epoch(epoch)
+        drawn = list(sampler)
+        parts = []
+        for rank in (0, 1):
+            part = EpochSampler(4, 40, weights, seed=3, rank=rank, ranks=2)
+            part.set_epoch(epoch)
+            parts.append(list(part))
+        assert [index for pair in zip(*parts, strict=True) for index in pair] == drawn
+        resumed = EpochSampler(4, 40, weights, seed=3, done=lambda: 13)
+        resumed.set_epoch(epoch)
+        assert list(resumed) == drawn[13:]
+        positions = np.array(drawn) % 4
+        assert (np.bincount(positions, minlength=4) > 1).all()
+        assert set(np.array(drawn) // 4 % EPOCHS) == {epoch}
+        seen += drawn
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_window_that_is_drawn_often_is_another_picture_each_time(tmp_path):
+    settings = {"crop": 16, "eval_crop": 16, "random_crops": True, "augment": "flips_rotations", "split": "blocks"}
+    data = module(
+        moving_rain(tmp_path / "a.nc", shape=(64, 80)), importance_floor=0.01, samples_per_epoch=300, **settings
+    )
+    dataset = data.dataset("train")
+    weights = dataset.rain_fraction + 0.01
+    draws = list(EpochSampler(len(dataset), 300, weights, data.seed))
+    cuts = [dataset.cut(index) for index in draws]
+    places = {(cut.start, *cut.corner, *cut.draw.integers(0, (2, 2, 4)).tolist()) for cut in cuts}
+    windows = {index % len(dataset) for index in draws}
+    assert len(windows) < 220
+    assert len(places) > 290  # of so few windows
+    stored = StoredWindows(dataset)
+    for index in draws[:20]:  # the device makes the same of them
+        one = {key: value[None] for key, value in stored[index].items()}
+        for key, value in to_rain_rates(one, stored.tables, 3).items():
+            assert torch.equal(value[0], dataset[index][key]), key

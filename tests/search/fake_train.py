@@ -23,7 +23,7 @@ def main() -> None:
     fault = {kind for kind, seed in FAULTS.items() if seed in (given["seed"], "*")}
     best = 1 - abs(math.log10(float(given["optimizer.optimizer.lr"]) / 3e-3))
     with (folder / "metrics.csv").open("w") as file:
-        file.write("epoch,step,train/loss,val/csi_0p5mmh,val/loss\n")
+        file.write("epoch,step,train/loss,val/csi,val/loss\n")
         for epoch in range(int(given.get("trainer.max_epochs", 3))):
             time.sleep(0.5 if "slow" in fault else 0.02)
             if epoch == 1:

@@ -53,7 +53,7 @@ def test_a_study_runs_its_total_and_a_second_start_only_what_is_missing(tmp_path
     assert sorted(path.name for path in tmp_path.glob("trial_*")) == [f"trial_{n:04d}" for n in range(7)]
     best = max((row for row in rows(tmp_path) if row["state"] == "complete"), key=lambda row: float(row["score"]))
     printed = capsys.readouterr().out
-    assert f"best val/csi_0p5mmh {float(best['score']):.4g} (trial {best['trial']})" in printed
+    assert f"best val/csi {float(best['score']):.4g} (trial {best['trial']})" in printed
     config = yaml.safe_load((tmp_path / "best.yaml").read_text())
     assert config["seed"] == int(best["seed"])
     assert config["optimizer"]["optimizer"]["lr"] == float(best["lr"])
@@ -70,7 +70,7 @@ def test_trials_that_tie_are_said(tmp_path, fake, capsys):
     same = ["tune.space.lr=null", "optimizer.optimizer.lr=1e-3"]
     assert tune(tmp_path, *same, "tune.trials=2", "tune/pruner=none") == (0, "")
     printed = capsys.readouterr().out
-    assert "all 2 completed trials tie with val/csi_0p5mmh=" in printed
+    assert "all 2 completed trials tie with val/csi=" in printed
     assert "trial 0, the first of them, is not better" in printed
 
 
@@ -199,7 +199,7 @@ def test_interrupting_loses_nothing(tmp_path):
     [
         (["tune.space.patch.key=model.pach"], "model.pach"),
         (["tune.space.patch.choices=[4]", "model.patch=2"], "model.patch is given on the command line and searched"),
-        (["tune.objectives.score.metric=val/csi"], "choose one of seconds, train/loss, val/loss, val/csi_0p5mmh"),
+        (["tune.objectives.score.metric=val/acc"], "one of seconds, train/loss, val/loss, val/csi, val/csi_0p5mmh"),
         (["tune.objectives.score.mode=maximise"], "max or min"),
         (["tune.diverged=ignore"], "failed or worst, got 'ignore'"),
         (["tune.trials=0"], "tune.trials must be at least 1, got 0"),
@@ -313,7 +313,7 @@ def test_the_value_of_a_real_trial_is_the_best_epoch_of_its_metrics(searched):
     for trial in study.trials:
         run_folder = folder / f"trial_{trial.number:04d}"
         with (run_folder / "metrics.csv").open() as file:
-            scores = [float(row["val/csi_0p5mmh"]) for row in csv.DictReader(file) if row["val/csi_0p5mmh"]]
+            scores = [float(row["val/csi"]) for row in csv.DictReader(file) if row["val/csi"]]
         assert trial.value == max(scores)
         assert list(trial.intermediate_values.values()) == scores
         assert json.loads((run_folder / "provenance.json").read_text())["seed"] == trial.number
