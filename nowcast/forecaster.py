@@ -25,7 +25,7 @@ class Forecaster:
         timesteps: Time steps in seconds that it knows; empty = any.
         cell_km: Cells that it knows; None = any.
         forecast_steps: Frames that it was trained, calibrated and scored on; None = it was not trained.
-        identity: Attributes of a forecast file that say which model made it.
+        identity: Attributes of a forecast file that say which model made it; empty ones are left out.
         worth: What is known of its scores, a line each.
         beaten_by: Simple forecasts that were better on its validation windows.
         limits: Physical ranges that its training archives were prepared with, as far as they say.
@@ -81,6 +81,7 @@ def of_checkpoint(loaded: Checkpoint, *, calibrated: bool) -> Forecaster:
         int(loaded.data["forecast_steps"]),
         {
             "model": str(loaded.config["model"]["_target_"]),
+            "references": getattr(loaded.forecaster.net, "reference", ""),
             "checkpoint": loaded.path.name,
             "checkpoint_sha256": hashlib.sha256(loaded.path.read_bytes()).hexdigest(),
             "training_data": ", ".join(
@@ -105,5 +106,9 @@ def of_model(name: str, model: nn.Module, settings: Mapping[str, Any]) -> Foreca
     if not isinstance(frames, int):
         raise ValueError(f"model={name} does not say how many frames it takes: {type(model).__name__}.input_steps")
     arguments = {key: value for key, value in settings.items() if key != "_target_"}
-    identity = {"model": str(settings["_target_"]), "model_settings": json.dumps(arguments)}
+    identity = {
+        "model": str(settings["_target_"]),
+        "model_settings": json.dumps(arguments),
+        "references": getattr(model, "reference", ""),
+    }
     return Forecaster(name, model.eval(), frames, (), None, None, identity)

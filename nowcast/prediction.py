@@ -272,7 +272,6 @@ def _attributes(result: Prediction, forecaster: Forecaster, limits: Limits) -> d
         "institution": "made with nowcast",
         "source": f"nowcast {__version__}, {name}, input {source.archive.name}",
         "history": f"{stamp} nowcast predict",
-        "references": "Shi et al. 2015, arXiv:1506.04214",
         "input_fingerprint": source.archive.fingerprint,
         "comment": "; ".join(remarks),
         **forecaster.identity,

@@ -88,6 +88,7 @@ def test_a_forecast_says_what_its_network_is_worth(trained, prepared, tmp_path, 
     said = capsys.readouterr().out
     _, attributes = read(output)
     loaded = checkpoint.load(trained)
+    assert attributes["references"] == "Shi et al. 2015, arXiv:1506.04214"
     for text in (said, attributes["comment"]):
         assert "CSI at 0.5 mm/h on" in text
         assert "convlstm_calibrated 0." in text
@@ -188,6 +189,8 @@ def test_persistence_and_extrapolation_forecast_without_a_checkpoint(tmp_path):
         assert attributes["title"] == f"Rain nowcast by {name}"
         assert attributes["model"].lower().endswith(name)
         assert attributes["input_fingerprint"] == Archive(path).fingerprint
+        assert ("Kroeger" in attributes.get("references", "")) == (name == "extrapolation")
+        assert "Shi" not in attributes.get("references", "")
         assert output.with_suffix(".png").exists()
         # What the program wrote, the program scores.
         scored = [f"data.archives=[{path}]", "data.split=all", "data.crop=null", "data.input_steps=3", "data.workers=0"]
@@ -237,6 +240,29 @@ def test_few_of_many_files_are_read_and_limited_as_in_training(trained, prepared
     assert run("predict", *more) == (0, "")
     assert json.loads(read(tmp_path / "p.nc")[1]["input_limits"])["rain_rate"] == [0.0, 300.0]
     assert np.nanmax(read(tmp_path / "p.nc")[0]) == 9
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("source", "folder", "init_time"),
+    [("knmi", "knmi_hdf5", "2010-08-26T03:00"), ("mch_gif", "mch_gif", None), ("fmi_pgm", "fmi_pgm", None)],
+)
+def test_real_files_are_found_by_their_names(real_data, tmp_path, source, folder, init_time):
+    """The forecast is that from the frames that a reader finds in the files of those times."""
+    arguments = [f"source={source}", "model=persistence", "forecast_steps=1", f"output={tmp_path / 'o.nc'}"]
+    arguments += [] if init_time is None else [f"init_time={init_time}"]
+    assert run("predict", *arguments, f"input={real_data / folder}") == (0, "")
+    values, attributes = read(tmp_path / "o.nc")
+    used = attributes["input_files"].split(", ")
+    files = [path.name for path in (real_data / folder).rglob("*") if path.is_file()]
+    assert len(used) <= 4 < len(files)
+    newest = next((real_data / folder).rglob(used[-1]))
+    if init_time is None:
+        assert used[-1] == max(name for name in files if name.startswith(used[-1][:3]))
+    made = [f"source={source}", f"input={newest}", f"output={tmp_path / 'one.nc'}", "workers=0"]
+    assert run("prepare", *made) == (0, "")
+    frame_of_file = Archive(tmp_path / "one.nc").read(slice(-1, None), slice(None), slice(None))
+    np.testing.assert_array_equal(values, frame_of_file)
 
 
 def test_a_gap_in_the_newest_files_names_the_newest_complete_input(trained, tmp_path):

@@ -142,6 +142,7 @@ class ConvLSTM(nn.Module):
     """
 
     works_on: Literal["grey"] = "grey"
+    reference = "Shi et al. 2015, arXiv:1506.04214"
 
     def __init__(
         self,

@@ -34,6 +34,10 @@ class Extrapolation(nn.Module):
     """
 
     works_on: Literal["rain_rate"] = "rain_rate"
+    reference = (
+        "Kroeger et al. 2016, arXiv:1603.03590; "
+        "Germann and Zawadzki 2002, doi:10.1175/1520-0493(2002)130<2859:SDOTPO>2.0.CO;2"
+    )
 
     def __init__(self, pairs: int, smoothing_cells: float) -> None:
         """Keep the settings."""

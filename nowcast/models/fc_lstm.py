@@ -37,6 +37,7 @@ class FCLSTM(nn.Module):
     """
 
     works_on: Literal["grey"] = "grey"
+    reference = "Graves 2013, arXiv:1308.0850; Shi et al. 2015, arXiv:1506.04214"
 
     def __init__(
         self, frame_shape: Sequence[int], hidden: Sequence[int], peephole: Literal["diagonal", "none"]

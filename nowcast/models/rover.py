@@ -47,6 +47,7 @@ class Rover(nn.Module):
     """
 
     works_on: Literal["rain_rate"] = "rain_rate"
+    reference = "Bruhn et al. 2003; Shi et al. 2015, arXiv:1506.04214; Shi et al. 2017, arXiv:1706.03458"
 
     def __init__(
         self,
