@@ -127,11 +127,20 @@ def archive_table(archives: list[dict[str, Any]]) -> Any:  # noqa: ANN401 (impor
             row["name"],
             f"{first} to\n{last}\n{row['frames']} frames, {row['timestep_minutes']:g} min, {row['gaps']} gaps",
             f"{row['stored']}\n{row['grid'][0]} x {row['grid'][1]}, {row['cell_km']:.3g} km\n"
+            f"{left_out(row['dropped'])}"
             f"rain {row['rain_fraction']:.1%}, no data {row['no_data_fraction']:.1%}",
             "\n".join(f"{row['windows'][split]} {split}" for split in SPLITS),
             end_section=True,
         )
     return table
+
+
+def left_out(dropped: list[int]) -> str:
+    """A line on the rows and columns at the edge that averaging has no whole cell for; "" where there are none."""
+    parts = [
+        f"{count} {name}{'s' * (count > 1)}" for count, name in zip(dropped, ("row", "column"), strict=True) if count
+    ]
+    return f"(averaging leaves out {' and '.join(parts)})\n" if parts else ""
 
 
 if __name__ == "__main__":

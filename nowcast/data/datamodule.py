@@ -151,6 +151,12 @@ class RadarDataModule(lightning.LightningDataModule):
             for archive, frames in zip(archives, every, strict=True)
         ]
         check_same_cells(regions)
+        if cut := [region.dropped for region in regions if any(region.dropped)]:
+            rows, columns = (max(sizes) for sizes in zip(*cut, strict=True))
+            text = (
+                "averaging cells leaves out up to %d rows and %d columns at the lower and right edge of %d of %d grids"
+            )
+            log.info(text, rows, columns, len(cut), len(regions))
         self.steps = steps
         self.split_of_frame = self.splitting.assign(archives)
         self.regions = regions

@@ -55,6 +55,12 @@ class Region:
         return cell_km(self.archive.grid)[0] * self.factor[0]
 
     @property
+    def dropped(self) -> tuple[int, int]:
+        """(rows, columns) of the archive, at its lower and right edge, that make no whole block of `factor`."""
+        rows, columns = self.archive.grid.shape
+        return rows % self.factor[0], columns % self.factor[1]
+
+    @property
     def grid(self) -> Grid:
         """Centres of the averaged cells."""
         native = self.archive.grid
@@ -93,6 +99,7 @@ class Region:
             "timestep_minutes": step / 60,
             "gaps": int((np.diff(archive.times).astype(int) != archive.timestep).sum()),
             "grid": list(self.shape),
+            "dropped": list(self.dropped),
             "cell_km": self.cell_km,
             "stored": f"{archive.to_rain_rate.quantity} ({archive.to_rain_rate.quantity.units})",
             "rain_fraction": rain,

@@ -427,3 +427,14 @@ def test_no_data_of_an_archive_stays_no_data(tmp_path):
     values = Archive(path).read(slice(None), slice(None), slice(None))
     assert np.isnan(values[:, :3]).all()
     assert np.isfinite(values[:, 3:]).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "BMP", "GIF", "WEBP"])
+def test_pictures_of_another_format_are_refused_whatever_their_name(tmp_path, kind):
+    from nowcast.data.hko import _read_grey
+
+    path = tmp_path / "RAD110503000000.png"
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(path, format=kind)
+    with pytest.raises(DataFormatError, match="cannot be read as a PNG picture: cannot identify") as caught:
+        _read_grey(path)
+    assert str(caught.value).count(str(path)) == 1

@@ -99,3 +99,13 @@ def test_importance_weights_go_by_cells(tmp_path):
     sampler = data.train_dataloader().sampler
     rain = np.array([shares(values[start : start + LENGTH])[0] for start in (0, 4, 8)]) + 0.01
     np.testing.assert_allclose(sampler.chances, rain / rain.sum(), rtol=1e-9)
+
+
+def test_check_says_what_averaging_leaves_out(tmp_path):
+    from nowcast.check import left_out
+
+    found = Region(archive(tmp_path / "a.nc", fields(1, coarse=False)), (3, 3), 1).facts(300)
+    assert (found["grid"], found["dropped"]) == ([101, 116], [2, 0])
+    assert left_out(found["dropped"]) == "(averaging leaves out 2 rows)\n"
+    assert left_out([2, 1]) == "(averaging leaves out 2 rows and 1 column)\n"
+    assert left_out([0, 0]) == ""

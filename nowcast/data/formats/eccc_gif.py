@@ -20,6 +20,7 @@ CLASSES = (
     ("99ccff", 0.1), ("0099ff", 1), ("00ff66", 2), ("00cc00", 4), ("009900", 8), ("006600", 12), ("ffff33", 16),
     ("ffcc00", 24), ("ff9900", 32), ("ff6600", 50), ("ff0000", 64), ("ff0099", 100), ("9933cc", 125), ("660099", 200),
 )  # fmt: skip
+COLOUR_TOLERANCE = 2  # of 255 in red, green and blue: the map draws class 100 as ff0299, the legend as ff0099
 NO_RAIN = ("333366", "999966")  # water and land of the map
 LOGO = (22, 170)  # rows and columns of the flag and its text
 BORDER = 2  # pixels of red frame, in the very colour of the class from 64 mm h-1
@@ -66,7 +67,9 @@ class EcccGifReader:
             raise DataFormatError(path, "the name holds no time") from error
         site = match[6]
         if site not in self.sites:
-            raise DataFormatError(path, f"site {site} is unknown; add source.sites.{site}=[latitude,longitude]")
+            raise DataFormatError(
+                path, f"site {site} is unknown; give its place with '+source.sites.{site}=[<latitude>,<longitude>]'"
+            )
         index, palette = read_palette(path)
         if index.shape[0] != MAP_SIDE or index.shape[1] < MAP_SIDE:
             raise DataFormatError(path, f"picture of {index.shape} pixels, expected {MAP_SIDE} rows and a legend")
@@ -85,8 +88,10 @@ class EcccGifReader:
         by_colour = dict.fromkeys(NO_RAIN, 0.0)
         for (colour, low), high in zip(CLASSES, upper, strict=True):
             by_colour[colour] = low if self.class_value == "lower" else float(np.sqrt(low * high))
-        names = [bytes(colour.tolist()).hex() for colour in palette]
-        return np.array([by_colour.get(name, np.nan) for name in names], dtype=np.float32)
+        colours = np.array([list(bytes.fromhex(name)) for name in by_colour])  # (classes, 3)
+        near = (np.abs(palette[:, None].astype(int) - colours) <= COLOUR_TOLERANCE).all(axis=2)  # (256, classes)
+        known = np.array(list(by_colour.values()), dtype=np.float32)[near.argmax(axis=1)]
+        return np.where(near.any(axis=1), known, np.float32(np.nan))
 
 
 def _hidden() -> NDArray[np.bool_]:

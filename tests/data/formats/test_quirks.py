@@ -223,9 +223,19 @@ def test_eccc_covers_a_disc(tmp_path):
     assert frame.time == np.datetime64("2024-07-10T21:06:00")
 
 
-def test_eccc_unknown_site_names_the_setting(tmp_path):
-    with pytest.raises(DataFormatError, match=r"source\.sites\.CASXX"):
-        eccc(tmp_path, {}, [LAND], ECCC.replace("CASCM", "CASXX"))
+def test_eccc_unknown_site_names_the_setting_that_works(tmp_path):
+    name = ECCC.replace("CASCM", "CASXX")
+    with pytest.raises(DataFormatError, match=r"'\+source\.sites\.CASXX=") as caught:
+        eccc(tmp_path, {}, [LAND], name)
+    typed = str(caught.value).split("'")[1].replace("<latitude>", "45.5").replace("<longitude>", "-63.25")
+    (frame,) = reader("eccc_gif", typed).read(tmp_path / name)
+    assert "+lat_0=45.5 +lon_0=-63.25" in frame.grid.crs
+
+
+def test_eccc_draws_class_100_in_another_colour_than_its_legend(tmp_path):
+    pixels = {(240, 100): 1, (240, 101): 2, (240, 102): 3}
+    frame = eccc(tmp_path, pixels, [LAND, [0xFF, 0x02, 0x99], [0xFF, 0x00, 0x99], [0xFF, 0x03, 0x99]])
+    np.testing.assert_allclose(frame.values[240, 100:103], [np.sqrt(100 * 125), np.sqrt(100 * 125), NAN])
 
 
 # -- RADOLAN -------------------------------------------------------------------------------------------------
@@ -295,3 +305,13 @@ def test_radolan_defects_are_named(tmp_path, spoil, message):
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(DataFormatError, match=message):
         reader("radolan").read(path)
+
+
+# -- UK Met Office -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lwe_precipitation_rate", "rainfall_rate"])
+def test_ukmo_calls_its_rain_by_one_of_two_names(tmp_path, name):
+    stored = np.array([[[0, 1e-6], [2e-6, 3e-6]]], dtype=np.float32)
+    path = fakes.cf(tmp_path / "a.nc", stored, name=name, attributes={"units": "m s-1", "standard_name": name})
+    np.testing.assert_allclose(one("ukmo_netcdf", path).values, [[0, 3.6], [7.2, 10.8]], rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nowcast.data.archive import ToRainRate
 from tests.data.formats.readers import reader
@@ -126,3 +127,13 @@ def test_a_cf_file_is_read_without_any_setting(real_data):
     (frame,) = reader("netcdf").read(path)
     (own,) = reader("ukmo_netcdf").read(path)
     np.testing.assert_array_equal(frame.values, own.values)
+
+
+def test_eccc_class_100_is_rain(real_data):
+    """The map draws it as ff0299, the legend as ff0099: what the legend's colour alone finds is no data."""
+    (path,) = real_data.glob("eccc_dpqpe_gif/CASCM/**/20240711T2100Z_*.gif")
+    (frame,) = reader("eccc_gif").read(path)
+    with Image.open(path) as picture:
+        drawn = (np.asarray(picture.convert("RGB"))[:, :480] == [0xFF, 0x02, 0x99]).all(axis=2)
+    assert drawn.sum() == 1
+    np.testing.assert_allclose(frame.values[drawn], np.sqrt(100 * 125), rtol=1e-6)
