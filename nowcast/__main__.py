@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import NoReturn
 
 from nowcast import __version__
+from nowcast.quoting import quoted
 from nowcast.start import command_line, environment
 
 COMMANDS = {
@@ -94,10 +95,10 @@ def names_as_setting(command: str, arguments: list[str]) -> list[str]:
         return arguments
     plain = list(takewhile(lambda text: not text.startswith("-") and "=" not in text, arguments))
     others = arguments[len(plain) :]
-    quoted = ["'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'" for text in plain]
+    texts = [quoted(text) for text in plain]
     if command == "plot" and len(plain) > 1:
         refuse(f"nowcast plot draws one file, got {', '.join(plain)}; for the observations beside: observed=<archive>")
-    setting = f"file={quoted[0]}" if command == "plot" and quoted else f"runs=[{','.join(quoted)}]"
+    setting = f"file={texts[0]}" if command == "plot" and texts else f"runs=[{','.join(texts)}]"
     return [setting, *others] if plain else others
 
 

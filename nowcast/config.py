@@ -20,6 +20,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from nowcast.mistakes import UsageError, ended_by, in_words
+from nowcast.overrides import readable
 from nowcast.settings import check_settings
 from nowcast.start import begin, wants_tracebacks
 
@@ -268,6 +269,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
             begin()
             if any(text in ("-sc", "--shell-completion") for text in sys.argv[1:]):
                 sys.argv[0] = "nowcast"  # what the shell is to complete, in place of this file
+            sys.argv[1:] = [readable(text) for text in sys.argv[1:]]
             try:
                 command()
             except (HydraException, *MISTAKES) as error:

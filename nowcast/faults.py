@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from nowcast.quoting import typed
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WORKER_DIED = re.compile(
     r"DataLoader worker \(pid\(?s?\)? ([\d, ]+)\) (?:exited unexpectedly|is killed by signal: ([^.]*))"
@@ -92,4 +94,4 @@ def _kept(folder: Path) -> str:
 
 
 def _go_on(folder: Path) -> str:
-    return f"{_kept(folder)}; go on with the same command, output={folder} and resume=auto"
+    return f"{_kept(folder)}; go on with the same command, {typed('output', folder)} and resume=auto"

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from nowcast.definitions import NotThereError
+from nowcast.overrides import in_quotes
 from nowcast.signatures import signature
 
 GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
@@ -80,7 +81,8 @@ def in_words(error: Exception, program: Path) -> str:
     if needed := GROUP_NEEDED.match(str(error)):
         return f"{needed[1]}= is missing; allowed: {', '.join(needed[2].split())}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override} cannot be read as key=value: {_first_line(error)}"
+        advice = f"; if it is a text, quote it: {text}" if (text := in_quotes(str(error.override))) else ""
+        return f"{error.override} cannot be read as key=value: {_first_line(error)}{advice}"
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}= is missing; add {cause.full_key}=<value>"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):

@@ -16,6 +16,7 @@ import yaml
 from nowcast import checkpoint
 from nowcast.atomic import refuse_existing_run, written_whole
 from nowcast.differences import differences, flat
+from nowcast.quoting import typed
 
 # What may differ from the run that is taken up: what has no part in the weights.
 MAY_DIFFER = (
@@ -115,7 +116,7 @@ def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Sta
 def _as_new(last: Path, config: dict[str, Any]) -> str:
     epochs, planned = checkpoint.epochs_trained(checkpoint.read(last)), config["trainer"]["max_epochs"]
     more = f" and trainer.max_epochs above {epochs}" if 0 <= planned <= epochs else ""
-    return f", or begin a new run in another output= with its weights: resume={last}{more}"
+    return f", or begin a new run in another output= with its weights: {typed('resume', last)}{more}"
 
 
 def _refuse_another(
@@ -158,7 +159,7 @@ def for_more_epochs(folder: Path, config: dict[str, Any]) -> str:
     last, larger = folder / "checkpoints" / "last.ckpt", "trainer.max_epochs"
     if config["callbacks"].get("early_stopping"):
         larger += " and callbacks.early_stopping.patience"
-    return f"for more epochs: resume={last}, a larger {larger} and another output="
+    return f"for more epochs: {typed('resume', last)}, a larger {larger} and another output="
 
 
 def _refuse_other_data(begun: Path, before: dict[str, Any], now: dict[str, Any], allowed: bool) -> None:

@@ -26,6 +26,7 @@ from nowcast.mistakes import as_typed
 from nowcast.named_models import model_name
 from nowcast.progress import track
 from nowcast.provenance import write_provenance
+from nowcast.quoting import typed
 from nowcast.resume import (
     Start,
     for_more_epochs,
@@ -170,7 +171,9 @@ def conclude_run(config: DictConfig, data: DataModule, best: Path, folder: Path,
 
 def _say_how_to_go_on(code: int, folder: Path, console: Console) -> int:
     if is_first_process():
-        console.print(f"interrupted; go on with the same command, output={folder} and resume=auto", soft_wrap=True)
+        console.print(
+            f"interrupted; go on with the same command, {typed('output', folder)} and resume=auto", soft_wrap=True
+        )
     return code
 
 

@@ -1,11 +1,15 @@
 """Misspelt and missing settings: one line that says what is wrong, what is near and what is allowed."""
 
+import shlex
+
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from nowcast.config import CONFIGS
 from nowcast.mistakes import groups
-from tests.programs import run
+from nowcast.overrides import readable
+from tests.programs import TINY, run
 
 
 @pytest.mark.parametrize(
@@ -51,6 +55,49 @@ def test_missing_and_unreadable_settings(settings, message):
     assert code == 1
     assert text.startswith(f"nowcast prepare: error: {message}")
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a b/c.nc", "a=b.nc", "/x y/a (1).nc", "Zürich/a.nc", "it's", "a#1", "a&b", "~/a", "f(1).nc", "a^b", "a\\b=c",
+        "a{b}", "a<b",
+    ],
+)  # fmt: skip
+def test_a_path_with_signs_that_hydra_has_no_room_for_is_quoted_for_it(text):
+    for override in (f"input={text}", f"+input={text}"):
+        assert OverridesParser.create().parse_override(readable(override)).value() == text
+    if not set("{'") & set(text):
+        listed = OverridesParser.create().parse_override(readable(f"input=[{text},b.nc]")).value()
+        assert listed == [text, "b.nc"]
+
+
+@pytest.mark.parametrize(
+    "override", ["seed=1,2", "a=[1,2]", "a={b:c}", "a='b c'", "a=null", "--cfg=job", "-m", "a=${b}", "~a"]
+)
+def test_what_hydra_can_read_is_left_to_it(override):
+    assert readable(override) == override
+
+
+def test_what_is_still_unreadable_is_told_with_the_quotes_to_type():
+    code, text = run("prepare", "source=netcdf", "input=a,b=c.nc", "output=b")
+    assert code == 1
+    (override,) = shlex.split(text.partition("quote it: ")[2])
+    assert OverridesParser.create().parse_override(override).value() == "a,b=c.nc"
+
+
+def test_a_run_in_a_folder_whose_name_has_to_be_quoted(tmp_path, capsys):
+    """What it says of more epochs is typed as it stands."""
+    here = tmp_path / "Zürich (a=1) it's"
+    common = [*TINY, "evaluate=false", "optimizer=rmsprop_paper", f"data.archives.folder={here / 'the echoes'}"]
+    first = [*common, "trainer.max_epochs=1", f"output={here / 'run'}", "resume=auto"]
+    assert run("train", *first) == (0, "")
+    capsys.readouterr()
+    assert run("train", *first) == (0, "")
+    advised = capsys.readouterr().out.partition("for more epochs: ")[2].partition(", a larger trainer.max_epochs")[0]
+    assert advised
+    again = run("train", *common, "trainer.max_epochs=2", f"output={here / 'more'}", *shlex.split(advised))
+    assert again == (0, "")
 
 
 @pytest.mark.parametrize("output", ["null", "{here}/file", "{here}/file/below", "${{foo}}"])

@@ -18,6 +18,7 @@ from rich.console import Console
 from nowcast.atomic import written_whole
 from nowcast.config import build, compose_train, config_folders, given_on_command_line, plain, standalone
 from nowcast.mistakes import as_typed
+from nowcast.overrides import override_text
 from nowcast.run import logged
 from nowcast.run import validate as validate_training
 from nowcast.search.process import Ended, device_shares, environment_of, run_process
@@ -25,7 +26,7 @@ from nowcast.search.progress import StudyProgress
 from nowcast.search.report import best_trials, tie, write_plots, write_trials
 from nowcast.search.samplers import Grid
 from nowcast.search.slots import slot_of
-from nowcast.search.space import Scalar, SearchSpace, override_text
+from nowcast.search.space import Scalar, SearchSpace
 from nowcast.search.study import SECONDS, Objective, log_file, open_storage, open_study, quieten, trial_folder
 from nowcast.search.workers import Rules, Workers
 from nowcast.settings import check_settings

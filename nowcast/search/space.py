@@ -1,19 +1,19 @@
 """The space of a search: named parameters, each of them one key or one group of the training config."""
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
+from nowcast.overrides import override_text
+
 Scalar = str | int | float | bool | None
 DISTRIBUTIONS: dict[str, type[FloatDistribution | IntDistribution]] = {
     "float": FloatDistribution,
     "int": IntDistribution,
 }
-BARE = re.compile(r"[A-Za-z_/.][\w./-]*")  # what a Hydra override may hold without quotes
 
 
 @dataclass(frozen=True)
@@ -73,23 +73,6 @@ class Parameter:
     def override(self, value: Scalar) -> str:
         """The Hydra override that gives the config this value."""
         return f"{self.key}={self.texts[value] if self.texts else override_text(value)}"
-
-
-def override_text(value: Any) -> str:  # noqa: ANN401 (whatever YAML holds)
-    """A value as it stands in a Hydra override."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(override_text(item) for item in value)}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{override_text(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, str) and (
-        not BARE.fullmatch(value) or value.lower() in ("true", "false", "null", "nan", "inf")
-    ):
-        return "'" + re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + end[2].replace("'", "\\'"), value) + "'"
-    return str(value)
 
 
 def parameter(name: str, node: dict[str, Any]) -> Parameter:

@@ -5,7 +5,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from nowcast.search.space import SearchSpace, override_text
+from nowcast.overrides import override_text
+from nowcast.search.space import SearchSpace
 
 LR = {"key": "optimizer.optimizer.lr", "type": "float", "low": 1e-4, "high": 1e-2, "log": True}
 CONDITIONAL = {

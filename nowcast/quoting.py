@@ -1,0 +1,15 @@
+"""Texts in quotes, for Hydra and for shells."""
+
+import re
+import shlex
+from typing import Any
+
+
+def quoted(text: str) -> str:
+    """A text that is a text to Hydra whatever it holds."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + end[2].replace("'", "\\'"), text) + "'"
+
+
+def typed(key: str, value: Any) -> str:  # noqa: ANN401 (whatever a setting may be)
+    """A setting as the user can type it in a shell, for messages; `nowcast` quotes it for Hydra."""
+    return shlex.quote(f"{key}={value}")
