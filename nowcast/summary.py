@@ -84,14 +84,15 @@ def read_run(folder: Path) -> dict[str, Any]:
     "means" say over how many.
     """
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    settings = {key: value for key, value in flat(config).items() if str(config["output"]) not in str(value)}
+    settings = {key: value for key, value in flat(config).items() if not _in_run(key, value, str(config["output"]))}
     for name in ("output", "resume", "name"):
         settings.pop(name, None)
     from nowcast.scores.written import MeanScore, mean_csi
 
     scores: dict[str, float] = {}
     means: dict[str, MeanScore] = {}
-    monitor, mode = config["callbacks"]["checkpoint"]["monitor"], config["callbacks"]["checkpoint"]["mode"]
+    chosen_by = config["callbacks"].get("checkpoint") or {}
+    monitor, mode = chosen_by.get("monitor"), chosen_by.get("mode")
     values = [float(row[monitor]) for row in _rows(folder / "metrics.csv") if row.get(monitor)]
     finished = (folder / "evaluation" / "scores.csv").exists() or not config["evaluate"]
     if values and finished:
@@ -101,7 +102,18 @@ def read_run(folder: Path) -> dict[str, Any]:
         csi = mean_csi(folder / "evaluation" / "scores.csv", name, config["verification"]["main_threshold"])
         if csi is not None and csi.defined:
             scores[key], means[key] = csi.value, csi
-    return {"settings": settings, "scores": scores, "means": means, "finished": finished and bool(values)}
+    return {
+        "settings": settings,
+        "scores": scores,
+        "means": means,
+        "finished": finished and (bool(values) or monitor is None),
+    }
+
+
+def _in_run(key: str, value: Any, output: str) -> bool:  # noqa: ANN401 (whatever a setting may be)
+    """Whether a setting is a path of the run directory, in which runs differ without being different."""
+    is_path = key.rpartition(".")[2] in ("output", "dirpath", "save_dir")
+    return isinstance(value, str) and (value.startswith(f"{output}/") or (is_path and value == output))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -161,6 +161,33 @@ def test_the_summary_against_a_table_worked_by_hand(tmp_path, capsys):
     assert "unfinished" in printed
 
 
+def test_runs_whose_directory_is_called_like_a_setting_are_not_averaged(tmp_path):
+    """Runs with the output "1" and crops of 10 and 100 cells."""
+    for name, crop in (("0", 10), ("1", 100)):
+        fake_run(tmp_path, name, [1], 1, [0.5], [0.2])
+        path = tmp_path / name / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        config["output"], config["data"]["crop"], config["data"]["archives"] = "1", crop, f"rain/1/{name}.nc"
+        config["callbacks"]["checkpoint"]["dirpath"] = "1/checkpoints"
+        path.write_text(yaml.safe_dump(config))
+    summarise(tmp_path)
+    assert [(row["data.crop"], row["data.archives"], row["runs"]) for row in rows(tmp_path / "summary.csv")] == [
+        ("10", "rain/1/0.nc", "1"), ("100", "rain/1/1.nc", "1"),
+    ]  # fmt: skip
+
+
+def test_a_multirun_without_a_best_checkpoint_ends_with_its_table(tmp_path, capsys):
+    folder = tmp_path / "sweep"
+    code, message = run(
+        "train", "-m", *SETTINGS, "seed=0,1", "callbacks.checkpoint=null", "evaluate=false", "trainer.max_epochs=1",
+        f"data.archives.folder={tmp_path / 'data'}", f"hydra.sweep.dir={folder}",
+    )  # fmt: skip
+    assert (code, message) == (0, ""), capsys.readouterr().err
+    summarise(folder)  # what the process does at its end
+    (row,) = rows(folder / "summary.csv")
+    assert (row["runs"], row["unfinished"], row["val_best_mean"]) == ("2", "0", "")
+
+
 def test_a_folder_without_runs_is_refused_by_the_command(tmp_path):
     code, message = run("summary", f"runs={tmp_path}")
     assert code == 1
