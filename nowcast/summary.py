@@ -92,7 +92,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     scores: dict[str, float] = {}
     means: dict[str, MeanScore] = {}
     chosen_by = config["callbacks"].get("checkpoint") or {}
-    monitor, mode = chosen_by.get("monitor"), chosen_by.get("mode")
+    monitor, mode = str(chosen_by.get("monitor", "")), chosen_by.get("mode")
     values = [float(row[monitor]) for row in _rows(folder / "metrics.csv") if row.get(monitor)]
     finished = (folder / "evaluation" / "scores.csv").exists() or not config["evaluate"]
     if values and finished:
@@ -106,7 +106,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         "settings": settings,
         "scores": scores,
         "means": means,
-        "finished": finished and (bool(values) or monitor is None),
+        "finished": finished and (bool(values) or not monitor),
     }
 
 
