@@ -202,6 +202,7 @@ class PaperReportConfig:
     printed: Any = MISSING  # the paper's numbers, and which run is which row
     runs: str = MISSING
     output: str = MISSING
+    colour_blind_safe: bool = MISSING  # colours of the forecasts
     quick: bool = MISSING  # the runs are reduced: say so
 
 

@@ -22,10 +22,11 @@ def prepare_job(config: DictConfig) -> None:
         config.output = HydraConfig.get().runtime.output_dir
     if "SUBMITIT_EXECUTOR" in os.environ and config.resume == "never":
         config.resume = "auto"  # the cluster may queue the job again
-    if config.trainer.accelerator == "gpu":
+    if config.trainer.accelerator in ("gpu", "cuda", "auto"):
         import torch
 
-        config.trainer.devices = [HydraConfig.get().job.num % max(1, torch.cuda.device_count())]
+        if config.trainer.accelerator != "auto" or torch.cuda.is_available():
+            config.trainer.devices = [HydraConfig.get().job.num % max(1, torch.cuda.device_count())]
 
 
 def refuse_processes(config: DictConfig) -> None:

@@ -34,10 +34,11 @@ def main(config: DictConfig) -> None:
     if all(row.run is None for row in rows):
         wanted = ", ".join(dict.fromkeys(row["folder"] for row in printed["rows"]))
         raise FileNotFoundError(f"runs={runs} holds none of the runs {wanted}; scripts/reproduce_paper.sh makes them")
+    examples = draw_examples(rows, printed["examples"], folder, config.colour_blind_safe)
     figures: dict[str, Sequence[Path | None]] = {
         "Scores by lead time (figure 5)": [plot_lead_times(rows, printed["by_lead_time"], folder / "lead_times.png")],
         "Training": [plot_losses(rows, printed["by_epoch"], folder / "epochs.png")],
-        "Forecasts (figure 6, with all input frames)": draw_examples(rows, printed["examples"], folder),
+        "Forecasts (figure 6, with all input frames)": examples,
     }
     drawn = {heading: kept for heading, paths in figures.items() if (kept := [path for path in paths if path])}
     text = write_text(printed, rows, drawn, [*caveats(rows), *tuning_caveats(runs)], config.quick)
@@ -88,7 +89,9 @@ def tuning_caveats(runs: "Path") -> list[str]:
     return texts
 
 
-def draw_examples(rows: Sequence["PaperRow"], examples: dict[str, Any] | None, folder: "Path") -> list["Path"]:
+def draw_examples(
+    rows: Sequence["PaperRow"], examples: dict[str, Any] | None, folder: "Path", colour_blind_safe: bool
+) -> list["Path"]:
     """Figure 6: rainy test windows with the forecasts of some models; none while the run is not finished."""
     import torch
 
@@ -107,7 +110,7 @@ def draw_examples(rows: Sequence["PaperRow"], examples: dict[str, Any] | None, f
     data = build(trusted(run.config["data"], str(run.folder)))
     paths = []
     for number, index in enumerate(data.examples("test", examples["windows"]), start=1):
-        case = make_case(models, data, index, torch.device("cpu"), colour_blind_safe=False)
+        case = make_case(models, data, index, torch.device("cpu"), colour_blind_safe)
         paths.append(plot_forecast(case, folder / f"forecast_{number}.png", every=examples["every"]))
     return paths
 

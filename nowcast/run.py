@@ -56,8 +56,9 @@ def validate(config: DictConfig) -> None:
         ValueError: Naming the keys, their values and the way out.
     """
     refuse_secrets(plain(config))
-    if config.trainer.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ValueError("trainer=gpu, but torch sees no CUDA device; use trainer=cpu")
+    if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        typed = "trainer=gpu" if config.trainer.accelerator == "gpu" else "trainer.accelerator=cuda"
+        raise ValueError(f"{typed}, but torch sees no CUDA device; use trainer=cpu")
     if config.cuda_graphs and not (config.trainer.accelerator in ("gpu", "cuda") and is_one_device(config.trainer)):
         raise ValueError(
             f"cuda_graphs=true is for training on one CUDA device (trainer=gpu), got trainer.accelerator="
@@ -117,11 +118,11 @@ def logged(verification: DictConfig) -> list[str]:
 def run(config: DictConfig) -> None:
     """Train, choose the best epoch, calibrate, score, draw, and say where everything is."""
     folder, console = Path(config.output), Console()
-    for key, value in said_before(folder, plain(config)).items():
-        if not given_on_command_line(f"{key}="):
-            OmegaConf.update(config, key, value)
     quieten()
     with as_typed():
+        for key, value in said_before(folder, plain(config)).items():
+            if not given_on_command_line(f"{key}="):
+                OmegaConf.update(config, key, value)
         build_network(config)
         validate(config)
         build_all(config)
@@ -146,7 +147,7 @@ def _run(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, 
         with explained(folder, plain(config)):
             trainer = train(trainer, config, data, task, start, console)
             if trainer.is_global_zero:
-                conclude_run(config, data, Path(best_checkpoint(trainer)), folder, console)
+                conclude_run(config, data, Path(best_checkpoint(trainer)), folder, console, scoring_device(trainer))
                 if not config.evaluate and start.step == trainer.global_step:
                     more = f"for its scores: evaluate=true; {for_more_epochs(folder, plain(config))}"
                     console.print(f"{folder} was trained already; {more}", highlight=False, soft_wrap=True)
@@ -158,11 +159,19 @@ def _run(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, 
         raise
 
 
-def conclude_run(config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console) -> None:
+def scoring_device(trainer: lightning.Trainer) -> torch.device:
+    """Where networks are scored: on the CUDA device that they were trained on, or on the CPU (sums need float64)."""
+    trained_on = trainer.strategy.root_device
+    return trained_on if trained_on.type == "cuda" else torch.device("cpu")
+
+
+def conclude_run(
+    config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console, device: torch.device
+) -> None:
     """What comes after training, in one process."""
     join_metrics(folder)
     if config.evaluate:
-        finish(config, data, best, folder, console)
+        finish(config, data, best, folder, console, device)
         note_end(folder)
         log.info("finished")
     else:
@@ -260,9 +269,10 @@ def announce(
     console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
 
 
-def finish(config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console) -> None:
+def finish(
+    config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console, device: torch.device
+) -> None:
     """Calibrate the best checkpoint and score it beside the baselines."""
-    device = torch.device("cuda" if config.trainer.accelerator == "gpu" else "cpu")
     loaded = checkpoint.load(best)
     name = model_name(plain(config))
     models: dict[str, torch.nn.Module] = {name: loaded.forecaster}

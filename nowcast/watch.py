@@ -122,6 +122,7 @@ class Watch(lightning.Callback):
         wavelengths: Edges of the bands of the spectra in cells.
         monitor: Score that makes the best epochs.
         best_epochs: How many stand in the table at the end.
+        colour_blind_safe: Colours of the pictures.
 
     Raises:
         ValueError: A negative number.
@@ -135,6 +136,7 @@ class Watch(lightning.Callback):
         wavelengths: Sequence[float],
         monitor: str,
         best_epochs: int,
+        colour_blind_safe: bool,
     ) -> None:
         """Check the settings."""
         for name, value in (("every_n_epochs", every_n_epochs), ("cases", cases), ("best_epochs", best_epochs)):
@@ -142,7 +144,7 @@ class Watch(lightning.Callback):
                 raise ValueError(f"callbacks.watch.{name} must be at least 0, got {value}")
         self.folder, self.every, self.cases = Path(dirpath), every_n_epochs, cases
         self.spectrum = Spectrum(wavelengths)
-        self.monitor, self.best_epochs = monitor, best_epochs
+        self.monitor, self.best_epochs, self.colour_blind_safe = monitor, best_epochs, colour_blind_safe
         self.speed, self.drawing_seconds = Speed(), 0.0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -170,7 +172,7 @@ class Watch(lightning.Callback):
             scores = pl_module.contingency.compute()  # in every process; the task gets the same numbers from a cache
             if trainer.is_global_zero:
                 append(self.folder / "csi.csv", lead_time_rows(epoch, scores, pl_module.thresholds), epoch)
-        if trainer.is_global_zero and self.is_due(epoch, trainer.check_val_every_n_epoch or 1):
+        if self.is_due(epoch, trainer.check_val_every_n_epoch or 1):
             self.draw(trainer, pl_module)
         self.drawing_seconds = time.monotonic() - began
 
@@ -202,7 +204,10 @@ class Watch(lightning.Callback):
 
     @torch.inference_mode()
     def draw(self, trainer: lightning.Trainer, task: NowcastTask) -> None:
-        """Pictures and spectra of the fixed cases."""
+        """Pictures and spectra of the fixed cases.
+
+        Every process runs the network, of which it may hold a part only (trainer=fsdp); the first one draws.
+        """
         data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
         if data.quantity != "rain_rate" or self.cases == 0:
             return
@@ -214,14 +219,19 @@ class Watch(lightning.Callback):
             inputs, steps = sample["inputs"][None].to(task.device), len(sample["targets"])
             with trainer.precision_plugin.forward_context():
                 logits = task(inputs, steps)
+            if not trainer.is_global_zero:
+                continue
             forecast = values_of(logits.float(), task.scaling)[0].cpu()
-            case = case_of_sample({name: forecast[:, 0].numpy()}, data, sample, colour_blind_safe=False)
+            case = case_of_sample(
+                {name: forecast[:, 0].numpy()}, data, sample, colour_blind_safe=self.colour_blind_safe
+            )
             stem = self.folder / f"case_{number}_epoch_{epoch:03d}"
             strip = plot_forecast(case, stem.with_suffix(".png"))
             animate_forecast(case, stem.with_suffix(".gif"))
             show(trainer, f"case_{number}", strip)
             rows += self.spectra(epoch, number, forecast, sample, case)
-        append(self.folder / "spectra.csv", rows, epoch)
+        if trainer.is_global_zero:
+            append(self.folder / "spectra.csv", rows, epoch)
 
     def spectra(self, epoch: int, number: int, forecast: torch.Tensor, sample: Sample, case: Case) -> list[Row]:
         """Rows of spectra.csv: of one case at each lead time."""

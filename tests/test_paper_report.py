@@ -52,6 +52,10 @@ def test_radar_runs_become_a_report(tmp_path, capsys):
         with Image.open(folder / name) as picture:
             assert picture.convert("L").getextrema() != (255, 255)
     assert (folder / "report.html").read_text().count("data:image/png;base64,") == 3
+    safe = ["colour_blind_safe=true", f"output={tmp_path / 'safe'}"]
+    assert run("paper_report", "printed=radar", f"runs={tmp_path}", *safe) == (0, "")
+    assert (tmp_path / "safe" / "forecast_1.png").read_bytes() != (folder / "forecast_1.png").read_bytes()
+    assert (tmp_path / "safe" / "epochs.png").read_bytes() == (folder / "epochs.png").read_bytes()
 
 
 def test_a_report_without_runs_says_what_makes_them(tmp_path):

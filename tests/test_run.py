@@ -1,5 +1,7 @@
 """What a run finds out before it trains, and on what it scores afterwards."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from nowcast import checkpoint
 from nowcast.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.config import build, from_plain
 from nowcast.data.interface import lead_times_of
+from nowcast.run import scoring_device
 from nowcast.verification import fit_calibration
 from tests.data.archives import moving_rain
 from tests.programs import rows, run
@@ -188,3 +191,18 @@ def test_the_best_epoch_is_chosen_by_the_csi_of_what_is_used(tmp_path, calibrati
     assert logged == pytest.approx(expected, abs=0.02 if calibration == "frequency" else 1e-6)
     if calibration == "frequency":
         assert logged > 0.05  # where the raw network, after one epoch, forecasts no event at all
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "scored_on"), [("cuda:1", "cuda:1"), ("cuda", "cuda"), ("cpu", "cpu"), ("mps", "cpu")]
+)
+def test_it_is_scored_where_it_was_trained(trained_on, scored_on):
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(trained_on)))
+    assert scoring_device(trainer) == torch.device(scored_on)
+
+
+@pytest.mark.parametrize("typed", ["trainer=gpu", "trainer.accelerator=cuda"])
+def test_a_device_that_is_not_there_is_refused_in_words(tmp_path, monkeypatch, typed):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code, message = run("train", typed, f"output={tmp_path / 'run'}")
+    assert (code, f"{typed}, but torch sees no CUDA device" in message) == (1, True)

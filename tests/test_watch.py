@@ -1,6 +1,7 @@
 """What can be looked at while training, and that it disturbs nothing."""
 
 import math
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import lightning
@@ -9,7 +10,11 @@ import torch
 from PIL import Image
 
 from nowcast import checkpoint, watch
+from nowcast.scaling import GreyScale
+from nowcast.task import NowcastTask
 from nowcast.watch import Speed, TrainingBar, Watch, append, best_table, rows_of
+from tests.data.archives import moving_rain
+from tests.data.test_datamodule import module
 from tests.programs import TINY, run
 
 SETTINGS = [*TINY, "evaluate=false", "trainer.max_epochs=2"]
@@ -75,7 +80,7 @@ def test_the_epochs_of_an_interruption_stand_once(tmp_path):
     [(1, 1, [0, 1, 2, 3, 4, 5]), (3, 1, [2, 5]), (4, 3, [5]), (2, 3, [2, 5]), (0, 1, [])],
 )
 def test_when_it_draws(tmp_path, every, validated_every, due):
-    one = Watch(str(tmp_path), every, 1, [2, 4], "val/loss", 5)
+    one = Watch(str(tmp_path), every, 1, [2, 4], "val/loss", 5, False)
     validated = [epoch for epoch in range(6) if (epoch + 1) % validated_every == 0]
     assert [epoch for epoch in validated if one.is_due(epoch, validated_every)] == due
 
@@ -132,7 +137,7 @@ def test_the_best_epochs_come_first_and_undefined_ones_last():
 
 def test_negative_numbers_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"callbacks\.watch\.cases must be at least 0, got -1"):
-        Watch(str(tmp_path), 1, -1, [2, 4], "val/loss", 5)
+        Watch(str(tmp_path), 1, -1, [2, 4], "val/loss", 5, False)
 
 
 def test_loggers_of_both_kinds_get_the_picture(tmp_path):
@@ -187,3 +192,49 @@ def test_the_time_left_never_shows_sixty_seconds(monkeypatch, seconds, shown):
     monkeypatch.setattr("lightning.pytorch.callbacks.RichProgressBar.get_metrics", lambda *_: {"v_num": 1})
     monkeypatch.setattr(Speed, "left", lambda *_: seconds)
     assert TrainingBar().get_metrics(None, None)["left"] == shown
+
+
+class Reduces(torch.nn.Module):
+    """Like a network whose weights are cut over two processes: its forward pass needs both."""
+
+    def forward(self, grey, steps):
+        torch.distributed.all_reduce(grey)
+        return grey[:, :1].expand(-1, steps, -1, -1, -1)
+
+
+def draw_in_process(rank, folder, archive):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    data = module(archive, split="blocks", eval_crop=None)
+    precision = SimpleNamespace(forward_context=nullcontext)
+    trainer = SimpleNamespace(
+        datamodule=data, is_global_zero=rank == 0, current_epoch=0, precision_plugin=precision, loggers=[],
+        sanity_checking=False, check_val_every_n_epoch=1,
+    )  # fmt: skip
+    scaling = GreyScale(118.239, 1.5241, -10, 60)
+    task = NowcastTask(Reduces(), scaling, torch.nn.L1Loss(), None, None, [], None, None, 2, {})
+    Watch(str(folder / f"watch_{rank}"), 1, 1, [2, 4, 8], "val/loss", 0, False).on_validation_epoch_end(trainer, task)
+    torch.distributed.destroy_process_group()
+
+
+def test_a_network_that_lies_in_two_processes_is_drawn_by_one_and_run_by_both(tmp_path):
+    archive = moving_rain(tmp_path / "a.nc", shape=(16, 16))
+    running = torch.multiprocessing.start_processes(
+        draw_in_process, (tmp_path, archive), nprocs=2, join=False, start_method="spawn"
+    )
+    while not running.join(timeout=60):
+        pass
+    assert (tmp_path / "watch_0" / "case_1_epoch_000.png").exists()
+    assert (tmp_path / "watch_0" / "spectra.csv").exists()
+    assert not (tmp_path / "watch_1").exists()
+
+
+def test_its_pictures_have_the_colours_that_are_asked_for(folder):
+    extra = ["callbacks.watch.every_n_epochs=2", "colour_blind_safe=true"]
+    done = run("train", *SETTINGS, f"data.archives.folder={folder / 'data'}", f"output={folder / 'safe'}", *extra)
+    assert done == (0, "")
+    name = "case_1_epoch_001.png"
+    colours = []
+    for one in ("drawn", "safe"):
+        with Image.open(folder / one / "watch" / name) as picture:
+            colours.append({colour for _, colour in picture.convert("RGB").getcolors(1 << 24)})
+    assert len(colours[0] ^ colours[1]) > 3
