@@ -251,7 +251,7 @@ def _lead_seconds(file: CFFile, variable: Variable, axes: dict[str, Axis]) -> li
     if lead is None or factor is None:
         unit = "no variable" if lead is None else repr(attribute(lead, "units"))
         raise file.refuse(f"forecast_period needs a unit of time such as s, minutes or hours; it has {unit}")
-    values = np.ravel(numbers(lead)) * factor
+    values = np.ravel(numbers(file, lead)) * factor
     if not np.isfinite(values).all():
         raise file.refuse(f"{lead.name} holds a lead time that is missing")
     return [round(float(value)) for value in values]

@@ -382,6 +382,17 @@ def test_time_last_and_both_axes_turned(tmp_path):
     assert (archive.grid.x[0], archive.grid.y[0]) == (-15000, 11000)
 
 
+def test_one_time_that_comes_last_and_bounds_of_coordinates(tmp_path):
+    path = cf(tmp_path / "a.nc", RAIN[:1].transpose(1, 2, 0), dims=("y", "x", "time"), time={"values": SECONDS[:1]})
+    with netCDF4.Dataset(path, "a") as file:
+        file.createDimension("corners", 2)
+        edges = file.createVariable("y_bounds", "f8", ("y", "corners"))
+        edges.units, file["y"].bounds = "m", "y_bounds"  # as many metres as an amount of rain could be
+        edges[:] = file["y"][:][:, None] + [500, -500]
+    _, rain = prepare(path)
+    np.testing.assert_array_equal(rain, RAIN[:1])
+
+
 def test_358_degrees_and_minus_2_are_one_place(tmp_path):
     (east, _), (west, _) = (
         prepare(cf(tmp_path / name / "a.nc", axes=lonlat(first + np.arange(16) * 0.02)))
@@ -433,7 +444,7 @@ def test_heights_are_chosen(tmp_path):
     }
     path = cf(tmp_path / "a.nc", values, dims=("time", "height", "y", "x"), axes=metres | {"height": heights})
     _, message = attempt(path)
-    assert "axis height of 3 values (0 = 500 m, 1 = 1000 m, 2 = 2000 m)" in message
+    assert "axis height of 3 (0 = 500 m, 1 = 1000 m, 2 = 2000 m)" in message
     assert typed(message) == ["source.select={height:0}"]
     _, rain = prepare(path, *typed(message))
     np.testing.assert_array_equal(rain, RAIN)

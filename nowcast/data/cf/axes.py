@@ -65,7 +65,8 @@ def find_field(file: CFFile) -> Variable:
         if variable.ndim < 2:
             raise file.refuse(f"{wanted} has {variable.ndim} axes, expected (time, y, x) or (y, x)")
         return variable
-    found = [path for path, variable in every.items() if is_field(variable)]
+    bounds = {attribute(variable, "bounds") for variable in every.values()}
+    found = [path for path, variable in every.items() if variable.name not in bounds and is_field(variable)]
     found = [path for path in found if _rainy(every[path])] or found if len(found) > 1 else found
     if len(found) != 1:
         raise file.refuse(
@@ -79,7 +80,7 @@ def find_field(file: CFFile) -> Variable:
 
 def is_field(variable: Variable, quantities: Sequence[Quantity] = tuple(Quantity), axes: int = 2) -> bool:
     """Whether a variable can be a field of these quantities, by its unit."""
-    if variable.ndim < axes or _type(variable) not in "uif" or min(variable.shape[-2:]) < 2:
+    if variable.ndim < axes or _type(variable) not in "uif" or sum(size > 1 for size in variable.shape) < 2:
         return False
     try:
         quantity, _ = parse_unit(attribute(variable, "units"))
@@ -197,7 +198,7 @@ def frames_index(file: CFFile, variable: Variable, axes: Sequence[Axis]) -> tupl
         if chosen is None and axis.kind not in ("time", "y", "x"):
             if axis.size != 1:
                 raise file.refuse(
-                    f"{variable.name} has an axis {axis.name} of {axis.size} values ({_values(axis)}); one is read",
+                    f"{variable.name} has an axis {axis.name} of {axis.size} ({_values(file, axis)}); one is read",
                     f"select={{{axis.name}:0}}",
                     "for the first",
                 )
@@ -209,11 +210,11 @@ def frames_index(file: CFFile, variable: Variable, axes: Sequence[Axis]) -> tupl
     return tuple(index), [kept.index(kind) for kind in ("time", "y", "x") if kind in kept]
 
 
-def _values(axis: Axis) -> str:
+def _values(file: CFFile, axis: Axis) -> str:
     """The first values of an axis with their numbers: "0 = 500 m, 1 = 1000 m"."""
     count = min(axis.size, 10)
     if axis.coordinate is None or _type(axis.coordinate) not in "uif":
         return f"numbers 0 to {axis.size - 1}"
-    values, unit = numbers(axis.coordinate), attribute(axis.coordinate, "units")
+    values, unit = numbers(file, axis.coordinate), attribute(axis.coordinate, "units")
     text = ", ".join(f"{k} = {value:g}{f' {unit}' if unit else ''}" for k, value in enumerate(values[:count]))
     return text + (", …" if axis.size > count else "")

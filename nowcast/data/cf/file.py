@@ -185,19 +185,59 @@ def attribute(variable: Variable, name: str) -> str:
     return str(getattr(variable, name, "")).strip()
 
 
-def numbers(variable: Variable) -> NDArray[np.float64]:
+def has(variable: Variable, name: str) -> bool:
+    """Whether a variable has an attribute."""
+    return name in variable.ncattrs()
+
+
+def number_of(file: CFFile, variable: Variable, name: str, default: float) -> float:
+    """An attribute that is a finite number, and not 0 if it is a scale.
+
+    Raises:
+        DataFormatError: It is something else.
+    """
+    if not has(variable, name):
+        return default
+    found = numbers_of(file, variable, name)
+    number = float(found[0]) if len(found) == 1 else np.nan
+    if not np.isfinite(number) or (name == "scale_factor" and number == 0):
+        raise _no_number(file, variable, name)
+    return number
+
+
+def numbers_of(file: CFFile, variable: Variable, name: str) -> list[Any]:
+    """Numbers of an attribute in its own type, which may have been written as text; none when there is no attribute.
+
+    Raises:
+        DataFormatError: It holds no numbers.
+    """
+    if not has(variable, name):
+        return []
+    values = np.ravel(variable.getncattr(name))
+    if values.dtype.kind in "iuf":
+        return list(values)
+    try:
+        return [np.float64(text) for value in values for text in str(value).replace(",", " ").split()]
+    except ValueError as error:
+        raise _no_number(file, variable, name) from error
+
+
+def _no_number(file: CFFile, variable: Variable, name: str) -> DataFormatError:
+    return file.refuse(f"attribute {name} of {variable.name} is {variable.getncattr(name)!r}, expected a number")
+
+
+def numbers(file: CFFile, variable: Variable) -> NDArray[np.float64]:
     """All values of a coordinate, unpacked; NaN where they are missing.
 
     Raises:
-        TypeError: It does not hold numbers.
+        DataFormatError: It does not hold numbers.
     """
     stored = np.asarray(variable[...])
     if stored.dtype.kind not in "uif":
-        raise TypeError(f"{variable.name} holds text")
+        raise file.refuse(f"{variable.name} holds text, expected numbers")
     missing = np.abs(stored.astype(np.float64)) > NOT_WRITTEN
     for name in ("_FillValue", "missing_value"):
-        for value in np.ravel(getattr(variable, name, [])):
+        for value in numbers_of(file, variable, name):
             missing |= stored == value
-    scale, offset = getattr(variable, "scale_factor", 1.0), getattr(variable, "add_offset", 0.0)
-    values = stored.astype(np.float64) * float(scale) + float(offset)
-    return np.where(missing, np.nan, values)
+    scale, offset = number_of(file, variable, "scale_factor", 1.0), number_of(file, variable, "add_offset", 0.0)
+    return np.where(missing, np.nan, stored.astype(np.float64) * scale + offset)

@@ -77,10 +77,7 @@ def _centres(file: CFFile, field: Variable, axis: Axis) -> tuple[NDArray[np.floa
             f"axis {axis.name} of {field.name} has no one-dimensional coordinate {axis.name}({axis.name}); curvilinear "
             "grids must be regridded"
         )
-    try:
-        values = numbers(variable)
-    except TypeError as error:
-        raise file.refuse(f"coordinate {variable.name} holds text, expected numbers") from error
+    values = numbers(file, variable)
     if not np.isfinite(values).all():
         raise file.refuse(f"coordinate {variable.name} is not equally spaced: a value is missing")
     units = file.told.coordinate_units or attribute(variable, "units")
@@ -131,8 +128,9 @@ def _projection_of(file: CFFile, field: Variable) -> str:
             file.assume(f"{field.name} names a grid_mapping {name}, which is not there")
         return ""
     attributes = {key: np.asarray(mapping.getncattr(key)).tolist() for key in mapping.ncattrs()}
-    if "nowcast_crs" in attributes:
-        return str(attributes["nowcast_crs"])
+    if "nowcast_crs" in attributes:  # "" where the archive does not know it
+        text = str(attributes["nowcast_crs"])
+        return text and _from_text(file, f"{mapping.name}.nowcast_crs", text, as_it_is=True)
     if "grid_mapping_name" in attributes or "crs_wkt" in attributes:
         if not any(key in FIGURE for key in attributes):
             file.assume(f"grid mapping {mapping.name} does not give the figure of the earth: WGS 84")
@@ -147,9 +145,10 @@ def _projection_of(file: CFFile, field: Variable) -> str:
     return ""
 
 
-def _from_text(file: CFFile, name: str, text: str) -> str:
+def _from_text(file: CFFile, name: str, text: str, as_it_is: bool = False) -> str:
     try:
-        return _in_metres(pyproj.CRS.from_user_input(text))
+        crs = pyproj.CRS.from_user_input(text)
+        return text if as_it_is else _in_metres(crs)
     except pyproj.exceptions.CRSError as error:
         raise file.refuse(f"projection {name} = {text!r} is not understood: {error}") from error
 

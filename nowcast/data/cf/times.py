@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.cf.axes import Axis
-from nowcast.data.cf.file import CFFile, Variable, attribute, lookup, numbers, variables
+from nowcast.data.cf.file import CFFile, Variable, attribute, lookup, number_of, numbers, variables
 from nowcast.data.frame import MAX_TIMES, check_size
 from nowcast.units import Quantity, conversion
 
@@ -113,7 +113,7 @@ def decode(file: CFFile, variable: Variable, stored: Variable | None = None, uni
     calendar = (attribute(variable, "calendar") or "standard").lower()
     if calendar not in CALENDARS:
         raise file.refuse(f"calendar {calendar!r} of {variable.name} is not one of {', '.join(CALENDARS)}")
-    values = np.ravel(numbers(stored))
+    values = np.ravel(numbers(file, stored))
     if not np.isfinite(values).all():
         raise file.refuse(f"{stored.name} holds a time that is missing")
     units = file.told.time_units or units or attribute(variable, "units")
@@ -172,9 +172,8 @@ def _as_written(file: CFFile, stored: Variable, times: Times, units: str) -> Tim
     factor = conversion(units.split()[0], "s") or 1.0
     if stored.dtype.kind != "f" or len(times) == 0:
         return times
-    step = (
-        float(np.spacing(np.abs(np.asarray(stored[...])).max())) * float(getattr(stored, "scale_factor", 1.0)) * factor
-    )
+    coarse = float(np.spacing(np.abs(np.asarray(stored[...])).max()))
+    step = coarse * abs(number_of(file, stored, "scale_factor", 1.0)) * factor
     if step <= 0.5:
         return times
     seconds = times.astype("datetime64[s]").astype(np.int64)

@@ -6,7 +6,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.cf.file import CFFile, Variable, attribute
+from nowcast.data.cf.file import CFFile, Variable, attribute, has, number_of, numbers_of
 from nowcast.data.frame import Packing
 from nowcast.units import Quantity
 
@@ -36,12 +36,12 @@ def physical(
         DataFormatError: An attribute is not understood, or whether a value is "no data" cannot be told.
     """
     stored = _sign(variable, stored)
-    scale, offset = _number(file, variable, "scale_factor", 1.0), _number(file, variable, "add_offset", 0.0)
+    scale, offset = number_of(file, variable, "scale_factor", 1.0), number_of(file, variable, "add_offset", 0.0)
     unpacked = stored.astype(np.float64) * scale + offset
     missing = (
         ~np.isfinite(unpacked) | _named(file, variable, stored, unpacked) | _outside(file, variable, stored, unpacked)
     )
-    if not _has(variable, "_FillValue"):
+    if not has(variable, "_FillValue"):
         missing |= _default(file, variable, stored, offset)
     rain = quantity is not Quantity.REFLECTIVITY
     machine_made = rain and stored.dtype.kind == "i" and offset != 0
@@ -52,26 +52,6 @@ def physical(
     _check_possible(file, variable, stored, values)
     keep = file.told.keep_packing and not machine_made
     return values, _packing(stored.dtype, scale * factor, offset * factor, rain) if keep else None
-
-
-def _has(variable: Variable, name: str) -> bool:
-    return name in variable.ncattrs()
-
-
-def _number(file: CFFile, variable: Variable, name: str, default: float) -> float:
-    if not _has(variable, name):
-        return default
-    try:
-        number = float(np.ravel(variable.getncattr(name))[0])
-    except (ValueError, TypeError, IndexError) as error:
-        raise _not_a_number(file, variable, name) from error
-    if not np.isfinite(number) or (name == "scale_factor" and number == 0):
-        raise _not_a_number(file, variable, name)
-    return number
-
-
-def _not_a_number(file: CFFile, variable: Variable, name: str) -> Exception:
-    return file.refuse(f"attribute {name} of {variable.name} is {variable.getncattr(name)!r}, expected a number")
 
 
 def _sign(variable: Variable, stored: NDArray[Any]) -> NDArray[Any]:
@@ -88,24 +68,11 @@ def _named(file: CFFile, variable: Variable, stored: NDArray[Any], unpacked: Val
     """Where attributes or the config say that a value is no data."""
     missing = np.zeros(stored.shape, dtype=bool)
     for name in ("_FillValue", "missing_value"):
-        for value in _attribute_values(file, variable, name):
+        for value in numbers_of(file, variable, name):
             missing |= _equal(stored, unpacked, value)
     for told in file.told.missing_values:
         missing |= _equal(stored, unpacked, np.float64(told))
     return missing
-
-
-def _attribute_values(file: CFFile, variable: Variable, name: str) -> list[Any]:
-    """Numbers of an attribute, which may have been written as text."""
-    if not _has(variable, name):
-        return []
-    values = np.ravel(variable.getncattr(name))
-    if values.dtype.kind in "iuf":
-        return list(values)
-    try:
-        return [np.float64(text) for value in values for text in str(value).replace(",", " ").split()]
-    except ValueError as error:
-        raise _not_a_number(file, variable, name) from error
 
 
 def _equal(stored: NDArray[Any], unpacked: Values, value: Any) -> Mask:  # noqa: ANN401 (any number of NumPy's)
@@ -136,7 +103,7 @@ def _default(file: CFFile, variable: Variable, stored: NDArray[Any], offset: flo
         return np.zeros(stored.shape, dtype=bool)
     filled = np.asarray(stored == np.asarray(default).astype(variable.dtype).view(stored.dtype))
     if file.told.default_fill is None and offset != 0 and stored.dtype.kind == "i" and filled.any():
-        lowest = float(default) * _number(file, variable, "scale_factor", 1.0) + offset
+        lowest = float(default) * number_of(file, variable, "scale_factor", 1.0) + offset
         raise file.refuse(
             f"{variable.name} holds {int(filled.sum())} values {default}: netCDF's default for no data, or the lowest "
             f"value of its packing ({lowest:g}); the file has no _FillValue to tell",
@@ -154,13 +121,13 @@ def _outside(file: CFFile, variable: Variable, stored: NDArray[Any], unpacked: V
     """
     low: Any = None
     high: Any = None
-    if _has(variable, "valid_range"):
-        limits = _attribute_values(file, variable, "valid_range")
+    if has(variable, "valid_range"):
+        limits = numbers_of(file, variable, "valid_range")
         if len(limits) != 2:
             raise file.refuse(f"valid_range of {variable.name} is {limits}, expected two numbers")
         low, high = limits
-    low = next(iter(_attribute_values(file, variable, "valid_min")), low)
-    high = next(iter(_attribute_values(file, variable, "valid_max")), high)
+    low = next(iter(numbers_of(file, variable, "valid_min")), low)
+    high = next(iter(numbers_of(file, variable, "valid_max")), high)
     missing = np.zeros(stored.shape, dtype=bool)
     for limit, below in ((low, True), (high, False)):
         if limit is None:
@@ -179,7 +146,7 @@ def _outside(file: CFFile, variable: Variable, stored: NDArray[Any], unpacked: V
 
 
 def _is_unpacked(variable: Variable, limit: Any) -> bool:  # noqa: ANN401
-    packing = [np.asarray(variable.getncattr(x)).dtype for x in ("scale_factor", "add_offset") if _has(variable, x)]
+    packing = [np.asarray(variable.getncattr(x)).dtype for x in ("scale_factor", "add_offset") if has(variable, x)]
     kind = np.asarray(limit).dtype
     return kind.kind == "f" and any(one.kind == "f" and one.itemsize >= kind.itemsize for one in packing)
 
