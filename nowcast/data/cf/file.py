@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from nowcast.data.frame import DataFormatError
 
 Variable = Any  # netCDF4 is untyped
-TEXTS = ("variable", "units", "time_variable", "start_variable")
 NOT_WRITTEN = 1e36  # coordinates above it are netCDF's default fill value
 
 
@@ -46,52 +45,22 @@ class Told:
     start_variable: str | None
     period_seconds: float | None
     time_of_period: Literal["start", "middle", "end"] | None
-    coordinate_units: str | None
+    coordinate_units: Literal["m", "km", "degrees"] | None
     select: Mapping[str, int] | None
     missing_values: Sequence[float]
     default_fill: bool | None
     keep_packing: bool
 
     def __post_init__(self) -> None:
-        """Check what YAML cannot."""
-        for name, allowed in (
-            *((name, "text or null") for name in TEXTS),
-            ("time_units", "such as 'seconds since 2020-06-01 00:00:00 +02:00', or null"),
-            ("period_seconds", "a positive number or null"),
-            ("time_of_period", "start, middle, end or null"),
-            ("coordinate_units", "m, km, degrees or null"),
-            ("select", "such as {height:0}, whole numbers counted from 0, or null"),
-            ("missing_values", "a list of numbers such as [-1]"),
-            ("default_fill", "true, false or null"),
-            ("keep_packing", "true or false"),
-        ):
-            if not _fits(name, getattr(self, name)):
-                raise ValueError(f"source.{name} must be {allowed}, got {getattr(self, name)!r}")
-
-
-def is_number(value: object) -> bool:
-    """Whether a setting is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _fits(name: str, value: Any) -> bool:  # noqa: ANN401 (whatever the config holds)
-    if name == "missing_values":
-        return isinstance(value, Sequence) and not isinstance(value, str) and all(map(is_number, value))
-    if name == "keep_packing":
-        return isinstance(value, bool)
-    if value is None:
-        return True
-    if name == "select":
-        whole = isinstance(value, Mapping) and all(isinstance(x, int) and is_number(x) for x in value.values())
-        return whole and min(value.values(), default=0) >= 0
-    fits: dict[str, bool] = {
-        "period_seconds": is_number(value) and 0 < value < float("inf"),
-        "time_units": isinstance(value, str) and " since " in value,
-        "time_of_period": value in ("start", "middle", "end"),
-        "coordinate_units": value in ("m", "km", "degrees"),
-        "default_fill": isinstance(value, bool),
-    }
-    return fits.get(name, isinstance(value, str))
+        """Check ranges; types are checked where settings are read."""
+        if self.period_seconds is not None and not 0 < self.period_seconds < float("inf"):
+            raise ValueError(f"source.period_seconds must be positive, got {self.period_seconds}")
+        if self.time_units is not None and " since " not in self.time_units:
+            example = "'seconds since 2020-06-01 00:00:00 +02:00'"
+            raise ValueError(f"source.time_units must be such as {example}, got {self.time_units!r}")
+        for name, number in (self.select or {}).items():
+            if number < 0:
+                raise ValueError(f"source.select.{name} must be 0 or more, got {number}")
 
 
 NOTHING_TOLD = Told(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nowcast.data.cf.axes import Axis, axes_of, find_field, frames_index
-from nowcast.data.cf.file import CFFile, Told, Variable, attribute, is_number
+from nowcast.data.cf.file import CFFile, Told, Variable, attribute
 from nowcast.data.cf.grids import grid_of
 from nowcast.data.cf.times import field_times
 from nowcast.data.cf.values import physical
@@ -41,11 +41,8 @@ class NetcdfReader(Told):
     zr_b: float
 
     def __post_init__(self) -> None:
-        """Check the settings."""
+        """Check ranges."""
         super().__post_init__()
-        for name in ("no_echo", "zr_a", "zr_b"):
-            if not is_number(getattr(self, name)):
-                raise ValueError(f"source.{name} must be a number, got {getattr(self, name)!r}")
         ZR(self.zr_a, self.zr_b)
 
     def read(self, path: Path) -> list[Frame]:
