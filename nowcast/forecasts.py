@@ -23,6 +23,9 @@ class FileForecasts(nn.Module):
     Args:
         patterns: netCDF files or globs of one system.
         data: The windows of rain, on whole grids.
+
+    Raises:
+        ValueError: The forecasts have different numbers of members.
     """
 
     def __init__(self, patterns: Sequence[str], data: DataModule) -> None:
@@ -33,6 +36,14 @@ class FileForecasts(nn.Module):
         self.names = [series.name for series in data.series]
         self.grids = [series.grid for series in data.series]
         self.step_seconds = [series.step_seconds for series in data.series]
+        of_members = {one.members: one.path for found in self.files.files.values() for one in found}
+        if len(of_members) > 1:
+            few, many = min(of_members), max(of_members)
+            raise ValueError(
+                f"{of_members[few]} has {few} member(s), {of_members[many]} {many}: the forecasts of a system need one "
+                "number of members. Name them as systems of their own: forecasts={one: <files>, other: <files>}"
+            )
+        (self.members,) = of_members
 
     def has(self, batch: Sample) -> Tensor:
         """(B,) bool: whether there is a forecast from the time of a window's last input, for its cells."""
@@ -47,7 +58,7 @@ class FileForecasts(nn.Module):
 
         Raises:
             DataFormatError: A forecast without one of the lead times.
-            ValueError: The windows are tiles, or forecasts of one batch have different numbers of members.
+            ValueError: The windows are tiles.
         """
         steps, shape = batch["targets"].shape[1], batch["targets"].shape[-2:]
         found: list[Tensor | None] = []
@@ -59,10 +70,7 @@ class FileForecasts(nn.Module):
             leads = [self.step_seconds[archive] * (k + 1) for k in range(steps)]
             known = self._known(init, archive)
             found.append(torch.from_numpy(self.files.read(init, leads, self.grids[archive])) if known else None)
-        members = {len(forecast) for forecast in found if forecast is not None}
-        if len(members) > 1:
-            raise ValueError(f"forecasts of {', '.join(self.files.patterns)} have {sorted(members)} members; need one")
-        nothing = torch.full((max(members, default=1), steps, *shape), np.nan)
+        nothing = torch.full((self.members, steps, *shape), np.nan)
         return torch.stack([nothing if forecast is None else forecast for forecast in found]).unsqueeze(3)
 
     def of(self, archives: NDArray[np.int64], init_times: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -39,12 +39,14 @@ class FoundForecast:
         number: Which of the file's forecasts.
         leads: Lead times in seconds, in the file's order.
         grid: Its cells, row 0 north; crs "" when the file does not say.
+        members: How many it has; 1 of a single forecast.
     """
 
     path: Path
     number: int
     leads: tuple[int, ...]
     grid: Grid
+    members: int
 
 
 @dataclass
@@ -169,8 +171,9 @@ def _forecasts(file: CFFile) -> list[tuple[int, FoundForecast]]:
         _seconds(field_times(file, variable, list(axes.values()), Quantity.RAIN_RATE).ends) if "time" in axes else []
     )
     leads = [] if valid else _lead_seconds(file, variable, axes)
+    members = axes["member"].size if "member" in axes else 1
     return [
-        (init, FoundForecast(file.path, number, tuple(leads or (time - init for time in valid)), grid))
+        (init, FoundForecast(file.path, number, tuple(leads or (time - init for time in valid)), grid, members))
         for number, init in enumerate(inits)
     ]
 

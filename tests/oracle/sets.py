@@ -284,7 +284,12 @@ def write_provider(folder, case):
             rain.setncatts({"units": units, "grid_mapping": "crs"})
             if packing is not None:
                 rain.setncatts({"scale_factor": packing.scale, "add_offset": packing.offset})
-            rain[:] = np.ma.masked_invalid(part)
+            rain[:] = masked(part)
+
+
+def masked(values):
+    """NaN as netCDF4 takes it: masked, with nothing beneath that cannot be packed."""
+    return np.ma.array(np.nan_to_num(values), mask=np.isnan(values))
 
 
 def place(file, crs, y, x):
@@ -378,4 +383,4 @@ def write_forecast_file(path, case, inits, leads, fields, where):
         rain.setncatts({"units": case.unit, "standard_name": "lwe_precipitation_rate", "grid_mapping": "crs"})
         if case.packed:
             rain.setncatts({"scale_factor": 0.0625 / factor, "add_offset": 1.0 / factor})
-        rain[:] = np.ma.masked_invalid(values / factor)
+        rain[:] = masked(values / factor)
