@@ -246,9 +246,9 @@ class Archive:
                 self._mapped = np.load(path, mmap_mode="r", allow_pickle=False)
             size = path.stat().st_size
         except (OSError, ValueError, EOFError) as error:
-            raise DataFormatError(path, f"cannot be read: {reason(error, path)}") from error
+            raise DataFormatError(path, f"cannot read frames of it: {reason(error, path)}") from error
         if size < self._mapped.offset + self._mapped.nbytes:
-            raise DataFormatError(path, "the file was cut short")
+            raise DataFormatError(path, "cannot read frames of it: the file was cut short")
         return self._mapped
 
     def close(self) -> None:
