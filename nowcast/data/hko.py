@@ -253,7 +253,7 @@ def _lacking(folder: Path) -> list[str]:
 def _read_grey(path: Path) -> NDArray[np.uint8]:
     """(H, W) uint8: dBZ = 70·P - 10, P = value/255."""
     # A name that ends in .png says nothing of the content: a JPEG has other values than were drawn, a TIFF may have.
-    with damage(path, "cannot be read as a picture in PNG", "PIL"), Image.open(path, formats=["PNG"]) as picture:
+    with damage(path, "cannot be read as a PNG picture", "PIL"), Image.open(path, formats=["PNG"]) as picture:
         check_shape(path, picture.height, picture.width)
         if picture.mode not in ("L", "RGB"):
             raise DataFormatError(path, NOT_GREY.format(picture.mode))

@@ -435,6 +435,6 @@ def test_pictures_of_another_format_are_refused_whatever_their_name(tmp_path, ki
 
     path = tmp_path / "RAD110503000000.png"
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(path, format=kind)
-    with pytest.raises(DataFormatError, match="cannot be read as a picture in PNG: cannot identify") as caught:
+    with pytest.raises(DataFormatError, match="cannot be read as a PNG picture: cannot identify") as caught:
         _read_grey(path)
     assert str(caught.value).count(str(path)) == 1
