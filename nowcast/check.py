@@ -6,6 +6,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from nowcast.config import build, plain, program
+from nowcast.data.worker_server import start_worker_server
+from nowcast.mistakes import as_typed
 
 
 @program("check")
@@ -15,15 +17,19 @@ def main(config: DictConfig) -> None:
 
     from rich.console import Console
 
+    if config.data.get("workers"):
+        start_worker_server(str(config.data.get("_target_")).rpartition(".")[0])  # beside our own imports
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # counting memory makes torch warn of old blocks
     from nowcast.run import validate
 
-    validate(config)
+    with as_typed():
+        validate(config)
     console = Console()
     findings: dict[str, Any] = {"parameters": count_parameters(config)}
     console.print(f"model: {findings['parameters']:,} parameters", highlight=False)
     save(findings, config)  # worth having even where the data is not at hand, or takes long to prepare
-    data = build(config.data)
+    with as_typed():
+        data = build(config.data)
     data.setup()
     findings |= describe(data, console)
     save(findings, config)

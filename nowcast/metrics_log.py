@@ -13,7 +13,9 @@ from nowcast.atomic import written_whole
 
 
 class MetricsWriter(ExperimentWriter):
-    """Appends lines, and writes a new file beside the old one where a column joins.
+    """Appends lines, and writes a new file beside the old one where a column joins or a line gets more values.
+
+    What is logged at one step of an epoch is one line: the loss of its last batch, its learning rate and its scores.
 
     Args:
         log_dir: The run directory.
@@ -35,15 +37,37 @@ class MetricsWriter(ExperimentWriter):
             return
         path, new = Path(self.metrics_file_path), self.metrics
         columns = sorted({*self.columns, *(name for row in new for name in row)})
-        if columns == self.columns and path.exists():
-            _append(path, columns, new)
+        end = joined([*self.written[-1:], *new])
+        if columns == self.columns and path.exists() and end[:1] == self.written[-1:]:
+            _append(path, columns, end[1:])
         else:
             with written_whole(path) as partial, partial.open("w", newline="") as file:
                 writer = csv.DictWriter(file, columns)
                 writer.writeheader()
-                writer.writerows([*self.written, *new])
+                writer.writerows([*self.written[:-1], *end])
         self.columns, self.metrics = columns, []
-        self.written += new
+        self.written[-1:] = end
+
+
+def joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows, each one with that before it if it is of the same step, or if that holds learning rates alone."""
+    result: list[dict[str, Any]] = []
+    for row in rows:
+        if result and _belong_together(result[-1], row):
+            result[-1] = {**result[-1], **row}
+        else:
+            result.append(row)
+    return result
+
+
+def _belong_together(last: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether two rows are one: learning rates are logged when an epoch begins, and with no number of an epoch."""
+    if "epoch" not in row:
+        return False
+    if all(name == "step" or name.startswith("lr-") for name in last):
+        return True
+    same = all(last[name] == value for name, value in row.items() if name in last)
+    return same and "epoch" in last
 
 
 def _append(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

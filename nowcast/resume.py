@@ -16,6 +16,7 @@ import yaml
 from nowcast import checkpoint
 from nowcast.atomic import refuse_existing_run, written_whole
 from nowcast.differences import differences, flat
+from nowcast.metrics_log import joined
 from nowcast.quoting import typed
 
 # What may differ from the run that is taken up: what has no part in the weights.
@@ -224,8 +225,8 @@ def join_metrics(folder: Path) -> None:
     parts = [*pieces, folder / "metrics.csv"]
     rows = [row for path in parts if path.exists() for row in _rows(path)]
     # A kill between putting a piece aside and removing its source leaves lines twice.
-    once = {frozenset((name, value) for name, value in row.items() if value): row for row in rows}
-    _write(folder / "metrics.csv", list(once.values()))
+    once = dict.fromkeys(tuple((name, value) for name, value in row.items() if value) for row in rows)
+    _write(folder / "metrics.csv", joined([dict(row) for row in once]))
     for path in pieces:
         path.unlink()
 
@@ -235,7 +236,7 @@ def _pieces(folder: Path) -> list[Path]:
 
 
 def _write(path: Path, rows: list[dict[str, str]], before: float = math.inf) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = sorted({name for row in rows for name in row})
     with written_whole(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()

@@ -84,6 +84,13 @@ class NowcastTask(lightning.LightningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]))
         return loss
 
+    def on_train_batch_end(self, outputs: object, batch: Sample, batch_index: int) -> None:
+        """Log the loss of an epoch's last batch, however rarely losses are logged: each epoch has one."""
+        if batch_index + 1 == self.trainer.num_training_batches:
+            loss = {"train/loss": float(self.trainer.callback_metrics["train/loss"]), "epoch": self.current_epoch}
+            for logger in self.trainer.loggers:
+                logger.log_metrics(loss, step=self.global_step - 1)
+
     def validation_step(self, batch: Sample, batch_index: int) -> None:
         """Loss and contingency counts of a batch."""
         loss, logits = self._loss(batch)
