@@ -11,6 +11,7 @@ from torch import nn
 from nowcast.checkpoint import Checkpoint
 from nowcast.data.limits import Limits, limits_of
 from nowcast.named_models import model_name
+from nowcast.quoting import typed
 from nowcast.validation import better_than, in_words
 
 
@@ -88,7 +89,7 @@ def of_checkpoint(loaded: Checkpoint, *, calibrated: bool) -> Forecaster:
                 f"{archive} {fingerprint[:12]}" for archive, fingerprint in loaded.data.get("archives", {}).items()
             ),
         },
-        in_words(loaded.validation, name, f"nowcast evaluate checkpoint={loaded.path} split=val"),
+        in_words(loaded.validation, name, f"nowcast evaluate {typed('checkpoint', loaded.path)} split=val"),
         better_than(loaded.validation, name, main),
         [limits_of(one) for one in loaded.data.get("limits", [])],
     )

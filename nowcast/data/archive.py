@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nowcast.data.damage import damage, reason
 from nowcast.data.frame import MAX_TIMES, DataFormatError, Grid, check_shape, check_size
 from nowcast.data.probe import open_netcdf
+from nowcast.quoting import typed
 from nowcast.units import ZR, Quantity, amount_to_rate
 
 FILL = 65535  # stored value of "no data" in packed variables
@@ -98,7 +99,7 @@ class Archive:
         if not self.path.is_file():
             raise FileNotFoundError(
                 f"no archive at {self.path}; make one with `nowcast prepare source=<name> input=<folder> "
-                f"output={self.path}`"
+                f"{typed('output', self.path)}`"
             )
         what = "not a nowcast archive, which `nowcast prepare` makes"
         with damage(self.path, what, "netCDF4"), open_netcdf(self.path) as dataset:
