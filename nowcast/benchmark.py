@@ -12,9 +12,6 @@ LOADING_SECONDS = 3.0
 @program("benchmark")
 def main(config: DictConfig) -> None:
     """Measure every size, mode and precision asked for; print tables, write output=<file.json>."""
-    import os
-
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # counting memory makes torch warn of old blocks
     import torch
     from rich.console import Console
 

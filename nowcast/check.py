@@ -13,13 +13,10 @@ from nowcast.mistakes import as_typed
 @program("check")
 def main(config: DictConfig) -> None:
     """Print size, data, memory and speed of a training run; write the same to output=<file.json> when asked to."""
-    import os
-
     from rich.console import Console
 
     if config.data.get("workers"):
         start_worker_server(str(config.data.get("_target_")).rpartition(".")[0])  # beside our own imports
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # counting memory makes torch warn of old blocks
     from nowcast.run import validate
 
     with as_typed():

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from nowcast.colours import MARSHALL_PALMER, RainColours, Unit
 from nowcast.data.archive import Archive
-from nowcast.data.cells import averaging_factor, cell_km
-from nowcast.data.dataset import Region, area_average
+from nowcast.data.cells import area_average, averaging_factor, cell_km
+from nowcast.data.dataset import Region
 from nowcast.data.forecast_reader import ForecastFiles
 from nowcast.data.frame import DataFormatError, Grid
 from nowcast.data.places import difference_of_place

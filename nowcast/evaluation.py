@@ -127,9 +127,8 @@ def make_examples(
         thin = math.ceil(max(sample["targets"].shape[-2:]) / EXAMPLE_SIDE)
         rain = {"observed": sample["targets"][:, 0].numpy()}
         for model_name, (forecast, _) in run_models(models, batch, device).items():
-            shown = torch.where(
-                sample["mask"], single(forecast)[0].cpu(), torch.nan
-            )  # where the radar sees, as it is scored
+            # Where the radar sees, as it is scored.
+            shown = torch.where(sample["mask"], single(forecast)[0].cpu(), torch.nan)
             rain[model_name] = shown[:, 0].numpy()
         examples.append(
             ExampleFields(

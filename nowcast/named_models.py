@@ -3,9 +3,10 @@
 import json
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 RESERVED = {"observed": "the observation", "input": "the frames that a forecast is made from"}
 
@@ -24,7 +25,9 @@ def free_name(name: str, taken: Mapping[str, object]) -> str:
     return chosen
 
 
-def joined(models: Mapping[str, nn.Module], others: Mapping[str, nn.Module], what: str, way_out: str) -> dict[str, Any]:
+def joined(
+    models: "Mapping[str, nn.Module]", others: "Mapping[str, nn.Module]", what: str, way_out: str
+) -> dict[str, Any]:
     """Both, if no name stands in both.
 
     Args:

@@ -71,11 +71,11 @@ def choose_limits(config: DictConfig, forecaster: "Forecaster") -> "Limits":
     """The physical range of provider files: as typed, else as the training archives had it, else as prepare has it.
 
     Raises:
-        ValueError: The training archives had different ones.
+        ValueError: There are provider files, and the training archives had different ones.
     """
     from nowcast.data.limits import as_plain, limits_of
 
-    if given_on_command_line("limits") or not forecaster.limits:
+    if config.source is None or given_on_command_line("limits") or not forecaster.limits:
         return limits_of(config.limits)
     if len(forecaster.limits) > 1:
         found = " and ".join(str(as_plain(limits)) for limits in forecaster.limits)

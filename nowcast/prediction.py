@@ -18,8 +18,8 @@ from nowcast import __version__
 from nowcast.checkpoint import at_lead_times
 from nowcast.colours import RainColours
 from nowcast.data.archive import Archive
-from nowcast.data.cells import averaging_factor, cell_km
-from nowcast.data.dataset import Region, area_average
+from nowcast.data.cells import area_average, averaging_factor, cell_km
+from nowcast.data.dataset import Region
 from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.data.frame import Reader
 from nowcast.data.limits import Limits, as_plain, limits_of

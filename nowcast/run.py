@@ -57,8 +57,8 @@ def validate(config: DictConfig) -> None:
     """
     refuse_secrets(plain(config))
     if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        typed = "trainer=gpu" if config.trainer.accelerator == "gpu" else "trainer.accelerator=cuda"
-        raise ValueError(f"{typed}, but torch sees no CUDA device; use trainer=cpu")
+        setting = "trainer=gpu" if config.trainer.accelerator == "gpu" else "trainer.accelerator=cuda"
+        raise ValueError(f"{setting}, but torch sees no CUDA device; use trainer=cpu")
     if config.cuda_graphs and not (config.trainer.accelerator in ("gpu", "cuda") and is_one_device(config.trainer)):
         raise ValueError(
             f"cuda_graphs=true is for training on one CUDA device (trainer=gpu), got trainer.accelerator="

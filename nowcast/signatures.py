@@ -163,9 +163,7 @@ def _fits_name(value: object, annotation: ast.Name | ast.Attribute, source: Sour
         return True
     if found is None or isinstance(found.node, ast.FunctionDef):
         return True
-    if isinstance(
-        found.node, ast.ClassDef
-    ):  # an object; one that plain values may stand for has a base of another name
+    if isinstance(found.node, ast.ClassDef):
         return _may_be_plain(found.node)
     return fits(value, found.node, found.source)
 

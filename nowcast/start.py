@@ -1,7 +1,7 @@
 """How a program starts: `python -P -m nowcast.start <command> …`, and all that it changes in its process.
 
-Nothing else of the package changes the environment, the hooks or the logging of a process, and nothing does so when it
-is imported.
+Nothing else of the package changes the environment or the hooks of a process, and nothing changes it when it is
+imported; `quieten` of training and of searches lowers what libraries log when these begin.
 """
 
 import logging
@@ -19,6 +19,7 @@ TUNABLES, KEEP_MEMORY = (
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184",
 )
 WITH_NETWORKS = ("train", "evaluate", "predict", "check", "benchmark")
+COUNTING_MEMORY = ("check", "benchmark")  # which makes torch warn of old blocks
 
 
 def command_line(command: str, arguments: list[str]) -> list[str]:
@@ -28,10 +29,11 @@ def command_line(command: str, arguments: list[str]) -> list[str]:
 
 def environment(command: str) -> dict[str, str]:
     """Variables that a command must be started with, beside those that the user has set."""
-    variables = {SAFE_PATH: "1"}  # for what it starts in turn: further processes of a distributed run, loaders, jobs
-    if command in WITH_NETWORKS and TUNABLES not in os.environ:
-        variables[TUNABLES] = KEEP_MEMORY
-    return variables
+    wanted = {TUNABLES: KEEP_MEMORY} if command in WITH_NETWORKS else {}
+    if command in COUNTING_MEMORY:
+        wanted["TORCH_CPP_LOG_LEVEL"] = "ERROR"
+    variables = {name: value for name, value in wanted.items() if name not in os.environ}
+    return {**variables, SAFE_PATH: "1"}  # for what it starts in turn: a distributed run's processes, loaders, jobs
 
 
 def begin() -> None:

@@ -13,6 +13,8 @@ from omegaconf import DictConfig
 from nowcast.atomic import written_whole
 from nowcast.config import program
 from nowcast.differences import flat
+from nowcast.named_models import model_name
+from nowcast.scores.written import MeanScore, mean_csi
 
 SEEDS = ("seed", "data.seed")
 MAX_COLUMNS = 6  # settings in the printed table; the file has them all
@@ -87,8 +89,6 @@ def read_run(folder: Path) -> dict[str, Any]:
     settings = {key: value for key, value in flat(config).items() if not _in_run(key, value, str(config["output"]))}
     for name in ("output", "resume", "name"):
         settings.pop(name, None)
-    from nowcast.scores.written import MeanScore, mean_csi
-
     scores: dict[str, float] = {}
     means: dict[str, MeanScore] = {}
     chosen_by = config["callbacks"].get("checkpoint") or {}
@@ -97,7 +97,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     finished = (folder / "evaluation" / "scores.csv").exists() or not config["evaluate"]
     if values and finished:
         scores["val_best"] = (max if mode == "max" else min)(values)
-    model = str(config["model"]["_target_"]).rsplit(".", 1)[1].lower()
+    model = model_name(config)
     for name, key in ((model, "test_csi"), (f"{model}_calibrated", "test_csi_calibrated")):
         csi = mean_csi(folder / "evaluation" / "scores.csv", name, config["verification"]["main_threshold"])
         if csi is not None and csi.defined:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
 from nowcast import checkpoint
 from nowcast.checkpoint import at_lead_times
@@ -23,7 +24,7 @@ from nowcast.scores.lead_means import mean_over
 from nowcast.verification import run_models
 
 log = logging.getLogger(__name__)
-MOST_WINDOWS = 200  # of validation, evenly spread: extrapolation takes about a tenth of a second for each
+MOST_WINDOWS = 200  # extrapolation takes about a tenth of a second for each
 SCORES = ("csi", "bias")
 SIMPLE = ("persistence", "extrapolation")  # what a network is worth nothing without beating
 Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -37,29 +38,25 @@ def validation_scores(
     device: torch.device,
     track: Track,
 ) -> dict[str, Any]:
-    """CSI and frequency bias of models on about MOST_WINDOWS evenly spread windows, as plain values.
+    """CSI and frequency bias of models on at most MOST_WINDOWS evenly spread windows, of which only those are read.
 
     Returns:
-        "windows" that were scored "of" all, "thresholds" (mm h-1), "lead_times" (minutes), and by score and model K
-        lists of T numbers, NaN where undefined.
+        Plain values: "windows" that were scored "of" all, "thresholds" (mm h-1), "lead_times" (minutes), and by score
+        and model K lists of T numbers, NaN where undefined.
     """
-    leads, loader = ValidationLeads.of(data), data.val_dataloader()
+    leads, dataset, total = ValidationLeads.of(data), data.dataset("val"), len(data.origins("val")[0])
     shape = (4, len(thresholds), len(leads.lead_times))
     counts = {name: torch.zeros(shape, dtype=torch.int64) for name in models}
-    total = len(loader.dataset)  # type: ignore[arg-type]
-    every, scored = max(1, math.ceil(total / MOST_WINDOWS)), 0
-    for number, batch in enumerate(track(loader, "comparing", len(loader))):
-        if number % every:
-            continue
-        scored += len(batch["inputs"])
-        for rows, chosen in leads.parts(batch["archive"]):
-            fitting = at_lead_times(models, [leads.lead_times[row] for row in rows])
-            windows = cast(Sample, {key: value[chosen] for key, value in batch.items()})
-            for name, part in _counts(fitting, windows, thresholds, device):
-                counts[name][:, :, list(rows)] += part
+    chosen = range(0, total, max(1, math.ceil(total / MOST_WINDOWS)))
+    for index in track(chosen, "comparing", len(chosen)):
+        window = cast(Sample, default_collate([dataset[index]]))
+        rows = leads.rows[int(window["archive"])]
+        fitting = at_lead_times(models, [leads.lead_times[row] for row in rows])
+        for name, part in _counts(fitting, window, thresholds, device):
+            counts[name][:, :, list(rows)] += part
     computed = {name: categorical_scores(one.movedim(0, -1)) for name, one in counts.items()}
     return {
-        "windows": scored,
+        "windows": len(chosen),
         "of": total,
         "thresholds": [float(value) for value in thresholds],
         "lead_times": list(leads.lead_times),

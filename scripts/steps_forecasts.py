@@ -20,8 +20,8 @@ import pysteps
 from numpy.typing import NDArray
 
 from nowcast.data.archive import Archive
-from nowcast.data.cells import averaging_factor, cell_km
-from nowcast.data.dataset import Region, area_average
+from nowcast.data.cells import area_average, averaging_factor, cell_km
+from nowcast.data.dataset import Region
 from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.data.windows import window_starts
 

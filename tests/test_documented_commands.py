@@ -17,7 +17,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from nowcast.config import CONFIGS, SCHEMATA
+from nowcast.config import CONFIGS
+from nowcast.schemata import SCHEMATA
 from tests.data.formats import fakes
 from tests.programs import rows, run
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
@@ -18,20 +19,28 @@ def becomes(monkeypatch):
         called = []
         monkeypatch.setattr(os, "execv", lambda path, command: called.append(command))
         monkeypatch.setattr(sys, "argv", ["nowcast", *arguments])
-        __main__.main()
-        return called[0][1:], os.environ.get("GLIBC_TUNABLES")
+        with mock.patch.dict(os.environ):
+            __main__.main()
+            return called[0][1:], os.environ.get("GLIBC_TUNABLES")
 
     return run
 
 
 @pytest.mark.parametrize("command", __main__.COMMANDS)
 def test_each_command_is_a_module_with_a_main(command, becomes, monkeypatch):
-    monkeypatch.setenv("GLIBC_TUNABLES", "")  # so that what the command sets is undone
-    monkeypatch.delenv("GLIBC_TUNABLES")
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     line, tunables = becomes(command, "seed=1")
     assert line == ["-P", "-m", "nowcast.start", command, "seed=1"]
     assert (tunables == start.KEEP_MEMORY) == (command in start.WITH_NETWORKS)
     assert callable(__import__(f"nowcast.{command}", fromlist=["main"]).main)
+
+
+def test_what_counts_memory_silences_what_torch_says_of_old_blocks(monkeypatch):
+    monkeypatch.delenv("TORCH_CPP_LOG_LEVEL", raising=False)
+    assert start.environment("check")["TORCH_CPP_LOG_LEVEL"] == "ERROR"
+    assert "TORCH_CPP_LOG_LEVEL" not in start.environment("train")
+    monkeypatch.setenv("TORCH_CPP_LOG_LEVEL", "INFO")
+    assert "TORCH_CPP_LOG_LEVEL" not in start.environment("check")
 
 
 def test_the_users_own_allocator_settings_stay(becomes, monkeypatch):

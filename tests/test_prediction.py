@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast import checkpoint
+from nowcast import checkpoint, validation
+from nowcast.config import build, from_plain
 from nowcast.data.archive import Archive
+from nowcast.data.dataset import RadarDataset
 from nowcast.data.formats.netcdf import NetcdfReader
 from nowcast.data.statistics_file import read_statistics
 from nowcast.models.extrapolation import Extrapolation
-from nowcast.validation import better_than, in_words
+from nowcast.models.persistence import Persistence
+from nowcast.validation import better_than, in_words, validation_scores
 from tests.data.archives import frame, grid, moving_rain, write
 from tests.data.formats import fakes
 from tests.programs import run
@@ -80,6 +83,24 @@ def test_a_checkpoint_holds_its_validation_scores_beside_simple_forecasts(traine
                 hits, either = hits + int((said & seen).sum()), either + int((said | seen).sum())
             expected = hits / either if either else np.nan
             np.testing.assert_allclose(stored["csi"]["persistence"][number][lead], expected)
+
+
+def test_of_many_validation_windows_few_are_read_spread_over_all(trained, monkeypatch):
+    data = build(from_plain(checkpoint.load(trained).config["data"]))
+    total, read_window, asked = len(data.origins("val")[0]), RadarDataset.__getitem__, []
+
+    def recorded(dataset, index):
+        asked.append(index)
+        return read_window(dataset, index)
+
+    monkeypatch.setattr(RadarDataset, "__getitem__", recorded)
+    monkeypatch.setattr(validation, "MOST_WINDOWS", 3)
+    scores = validation_scores(
+        {"persistence": Persistence()}, data, [0.5], torch.device("cpu"), lambda items, *_: items
+    )
+    assert asked == list(range(0, total, -(-total // 3)))
+    assert (scores["windows"], scores["of"]) == (len(asked), total)
+    assert len(asked) > 1
 
 
 def test_a_forecast_says_what_its_network_is_worth(trained, prepared, tmp_path, capsys):
@@ -285,3 +306,5 @@ def test_archives_that_were_prepared_differently_are_told_apart(prepared, tmp_pa
     code, message = run("predict", best, *files)
     assert (code, "were prepared with different limits" in message) == (1, True)
     assert run("predict", best, *files, "limits.rain_rate=[0,4]") == (0, "")
+    archive = [f"input={tmp_path / 'other.nc'}", f"output={tmp_path / 'a.nc'}"]
+    assert run("predict", best, *archive) == (0, "")  # an archive has been limited already

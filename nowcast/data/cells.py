@@ -49,3 +49,29 @@ def averaging_factor(archive: Archive, target_km: float | None, way_out: str = "
                 f"{way_out or f'choose data.cell_km={size:.3g} or a multiple of it'}"
             )
     return factors[0], factors[1]
+
+
+def area_average(
+    rain_rate: NDArray[np.float32], factor: tuple[int, int], min_valid: float = 0.5
+) -> NDArray[np.float32]:
+    """Mean rain rate over blocks of cells.
+
+    Args:
+        rain_rate: (T, H, W) mm h-1, NaN = no data; H and W are multiples of the factors.
+        factor: Cells per block in y and x.
+        min_valid: Share of valid cells below which a block is no data, not the mean of a few cells.
+
+    Returns:
+        (T, H/fy, W/fx) mm h-1: mean of the valid cells of each block.
+    """
+    if factor == (1, 1):
+        return rain_rate
+    frames, rows, columns = rain_rate.shape
+    blocks = rain_rate.reshape(frames, rows // factor[0], factor[0], columns // factor[1], factor[1])
+    valid = np.isfinite(blocks)
+    count = valid.sum(axis=(2, 4))
+    total = np.where(valid, blocks, 0).sum(axis=(2, 4), dtype=np.float32)
+    enough = count >= min_valid * factor[0] * factor[1]
+    mean = np.full(total.shape, np.nan, dtype=np.float32)
+    np.divide(total, count, where=enough, out=mean)
+    return mean

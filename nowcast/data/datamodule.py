@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from nowcast.data.archive import Archive
 from nowcast.data.cells import averaging_factor
-from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, check_same_cells, grids_below, rainiest
+from nowcast.data.dataset import Augmentation, RadarDataset, Region, Sample, check_cells, grids_below, rainiest
 from nowcast.data.fitting import way_out
 from nowcast.data.interface import Series
 from nowcast.data.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
@@ -150,13 +150,7 @@ class RadarDataModule(lightning.LightningDataModule):
             Region(archive, averaging_factor(archive, self.cell_km), frames)
             for archive, frames in zip(archives, every, strict=True)
         ]
-        check_same_cells(regions)
-        if cut := [region.dropped for region in regions if any(region.dropped)]:
-            rows, columns = (max(sizes) for sizes in zip(*cut, strict=True))
-            text = (
-                "averaging cells leaves out up to %d rows and %d columns at the lower and right edge of %d of %d grids"
-            )
-            log.info(text, rows, columns, len(cut), len(regions))
+        check_cells(regions)
         self.steps = steps
         self.split_of_frame = self.splitting.assign(archives)
         self.regions = regions

@@ -1,5 +1,6 @@
 """Windows of radar archives as tensors of rain rate."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -11,10 +12,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nowcast.data.archive import Archive
-from nowcast.data.cells import CELL_TOLERANCE, cell_km
+from nowcast.data.cells import CELL_TOLERANCE, area_average, cell_km
 from nowcast.data.frame import Grid
 from nowcast.data.tile_shares import archive_shares, crop_shares, window_counts
 from nowcast.data.windows import as_typed, owned_from, tile_corners
+
+log = logging.getLogger(__name__)
 
 Augmentation = Literal["none", "flips", "flips_rotations"]
 
@@ -107,8 +110,8 @@ class Region:
         }
 
 
-def check_same_cells(regions: Sequence[Region]) -> None:
-    """Refuse archives whose cells differ in size: one network cannot learn one speed in two units.
+def check_cells(regions: Sequence[Region]) -> None:
+    """Refuse archives whose cells differ in size, one network cannot learn one speed in two units; log what is dropped.
 
     Raises:
         ValueError: Naming each archive and its size.
@@ -117,6 +120,10 @@ def check_same_cells(regions: Sequence[Region]) -> None:
     if max(sizes) > min(sizes) * (1 + 2 * CELL_TOLERANCE):
         found = ", ".join(f"{r.archive.name} {size:.3g} km" for r, size in zip(regions, sizes, strict=True))
         raise ValueError(f"cell sizes differ: {found}. Set data.cell_km to average them to a common size")
+    if cut := [region.dropped for region in regions if any(region.dropped)]:
+        rows, columns = (max(sizes) for sizes in zip(*cut, strict=True))
+        text = "averaging cells leaves out up to %d rows and %d columns at the lower and right edge of %d of %d grids"
+        log.info(text, rows, columns, len(cut), len(regions))
 
 
 def grids_below(key: str, crop: tuple[int, int] | None, regions: Sequence[Region]) -> int:
@@ -139,32 +146,6 @@ def grids_below(key: str, crop: tuple[int, int] | None, regions: Sequence[Region
             f"Give data.{key}={as_typed(fits)} or less"
         )
     return below
-
-
-def area_average(
-    rain_rate: NDArray[np.float32], factor: tuple[int, int], min_valid: float = 0.5
-) -> NDArray[np.float32]:
-    """Mean rain rate over blocks of cells.
-
-    Args:
-        rain_rate: (T, H, W) mm h-1, NaN = no data; H and W are multiples of the factors.
-        factor: Cells per block in y and x.
-        min_valid: Share of valid cells below which a block is no data, not the mean of a few cells.
-
-    Returns:
-        (T, H/fy, W/fx) mm h-1: mean of the valid cells of each block.
-    """
-    if factor == (1, 1):
-        return rain_rate
-    frames, rows, columns = rain_rate.shape
-    blocks = rain_rate.reshape(frames, rows // factor[0], factor[0], columns // factor[1], factor[1])
-    valid = np.isfinite(blocks)
-    count = valid.sum(axis=(2, 4))
-    total = np.where(valid, blocks, 0).sum(axis=(2, 4), dtype=np.float32)
-    enough = count >= min_valid * factor[0] * factor[1]
-    mean = np.full(total.shape, np.nan, dtype=np.float32)
-    np.divide(total, count, where=enough, out=mean)
-    return mean
 
 
 class Cut(NamedTuple):

@@ -186,11 +186,11 @@ class MovingMnist(lightning.LightningDataModule):
 
     def examples(self, split: Split, count: int) -> list[int]:
         """The first sequences."""
-        return list(range(min(count, len(self.dataset(split)))))  # type: ignore[arg-type]
+        return list(range(min(count, len(self.dataset(split)))))
 
     def origins(self, split: Split) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Zeros: the sequences are of no archive and no time."""
-        zeros = np.zeros(len(self.dataset(split)), dtype=np.int64)  # type: ignore[arg-type]
+        zeros = np.zeros(len(self.dataset(split)), dtype=np.int64)
         return zeros, zeros
 
     def prepare_data(self) -> None:
@@ -234,7 +234,7 @@ class MovingMnist(lightning.LightningDataModule):
                 np.save(file, made)
         return kept_sequences(path, (size, self.frames, SIDE, SIDE))
 
-    def dataset(self, split: Split) -> Dataset[Sample]:
+    def dataset(self, split: Split) -> SequenceDataset | OnlineDataset:
         """Samples of a split."""
         self.setup()
         if split == "train" and self.online:
@@ -245,7 +245,7 @@ class MovingMnist(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Sample]:
         """Shuffled anew every epoch; the last batch may be smaller."""
         dataset = self.dataset("train")
-        sampler = EpochSampler(len(dataset), None, None, self.seed, *rank_of_process(), self._done)  # type: ignore[arg-type]
+        sampler = EpochSampler(len(dataset), None, None, self.seed, *rank_of_process(), self._done)
         return make_loader(dataset, self.workers, sampler=sampler, batch_size=self.batch_size)
 
     def _done(self) -> int:
@@ -262,7 +262,7 @@ class MovingMnist(lightning.LightningDataModule):
     def ordered_loader(self, split: Split) -> DataLoader[Sample]:
         """All sequences of a split, once, in order."""
         dataset = self.dataset(split)
-        same = np.zeros(len(dataset), dtype=np.int64)  # type: ignore[arg-type]
+        same = np.zeros(len(dataset), dtype=np.int64)
         return make_loader(
             dataset, self.workers, batch_sampler=SameGridBatches(same, self.batch_size, *rank_of_process())
         )

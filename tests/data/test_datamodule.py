@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from nowcast.data.archive import Archive
-from nowcast.data.cells import averaging_factor, cell_km
+from nowcast.data.cells import area_average, averaging_factor, cell_km
 from nowcast.data.datamodule import RadarDataModule
-from nowcast.data.dataset import RadarDataset, Region, area_average
+from nowcast.data.dataset import RadarDataset, Region
 from nowcast.data.frame import DataFormatError, Grid
 from nowcast.data.interface import lead_times_of
 from nowcast.data.sampling import EPOCHS, EpochSampler, SameGridBatches, repeats
