@@ -7,6 +7,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from nowcast.config import build, from_plain, given_on_command_line, plain, program
 from nowcast.mistakes import UsageError, refuse_missing_checkpoint
+from nowcast.settings import check_settings
 from nowcast.trusted import trusted
 
 
@@ -237,6 +238,7 @@ def like_training(config: DictConfig, trained: dict[str, Any], facts: dict[str, 
         typed = given_on_command_line(key) or given_on_command_line(f"model@{key}") or key not in trained
         settings[key] = config[key] if typed else trusted(trained[key], f"{key} of the checkpoint's config")
     settings.scores, settings.strata = config.scores, config.strata
+    check_settings(from_plain({"data": plain(settings.data)}))
     return settings
 
 

@@ -48,6 +48,8 @@ def check_settings(config: DictConfig) -> None:
         config.output = "output"
     values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     assert isinstance(values, dict)
+    if values.get("checkpoint") is not None:  # its data settings are those that count; evaluate checks them with these
+        values.pop("data", None)
     if isinstance(values.get("seed"), int):
         _check_range("seed", values["seed"], *SEEDS)
     _check_node(values, "")

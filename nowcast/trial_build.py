@@ -27,7 +27,10 @@ def build_all(config: DictConfig) -> None:
     """
     for name in ("scaling", "loss", "uncertainty"):
         build(config[name])
-    for group in ("metrics", "scores", "baselines"):
+    rain = (
+        len(config.verification.thresholds) > 0
+    )  # else scores of events have none, and are not built for a run either
+    for group in ("metrics", *(["scores"] if rain else []), "baselines"):
         for node in config[group].values():
             build(node)
     _build_optimizer(config.optimizer)

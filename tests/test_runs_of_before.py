@@ -75,3 +75,13 @@ def test_it_forecasts_from_an_archive(before):
     archive = next((before / "data").glob("*/test_000.nc")).relative_to(before)
     assert run("predict", chosen, f"input={archive}", "output=nowcast.nc") == (0, "")
     assert (before / "nowcast.nc").is_file()
+
+
+def test_settings_over_those_of_its_data_are_checked(before):
+    chosen = ["checkpoint=finished/checkpoints/best.ckpt", "output=again"]
+    code, message = run("evaluate", *chosen, "data.batch_size=two")
+    assert code == 1
+    assert "data.batch_size must be a whole number, got 'two'" in message
+    code, message = run("evaluate", *chosen, "+data.test_digits=[500,1000]")
+    assert code == 1
+    assert "data.test_digits is unknown to nowcast.data.datamodule.RadarDataModule" in message
