@@ -23,7 +23,7 @@ from nowcast.data.dataset import Region
 from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.data.frame import Reader
 from nowcast.data.limits import Limits, as_plain, limits_of
-from nowcast.data.preparation import find_files, prepare_archive
+from nowcast.data.preparation import find_names, prepare_archive
 from nowcast.data.recent_files import recent_files
 from nowcast.data.windows import frames_per_step
 from nowcast.forecaster import Forecaster
@@ -92,7 +92,7 @@ def open_input(
     span = np.timedelta64((forecaster.input_steps - 1) * max(forecaster.timesteps, default=0), "s")
     count = FURTHER_BACK * max(forecaster.input_steps, 2)
     moment = None if init_time is None else _moment(init_time)
-    chosen = recent_files(find_files(inputs, reader.pattern), reader, count, span, moment)
+    chosen = recent_files(find_names(inputs, reader.pattern), reader, count, span, moment)
     with tempfile.TemporaryDirectory() as folder:
         first = inputs if isinstance(inputs, str) else inputs[0]
         name = re.sub(r"[^\w.-]+", "", Path(first).name) or "input"

@@ -23,7 +23,7 @@ KINDS = tuple(  # how providers write a time into a name, largest unit first
 
 
 def recent_files(
-    files: Sequence[Path], reader: Reader, count: int, span: np.timedelta64, init_time: np.datetime64 | None
+    files: Sequence[str], reader: Reader, count: int, span: np.timedelta64, init_time: np.datetime64 | None
 ) -> list[Path]:
     """The files that hold the last frames up to a time; all of them where their names do not tell their order.
 
@@ -42,29 +42,29 @@ def recent_files(
     ordered = in_order_of_names(files)
     if ordered is None:
         log.info("the names of %d files do not tell their times: all are read", len(files))
-        return list(files)
+        return [Path(name) for name in files]
     end = len(ordered) if init_time is None else bisect_right(
         range(len(ordered)), init_time, key=lambda index: _begin(reader, ordered, index)
     )  # fmt: skip
     chosen: list[Path] = []
     times: list[np.datetime64] = []
-    for path in reversed(ordered[:end]):
+    for path in map(Path, reversed(ordered[:end])):
         found = sorted(frame.time for frame in reader.read(path))
         if times and found and found[-1] > times[0]:
             log.info("%s is newer than its name says beside the other files': all %d are read", path, len(files))
-            return list(files)
+            return [Path(name) for name in files]
         chosen.append(path)
         times = [time for time in found if init_time is None or time <= init_time] + times
         if len(times) >= count and times[-1] - times[0] >= span:
             break
     if init_time is not None and init_time not in times:
-        return list(files)  # to say for certain that there is none
+        return [Path(name) for name in files]  # to say for certain that there is none
     return chosen[::-1]
 
 
-def _begin(reader: Reader, files: Sequence[Path], index: int) -> np.datetime64:
+def _begin(reader: Reader, files: Sequence[str], index: int) -> np.datetime64:
     """Time of the first frame of a file, or of one before it if that is unreadable: it need not be among the wanted."""
-    for path in reversed(files[: index + 1]):
+    for path in map(Path, reversed(files[: index + 1])):
         try:
             return min(frame.time for frame in reader.read(path))
         except DataFormatError:
@@ -72,12 +72,12 @@ def _begin(reader: Reader, files: Sequence[Path], index: int) -> np.datetime64:
     return np.datetime64(0, "s")
 
 
-def in_order_of_names(files: Sequence[Path]) -> list[Path] | None:
+def in_order_of_names(files: Sequence[str]) -> list[str] | None:
     """The files by the times in their names; None unless each name holds one, and all are written in one way."""
     for kind in KINDS:
-        times = [time_in_name(path.name, kind) for path in files]
+        times = [time_in_name(name[name.rfind("/") + 1 :], kind) for name in files]
         if None not in times:
-            return [path for _, _, path in sorted(zip(times, map(str, files), files, strict=True))]
+            return [name for _, name in sorted(zip(times, files, strict=True))]
     return None
 
 

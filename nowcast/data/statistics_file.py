@@ -168,14 +168,14 @@ def read_statistics(path: Path) -> Statistics:
         raise FileNotFoundError(f"no statistics at {path}; `nowcast train` and `nowcast evaluate` write statistics.nc")
     with damage(path, "not a file of statistics", "netCDF4", "json"), open_netcdf(path) as dataset:
         dataset.set_auto_mask(False)
-        if getattr(dataset, "format", None) not in (FORMAT, OF_ARCHIVES):
+        form = dataset.getncattr("format") if "format" in dataset.ncattrs() else None
+        if not isinstance(form, str) or form not in (FORMAT, OF_ARCHIVES):
             raise DataFormatError(path, f"is not a file of `{FORMAT}`")
-        statistics = _read(dataset)
-        return statistics if dataset.format == FORMAT else _by_day(statistics)
+        statistics = _read(path, dataset)
+        return statistics if form == FORMAT else _by_day(statistics)
 
 
-def _read(dataset: netCDF4.Dataset) -> Statistics:
-    families = json.loads(dataset.families)
+def _read(path: Path, dataset: netCDF4.Dataset) -> Statistics:
     sums: dict[str, dict[str, NDArray[np.float64]]] = {}
     axes: dict[str, tuple[str, ...]] = {}
     labels: dict[str, tuple[Any, ...]] = {}
@@ -185,30 +185,60 @@ def _read(dataset: netCDF4.Dataset) -> Statistics:
         for variable in group.variables.values():
             if "statistic" not in variable.ncattrs():
                 continue
-            family = variable.statistic.split("/")[0]
+            statistic = _text(path, variable, "statistic")
+            family = statistic.split("/")[0]
+            if variable.dimensions[:3] != ("model", grouping, "lead_time"):
+                raise DataFormatError(path, f"{grouping}/{variable.name} is not by model, {grouping} and lead_time")
             dimensions = variable.dimensions[3:]
-            sums[grouping][variable.statistic] = np.asarray(variable[...], dtype=np.float64)
-            axes[variable.statistic] = tuple(name.removeprefix(f"{family}_") for name in dimensions)
+            sums[grouping][statistic] = _numbers(path, group, variable.name).astype(np.float64)
+            axes[statistic] = tuple(name.removeprefix(f"{family}_") for name in dimensions)
             labels |= {
                 f"{family}/{name.removeprefix(f'{family}_')}": tuple(dataset.variables[name][:].tolist())
                 for name in dimensions
             }
-    counts = dataset.variables.get("map_counts")
+    mapped = "map_counts" in dataset.variables
     examples = dataset.groups["examples"].groups if "examples" in dataset.groups else {}
     return Statistics(
         models=tuple(dataset.variables["model"][:].tolist()),
         lead_times=tuple(dataset.variables["lead_time"][:].tolist()),
-        lead_unit=dataset.variables["lead_time"].units,
+        lead_unit=_text(path, dataset.variables["lead_time"], "units"),
         groups={name: tuple(group.variables[name][:].tolist()) for name, group in groups.items()},
         sums=sums,
         axes=axes,
         labels=labels,
-        families=families,
-        facts=json.loads(dataset.facts),
-        map_counts=None if counts is None else np.asarray(counts[...], dtype=np.int64),
-        map_threshold=None if counts is None else float(counts.threshold),
-        examples=[_read_example(group) for group in examples.values()],
+        families=json.loads(_text(path, dataset, "families")),
+        facts=json.loads(_text(path, dataset, "facts")),
+        map_counts=_numbers(path, dataset, "map_counts").astype(np.int64) if mapped else None,
+        map_threshold=_number(path, dataset.variables["map_counts"], "threshold") if mapped else None,
+        examples=[_read_example(path, group) for group in examples.values()],
     )
+
+
+def _text(path: Path, owner: Any, name: str) -> str:  # noqa: ANN401 (netCDF4 is untyped: a group or a variable)
+    """An attribute that is to be text."""
+    value = owner.getncattr(name)
+    if not isinstance(value, str):
+        raise DataFormatError(path, f"attribute {name} of {owner.name} is no text")
+    return value
+
+
+def _number(path: Path, owner: Any, name: str) -> float:  # noqa: ANN401 (as above)
+    """An attribute that is to be one number."""
+    value = np.asarray(owner.getncattr(name))
+    if value.size != 1 or value.dtype.kind not in "iuf":
+        raise DataFormatError(path, f"attribute {name} of {owner.name} is not one number")
+    return float(value.item())
+
+
+def _numbers(path: Path, group: netCDF4.Dataset, name: str, axes: int | None = None) -> NDArray[Any]:
+    """The values of a variable that is to hold numbers, on so many axes."""
+    if name not in group.variables:
+        raise DataFormatError(path, f"{group.path} holds no variable {name}")
+    values = np.asarray(group.variables[name][...])
+    if values.dtype.kind not in "iuf" or (axes is not None and values.ndim != axes):
+        on = "" if axes is None else f" on {axes} axes"
+        raise DataFormatError(path, f"{name} in {group.path} holds no numbers{on}")
+    return values
 
 
 def _by_day(statistics: Statistics) -> Statistics:
@@ -231,16 +261,19 @@ def _by_day(statistics: Statistics) -> Statistics:
     )
 
 
-def _read_example(group: netCDF4.Group) -> ExampleFields:
+def _read_example(path: Path, group: netCDF4.Group) -> ExampleFields:
     group.set_auto_maskandscale(False)
-    stored = np.asarray(group.variables["rain_rate"][...])
+    stored = _numbers(path, group, "rain_rate", 4)
+    rows = json.loads(_text(path, group, "rows"))
+    if not isinstance(rows, list) or len(rows) != len(stored):
+        raise DataFormatError(path, f"{group.path} has not one name for each of its {len(stored)} rows")
     rain = np.where(stored == NO_DATA, np.nan, stored * np.float32(RAIN_STEP)).astype(np.float32)
     return ExampleFields(
-        name=group.getncattr("name"),  # `group.name` is the group's own
-        score=float(group.score),
-        archive=group.archive,
-        init_time=np.datetime64(int(group.variables["init_time"][...]), "s"),
-        timestep_minutes=float(group.timestep_minutes),
-        cell_km=float(group.cell_km),
-        rain=dict(zip(json.loads(group.rows), rain, strict=True)),
+        name=_text(path, group, "name"),
+        score=_number(path, group, "score"),
+        archive=_text(path, group, "archive"),
+        init_time=np.datetime64(int(_numbers(path, group, "init_time", 0)), "s"),
+        timestep_minutes=_number(path, group, "timestep_minutes"),
+        cell_km=_number(path, group, "cell_km"),
+        rain=dict(zip(rows, rain, strict=True)),
     )

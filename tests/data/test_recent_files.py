@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nowcast.data.frame import DataFormatError
+from nowcast.data.preparation import find_names
 from nowcast.data.recent_files import KINDS, in_order_of_names, recent_files, time_in_name
 from tests.data.archives import START, frame
 
@@ -29,7 +30,7 @@ def folder_of(count, step=5):
     for k in range(count):
         moment = START + np.timedelta64(step * k, "m")
         made[f"{'ba'[k % 2]}_{str(moment).replace('-', '').replace(':', '')[:13]}.nc"] = step * k
-    return [Path("in") / name for name in sorted(made)], made
+    return [f"in/{name}" for name in sorted(made)], made
 
 
 def chosen(files, reader, count=4, span=15, init=None):
@@ -63,7 +64,7 @@ def test_a_time_that_no_frame_has_and_names_that_mislead_read_all():
     assert len(chosen(files, Reading(times), init=7)) == 40
     mixed = dict(zip(times, reversed(times.values()), strict=True))
     assert len(chosen(files, Reading(mixed))) == 40
-    assert len(chosen([Path("a.nc"), Path("b.nc")], Reading({"a.nc": 5, "b.nc": 0}), count=1, span=0)) == 2
+    assert len(chosen(["a.nc", "b.nc"], Reading({"a.nc": 5, "b.nc": 0}), count=1, span=0)) == 2
 
 
 @pytest.mark.parametrize(
@@ -79,10 +80,37 @@ def test_a_time_that_no_frame_has_and_names_that_mislead_read_all():
     ],
 )
 def test_names_as_providers_give_them(names):
-    files = [Path(name) for name in names]
-    assert in_order_of_names(files[::-1]) == files
+    assert in_order_of_names(names[::-1]) == names
 
 
 @pytest.mark.parametrize("name", ["radar_2016.nc", "run_1234567890123.nc", "x_20241301_0000.nc", "d_2405322455.nc"])
 def test_numbers_that_are_no_times(name):
     assert [time_in_name(name, kind) for kind in KINDS] == [None] * len(KINDS)
+
+
+def test_names_with_brackets_are_no_globs_and_few_paths_are_made(tmp_path, monkeypatch):
+    folder = tmp_path / "runs [1]"
+    folder.mkdir()
+    names = [f"a[{k % 2}]_202405{1 + k // 24:02d}{k % 24:02d}00.nc" for k in range(200)]
+    for name in names:
+        (folder / name).touch()
+    made = []
+
+    class Counted:
+        def __new__(cls, *parts):
+            made.append(parts)
+            return Path(*parts)
+
+    monkeypatch.setattr("nowcast.data.preparation.Path", Counted)
+    found = find_names(str(folder), "*.nc")
+    assert in_order_of_names(found) == [f"{folder}/{name}" for name in names]
+    assert len(made) < 10
+    assert find_names(found[:3], "*.nc") == found[:3]
+
+
+def test_a_file_found_twice_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    for name in ("a.nc", "below/b.nc"):
+        Path(name).touch()
+    assert find_names([".", "a.nc", "./a.nc", "below", "*.nc", "./below/*.nc"], "*.nc") == ["a.nc", "below/b.nc"]

@@ -26,7 +26,7 @@ DATASETS = {
 }
 # What netCDF keeps its own books in: to change that is damage, which crashes the library (fuzz.py)
 BOOKS = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_Netcdf4", "_nc3_strict", "_NCProperties")
-READERS = ("archive", "netcdf", "forecasts", "odim", "knmi")
+READERS = ("archive", "netcdf", "forecasts", "odim", "knmi", "statistics")
 
 
 def places(path):
@@ -36,12 +36,17 @@ def places(path):
 
         def note(name, node):
             found.extend((name, attribute) for attribute in node.attrs if not attribute.startswith(BOOKS))
-            if isinstance(node, h5py.Dataset):
+            if isinstance(node, h5py.Dataset) and not _is_bookkeeping(node):
                 found.append((name, None))
 
         note("/", file)
         file.visititems(note)
     return found
+
+
+def _is_bookkeeping(node):
+    """Whether a data set only holds the length of a dimension that has no variable."""
+    return b"not a netCDF variable" in bytes(node.attrs.get("NAME", b""))
 
 
 def change(path, name, attribute, value):
