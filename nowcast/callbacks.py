@@ -68,7 +68,15 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class EarlyStopping(LightningsEarlyStopping):
-    """Lightning's, but a run that it ended stays ended when it is resumed, unless with more patience."""
+    """Lightning's, but a run that it ended stays ended when it is resumed, unless with more patience.
+
+    An undefined score (NaN) is no better than others; Lightning would end the training at the first.
+    """
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Let undefined scores count (StopOnDivergence looks after losses)."""
+        super().setup(trainer, pl_module, stage)
+        self.check_finite = False
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the count of epochs; the patience is that of the config."""

@@ -121,8 +121,20 @@ def _check_observations(first_name: str, first: Statistics, name: str, run: Stat
             raise ValueError(
                 f"{name} and {first_name} did not score the same observations in block {blocks[block]} at lead time "
                 f"{first.lead_times[lead]:g}: {meaning} {theirs[block, lead]:.10g} against {ours[block, lead]:.10g}. "
+                f"{_other_archives(first_name, first, name, run)}"
                 "Evaluate both on the same windows, crops and mask (verification.common_mask)"
             )
+
+
+def _other_archives(first_name: str, first: Statistics, name: str, run: Statistics) -> str:
+    """A sentence on the archives that one of two runs has and the other has not; "" where both have the same."""
+    ours, theirs = ((one.facts.get("data") or {}).get("archives", {}) for one in (first, run))
+    sides = ((name, theirs, ours), (first_name, ours, theirs))
+    more = {who: [key for key in mine if mine[key] != others.get(key)] for who, mine, others in sides}
+    parts = [
+        f"{', '.join(keys[:3])}{', …' if len(keys) > 3 else ''} only in {who}" for who, keys in more.items() if keys
+    ]
+    return f"Their archives differ: {'; '.join(parts)}. " if parts else ""
 
 
 def _chosen_models(runs: Mapping[str, Statistics], blocks: list[str], keys: list[str]) -> dict[str, tuple[str, int]]:

@@ -39,6 +39,7 @@ def main(config: DictConfig) -> None:
     device = choose_device(config.device)
     models, settings, facts = choose_models(config)
     data = as_data_module(build(settings.data))
+    refuse_other_quantity(models, data)
     models = at_lead_times(models, data.lead_times(config.split))
     systems = file_forecasts(config, data)
     models = with_forecasts(models, systems, config)
@@ -149,6 +150,21 @@ def with_forecasts(models: dict[str, Any], systems: dict[str, Any], config: Dict
     return joined(models, systems, "a system of forecasts=", f"Type {as_typed('forecasts', files)}")
 
 
+def refuse_other_quantity(models: dict[str, Any], data: Any) -> None:  # noqa: ANN401 (imported late)
+    """Refuse to score networks of pictures on rain, or those of rain on pictures.
+
+    Raises:
+        ValueError: Naming the network.
+    """
+    for name, model in models.items():
+        known = getattr(getattr(model, "scaling", None), "quantity", data.quantity)
+        if known != data.quantity:
+            raise ValueError(
+                f"{name} was trained on {known} (scaling of its config), and the data is {data.quantity}; leave data= "
+                "to the checkpoint, or choose data like that of its training"
+            )
+
+
 def checkpoint_files(given: Any) -> list[Path]:  # noqa: ANN401 (as below)
     """The files that checkpoint= names."""
     several = given.values() if isinstance(given, DictConfig) else given if isinstance(given, ListConfig) else [given]
@@ -252,10 +268,13 @@ def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[
     merged = known
     if given_on_command_line("data="):
         merged = from_plain(plain(chosen))
-        merged.update({key: known[key] for key in ("input_steps", "forecast_steps", "seed")})
-    if len(facts.get("timesteps_seconds", [])) == 1:
+        settled = facts | plain(known)  # data of others may say steps in its facts alone
+        merged.update(
+            {key: settled[key] for key in ("input_steps", "forecast_steps", "seed") if key in merged and key in settled}
+        )
+    if len(facts.get("timesteps_seconds", [])) == 1 and "timestep_minutes" in merged:  # others' data has its own step
         merged.timestep_minutes = facts["timesteps_seconds"][0] / 60
-    if "cell_km" in facts:
+    if "cell_km" in facts and "cell_km" in merged:
         merged.cell_km = facts["cell_km"]
     typed = {text.lstrip("+~").split("=")[0].removeprefix("data.") for text in given_on_command_line("data.")}
     for key in typed:

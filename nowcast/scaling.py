@@ -12,6 +12,8 @@ from nowcast.units import ZR
 class Brightness(nn.Module):
     """For pictures that are grey values already, such as Moving-MNIST."""
 
+    quantity = "brightness"
+
     def to_grey(self, brightness: Tensor) -> Tensor:
         """The same values, in [0, 1]."""
         return brightness
@@ -36,6 +38,7 @@ class GreyScale(nn.Module):
     Source: Shi et al. 2015 (min-max scaling of the logarithmic radar map, -10 to 60 dBZ).
     """
 
+    quantity = "rain_rate"
     constants: Tensor
 
     def __init__(self, zr_a: float, zr_b: float, min_dbz: float, max_dbz: float) -> None:

@@ -107,6 +107,17 @@ def test_what_is_not_comparable_is_refused(other, words):
         merge({"x": statistics({"a": 0.3})[0], "y": other()})
 
 
+def test_runs_of_other_radars_are_refused_naming_these():
+    (one, _), (two, _) = statistics({"a": 0.3}), statistics({"b": 1.0}, seed=5)
+    ours, theirs = {"north": "1", "west": "2"}, {"north": "1", "south": "3"}
+    runs = {
+        name: dataclasses.replace(run, facts=run.facts | {"data": {"archives": archives}})
+        for name, run, archives in (("x", one, ours), ("y", two, theirs))
+    }
+    with pytest.raises(ValueError, match=r"Their archives differ: south only in y; west only in x\. Evaluate both"):
+        merge(runs)
+
+
 def test_compare_writes_the_report_of_both(tmp_path):
     for name, models in (("x", {"a": 0.3, "persistence": 2.0}), ("y", {"b": 0.5, "persistence": 2.0})):
         write_statistics(tmp_path / name / "evaluation" / "statistics.nc", statistics(models)[0])

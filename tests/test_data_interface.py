@@ -144,6 +144,15 @@ def test_it_is_evaluated_with_a_baseline_alone(configs, tmp_path):
     assert {row["model"] for row in rows(tmp_path / "scores" / "scores.csv")} == {"persistence"}
 
 
+@pytest.mark.parametrize("more", [[], ["data=foreign"]])
+def test_its_checkpoint_is_evaluated(trained, configs, monkeypatch, tmp_path, more):
+    """It has no setting of time step or cell size that could be made like that of training."""
+    monkeypatch.setenv("NOWCAST_TRUSTED_PACKAGES", "tests")
+    typed = [f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}", "scores=basic", "html=false", *more]
+    assert run("evaluate", configs, *typed, f"output={tmp_path / 'scores'}") == (0, "")
+    assert rows(tmp_path / "scores" / "scores.csv") == rows(trained / "evaluation" / "scores.csv")
+
+
 def test_its_checkpoint_predicts(trained, tmp_path):
     archive = moving_rain(tmp_path / "a.nc", frames=4, shape=(SIDE, SIDE), step=10)
     output = tmp_path / "nowcast.nc"

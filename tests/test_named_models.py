@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from nowcast.named_models import as_typed, free_name
+from tests.data.digits import write_images
 from tests.programs import TINY, rows, run
 
 BEST = "finished/checkpoints/best.ckpt"
@@ -83,3 +84,11 @@ def test_a_data_group_beside_a_checkpoint_counts(before):
         assert one["split"] == "all"
     shutil.rmtree(before / "as_trained")
     assert "data.archives= is missing" in run("evaluate", f"checkpoint={BEST}", "data=radar", *SHORT)[1]
+
+
+def test_a_network_of_rain_is_not_scored_on_pictures(before, tmp_path):
+    write_images(tmp_path / "mnist")
+    folders = [f"data.mnist={tmp_path / 'mnist'}", f"data.folder={tmp_path / 'digits'}", "data.test_sequences=4"]
+    code, message = run("evaluate", f"checkpoint={BEST}", "data=moving_mnist", *folders, "output=out", *SHORT)
+    assert code == 1
+    assert "convlstm was trained on rain_rate (scaling of its config), and the data is brightness" in message

@@ -193,6 +193,16 @@ def test_the_best_epoch_is_chosen_by_the_csi_of_what_is_used(tmp_path, calibrati
         assert logged > 0.05  # where the raw network, after one epoch, forecasts no event at all
 
 
+def test_undefined_scores_do_not_stop_a_training_at_once(tmp_path):
+    """No validation window has such rain, so that its CSI is undefined in every epoch."""
+    settings = on(archives(tmp_path, a=5, b=5, c=5), test=["a"], val=["c"])
+    settings += ["callbacks=early_stopping", "callbacks.watch=null", "callbacks.progress=null", "evaluate=false"]
+    settings += ["verification.thresholds=[90]", "verification.main_threshold=90", "trainer.max_epochs=4"]
+    assert run("train", *settings, "callbacks.early_stopping.patience=2", f"output={tmp_path / 'run'}") == (0, "")
+    validated = [row["val/csi"] for row in rows(tmp_path / "run" / "metrics.csv") if row["val/csi"]]
+    assert validated == ["nan", "nan"]
+
+
 @pytest.mark.parametrize(
     ("trained_on", "scored_on"), [("cuda:1", "cuda:1"), ("cuda", "cuda"), ("cpu", "cpu"), ("mps", "cpu")]
 )

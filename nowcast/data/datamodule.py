@@ -217,15 +217,15 @@ class RadarDataModule(lightning.LightningDataModule):
         ]
 
     def _used(self, split: Split) -> list[int]:
-        """Numbers of the archives that have windows in a split; of all where none has."""
-        self.setup()
-        used = [number for number, starts in enumerate(self.starts(split)) if len(starts) > 0]
-        return used or list(range(len(self.regions)))
+        """Numbers of the archives that have samples in a split; windows without data are none."""
+        used: list[int] = np.unique(self.dataset(split).samples[:, 0]).tolist()
+        return used
 
     def lead_times(self, split: Split) -> tuple[float, ...]:
         """Lead times of the windows of a split in minutes.
 
         Raises:
+            NoWindowError: It has no window.
             ValueError: Its archives differ in time step, so that a step has no lead time in common.
         """
         used = self._used(split)

@@ -17,7 +17,7 @@ from nowcast.data.paper_filter import PaperFilter, clutter_mask
 from nowcast.progress import track
 from nowcast.units import ZR, Quantity
 
-PIPELINE_VERSION = 1  # raise when the same settings would give other values: old files are then not used
+PIPELINE_VERSION = 2  # raise when the same settings would give other values: old files are then not used
 STEPS = 60_000  # grey values are kept in steps of 1/60000
 NO_DATA = 65535
 

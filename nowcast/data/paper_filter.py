@@ -4,6 +4,7 @@ The paper gives order and sizes. What it does not give is chosen here, and docs/
 continues the border cell beyond the edge; resizing is by area; clutter is found as `clutter_mask` says.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,25 +110,34 @@ def clutter_mask(monthly_mean: Field, clusters: int, largest_share: float) -> ND
     """Cells whose monthly mean grey value stands out: ground clutter and other fixed noise.
 
     K-means groups the cells by their means of all months. The brightest group is clutter, unless it holds more than
-    `largest_share` of the cells: then it is weather. The paper names K-means on the monthly mean and no more.
+    `largest_share` of the cells: then it is weather. The paper names K-means on the monthly mean and no more. A month
+    in which a cell has no data counts as the mean of its other months; cells that never have any are in no group.
 
     Args:
         monthly_mean: (months, H, W) grey; NaN = no data.
         clusters: Number of groups K.
-        largest_share: Largest share of cells that can be clutter.
+        largest_share: Largest share of the cells with data that can be clutter.
 
     Returns:
         (H, W) bool, True = clutter.
     """
-    months, height, width = monthly_mean.shape
-    cells = np.nan_to_num(monthly_mean).reshape(months, -1).T.astype(np.float64)  # (H·W, months)
-    brightness = cells.mean(axis=1)
-    nothing = np.zeros((height, width), dtype=np.bool_)
+    mask = np.zeros(monthly_mean.shape[1:], dtype=np.bool_)
+    seen = np.isfinite(monthly_mean).any(axis=0)  # (H, W)
+    if not seen.any():
+        return mask
+    cells = monthly_mean[:, seen].T.astype(np.float64).round(9)  # (cells, months); no groups of what was rounded
+    brightness = np.nanmean(cells, axis=1).round(9)
+    cells = np.where(np.isnan(cells), brightness[:, None], cells)
     # The groups start evenly spread over the range of brightness: no random start, the same mask every time.
     wanted = np.linspace(brightness.min(), brightness.max(), clusters)
     starts = np.unique(np.abs(brightness[:, None] - wanted).argmin(axis=0))
     if len(starts) < 2:
-        return nothing
-    centres, group = kmeans2(cells, cells[starts], minit="matrix", missing="raise")
-    brightest = group == centres.mean(axis=1).argmax()
-    return brightest.reshape(height, width) if brightest.mean() <= largest_share else nothing
+        return mask
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="One of the clusters is empty")  # then there are fewer groups
+        centres, group = kmeans2(cells, cells[starts], minit="matrix", missing="warn")
+    groups = np.unique(group)
+    brightest = group == groups[centres[groups].mean(axis=1).argmax()]
+    if brightest.mean() <= largest_share:
+        mask[seen] = brightest
+    return mask

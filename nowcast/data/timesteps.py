@@ -93,9 +93,11 @@ def common_lead_times(
             for step, of_step in zip(different, found, strict=True)
         )
         apart = " and ".join(f"data.archives=[{','.join(map(str, of_step))}]" for of_step in found)
+        # By day whole archives are drawn: of fewer it would draw others.
+        kept = f"data.split={how}" if how != "by_day" else "data.split=all" + " split=test" * (split != "test")
         raise ValueError(
             f"{split} windows have different time steps: {names}. Scores by lead time need one: `nowcast evaluate` "
-            f"them apart, with {apart}, both with data.split={how} (`nowcast train evaluate=false` trains without "
+            f"them apart, with {apart}, both with {kept} (`nowcast train evaluate=false` trains without "
             "scores), or set data.timestep_minutes to a common multiple"
         )
     return tuple(different[0] * (k + 1) / 60 for k in range(forecast_steps))

@@ -32,7 +32,8 @@ class NoWindowError(ValueError):
         lines = [f"no {split} window of {length} frames (data.split={how}):"]
         lines += [f"  {name}: {frames} frames, {windows} windows" for name, frames, windows in archives]
         if how == "all" and split != "test":
-            lines.append("data.split=all is for evaluation; train with data.split=blocks or archives")
+            way = ", with split=test" if split == "val" else ""
+            lines.append(f"data.split=all is for evaluation{way}; train with data.split=blocks or archives")
         elif any(windows for _, _, windows in archives):
             left_out = "too little rain or data for data.min_rain_fraction and data.min_valid_fraction"
             lines.append(f"all windows have {left_out if split == 'train' else 'no data'}")

@@ -217,6 +217,21 @@ def test_amounts_whose_time_is_anywhere_in_its_bounds(tmp_path, position):
     assert archive.to_rain_rate.period == STEP
 
 
+def test_a_period_that_is_told_does_not_move_times_that_have_bounds(tmp_path):
+    time = {"values": SECONDS - STEP / 2, "bounds": BOUNDS}
+    path = cf(tmp_path / "a.nc", **AMOUNT, time=time)
+    archive, rain = prepare(path, f"source.period_seconds={STEP}")
+    np.testing.assert_allclose(rain, RAIN, rtol=1e-5)
+    np.testing.assert_array_equal(archive.times, ends())
+    _, message = attempt(path, "source.period_seconds=60")
+    assert "source.period_seconds=60, and the bounds of the time are 300 s long" in message
+    archive, rain = prepare(path, "source.period_seconds=60", *typed(message))
+    np.testing.assert_allclose(rain, RAIN * 5, rtol=1e-5)
+    assert (
+        "bounds of the time are not used: period and place of the time in it are told" in archive.attributes["history"]
+    )
+
+
 def test_bounds_that_run_backwards(tmp_path):
     archive, rain = prepare(cf(tmp_path / "a.nc", **AMOUNT, time={"bounds": BOUNDS[:, ::-1]}))
     np.testing.assert_allclose(rain, RAIN, rtol=1e-5)

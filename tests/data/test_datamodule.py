@@ -12,6 +12,7 @@ from nowcast.data.frame import DataFormatError, Grid
 from nowcast.data.interface import lead_times_of
 from nowcast.data.sampling import EPOCHS, EpochSampler, SameGridBatches, repeats
 from nowcast.data.stored import StoredWindows, to_rain_rates
+from nowcast.data.windows import NoWindowError
 from tests.data.archives import frame, grid, moving_rain, write
 
 SETTINGS = {
@@ -358,6 +359,39 @@ def test_a_split_of_different_lead_times_is_refused_with_what_does_work(tmp_path
         apart = module(*group, **settings)
         assert apart.lead_times("val") == expected
         assert all(row["windows"]["val"] == together[row["name"]] for row in apart.describe())
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_whole_days_are_scored_apart_as_they_are(tmp_path, split):
+    """Drawn anew among fewer archives, others would be those of the split."""
+    paths = [moving_rain(tmp_path / f"{n}.nc", step=s) for n, s in zip("abcdefghij", (5, 6) * 5, strict=True)]
+    settings = {"allow_mixed_timesteps": True, "split": "by_day", "block_minutes": 400.0}
+    data = module(*paths, **settings | {"val_fraction": 0.4, "test_fraction": 0.4})
+    with pytest.raises(ValueError, match=rf"{split} windows have different time steps") as error:
+        data.lead_times(split)
+    assert ("both with data.split=all split=test (" in str(error.value)) == (split == "val")
+    typed = [text.split("]")[0].split(",") for text in str(error.value).split("data.archives=[")[1:]]
+    together = {row["name"] for row in data.describe() if row["windows"][split]}
+    scored = [{r["name"] for r in module(*group).describe() if r["windows"]["test"]} for group in typed]
+    assert set.union(*scored) == together
+
+
+def test_a_split_without_windows_is_empty_whatever_its_archives_time_steps(tmp_path):
+    paths = [moving_rain(tmp_path / f"{n}.nc", step=s) for n, s in (("a", 5), ("b", 6))]
+    data = module(*paths, allow_mixed_timesteps=True, split="blocks", val_fraction=0.0)
+    for ask in (data.lead_times, data.shapes, data.common_shape):
+        with pytest.raises(NoWindowError, match="no val window of 5 frames"):
+            ask("val")
+
+
+def test_windows_without_data_have_no_part_in_what_a_split_is(tmp_path):
+    empty = [frame(6 * k, np.full((24, 40), np.nan), grid=grid((24, 40))) for k in range(20)]
+    paths = [moving_rain(tmp_path / "a.nc"), write(tmp_path / "b.nc", empty)]
+    data = module(*paths, allow_mixed_timesteps=True, eval_crop=None)
+    data.setup()
+    assert len(data.starts("test")[1]) > 0
+    assert data.lead_times("test") == (5.0, 10.0)
+    assert data.common_shape("test") == (32, 40)
 
 
 def test_shapes_and_place_are_those_of_the_split(tmp_path):

@@ -111,6 +111,39 @@ def test_the_number_of_groups_decides_what_is_brightest():
     np.testing.assert_array_equal(clutter_mask(monthly, 2, 0.05), bright | warm)
 
 
+def test_a_month_without_data_does_not_darken_clutter():
+    monthly = weather()
+    monthly[:, 3:5, 7:9] = 0.8
+    clutter = clutter_mask(monthly, 4, 0.05)
+    monthly[1:, 4, 8] = np.nan  # two of three months: taken for 0, it was as dark as weather
+    np.testing.assert_array_equal(clutter_mask(monthly, 4, 0.05), clutter)
+
+
+def test_what_was_rounded_makes_no_group():
+    monthly = weather()
+    monthly[:, 3:5, 7:9] = 0.8
+    monthly[:, 4, 8] += 1e-15
+    assert clutter_mask(monthly, 4, 0.05).sum() == 4
+
+
+def test_a_group_that_runs_empty_leaves_the_others():
+    monthly = np.random.default_rng(417).random((3, 4, 4))  # found by trying: K-means leaves one of six without a cell
+    mask = clutter_mask(monthly, 6, 0.5)
+    assert 0 < mask.sum() <= 8
+    assert monthly.mean(axis=0)[mask].mean() > monthly.mean(axis=0)[~mask].mean()
+
+
+def test_cells_that_never_have_data_take_no_group():
+    monthly = weather()
+    monthly[:, 3:5, 7:9] = 0.8
+    monthly[:, 12:14, 2:6] = 0.5
+    expected = clutter_mask(monthly, 3, 0.05)
+    monthly[:, 15:] = np.nan
+    np.testing.assert_array_equal(clutter_mask(monthly, 3, 0.05), expected)
+    assert clutter_mask(monthly, 3, 0.013).sum() == 0  # 4 of the 300 cells with data, not of 400
+    assert expected.sum() == 4
+
+
 def test_a_large_bright_area_is_weather():
     monthly = weather()
     monthly[:, :5] = 0.8

@@ -247,13 +247,20 @@ def _bounds(file: CFFile, field: Variable, time: Variable, times: Times) -> NDAr
 
 def _amounts(file: CFFile, field: Variable, times: Times, bounds: NDArray[Any] | None) -> FieldTimes:
     told = file.told.period_seconds
-    if bounds is not None and told is None:
+    if bounds is not None and (told is None or file.told.time_of_period is None):
         lengths = sorted({int(length) for length in (bounds[:, 1] - bounds[:, 0]).astype(int)})
-        if len(lengths) != 1 or lengths[0] <= 0:
+        if told is None and (len(lengths) != 1 or lengths[0] <= 0):
             raise file.refuse(f"accumulation periods of {lengths} s, expected one that is positive")
+        if told is not None and lengths != [told]:
+            raise file.refuse(
+                f"source.period_seconds={told:g}, and the bounds of the time are {', '.join(map(str, lengths[:5]))} s "
+                "long: leave it to them, or say where in the period the time lies",
+                "time_of_period=end",
+                "if it is the end",
+            )
         return FieldTimes(bounds[:, 1], float(lengths[0]))
     if bounds is not None:
-        file.assume(f"bounds of the time are not used: source.period_seconds={told:g} is told")
+        file.assume(f"bounds of the time are not used: period and place of the time in it are told, {told:g} s")
     period = told or _interval(file, field)
     if period is None:
         raise file.refuse(
