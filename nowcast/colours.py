@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from numpy.typing import NDArray
 
+from nowcast.asked import refuse_unknown_unit
 from nowcast.units import ZR
 
 Unit = Literal["mm/h", "dBZ"]
@@ -60,8 +61,7 @@ class RainColours:
 
     def __post_init__(self) -> None:
         """Check the unit."""
-        if self.unit not in ("mm/h", "dBZ"):
-            raise ValueError(f"unit must be mm/h or dBZ, got {self.unit!r}")
+        refuse_unknown_unit(self.unit)
 
     @property
     def levels(self) -> tuple[float, ...]:

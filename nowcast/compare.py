@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from nowcast.config import build, plain, program
+from nowcast.mistakes import as_typed
 from nowcast.trusted import trusted
 
 
@@ -15,6 +16,8 @@ def main(config: DictConfig) -> None:
     folder = Path(config.output).expanduser()
     if (folder / "statistics.nc").exists():
         raise FileExistsError(f"{folder} holds a comparison already; choose another output=")
+    with as_typed():
+        runs = find_runs(plain(config.runs))
     from rich.console import Console
 
     from nowcast.comparison import merge
@@ -24,7 +27,7 @@ def main(config: DictConfig) -> None:
     from nowcast.run import make_families
     from nowcast.verification import report_pooled
 
-    statistics = merge({name: read_statistics(path) for name, path in find_runs(plain(config.runs)).items()})
+    statistics = merge({name: read_statistics(path) for name, path in runs.items()})
     families = make_families(trusted(statistics.families, "scores of the runs"))
     console = Console()
     written = report_pooled(pooled_scores(statistics), folder, console)

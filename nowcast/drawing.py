@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nowcast.asked import moment, refuse_no_picture
 from nowcast.colours import MARSHALL_PALMER, RainColours, Unit
 from nowcast.data.archive import Archive
 from nowcast.data.cells import area_average, averaging_factor, cell_km
@@ -77,8 +78,7 @@ def draw_file(file: Path, stem: Path, wish: Wish) -> tuple[list[Path], str]:
         DataFormatError: Neither an archive nor a forecast.
         ValueError: It does not hold what is wished for.
     """
-    if not file.is_file():
-        raise FileNotFoundError(f"no file at {file}; give a forecast or an archive: nowcast plot <file.nc>")
+    refuse_no_picture(file)
     archive = as_archive(file)
     if archive is not None and wish.observed is not None:
         raise ValueError(f"observed={wish.observed}: {file} is an archive of observations itself; leave observed= out")
@@ -177,7 +177,7 @@ def _rows(members: NDArray[np.float32], count: int) -> dict[str, NDArray[np.floa
 def _init_time(files: ForecastFiles, file: Path, wanted: str | None) -> int:
     if wanted is None:
         return max(files.files)
-    seconds = int(_moment(wanted).astype(np.int64))
+    seconds = int(moment(wanted).astype(np.int64))
     if seconds not in files.files:
         known = ", ".join(str(np.datetime64(one, "s")) for one in sorted(files.files)[:5])
         raise ValueError(f"{file}: no forecast from init_time={wanted}; it holds {known}")
@@ -185,19 +185,12 @@ def _init_time(files: ForecastFiles, file: Path, wanted: str | None) -> int:
 
 
 def _index(archive: Archive, wanted: str) -> int:
-    found = np.flatnonzero(archive.times == _moment(wanted))
+    found = np.flatnonzero(archive.times == moment(wanted))
     if len(found) == 0:
         raise ValueError(
             f"{archive.path}: no frame at init_time={wanted}; it spans {archive.times[0]} to {archive.times[-1]}"
         )
     return int(found[0])
-
-
-def _moment(text: str) -> np.datetime64:
-    try:
-        return np.datetime64(text.removesuffix("Z"), "s")
-    except ValueError as error:
-        raise ValueError(f"init_time={text!r} is not a time such as 2026-01-31T12:00") from error
 
 
 def _same_grid(archive: Archive, grid: Grid) -> Region:

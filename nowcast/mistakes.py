@@ -89,6 +89,11 @@ def in_words(error: Exception, program: Path) -> str:
         place = IN_FILE.match(str(error))
         return (place[0] if place else "") + _unknown_key(str(cause.full_key), cause.parent_node, program)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        if _first_line(cause) == "Cannot merge DictConfig with ListConfig":
+            key = cause.full_key
+            return (
+                f"{key} must be names with values, {key}={{<name>: <value>}}, got a list; ~{key}.<name> takes one out"
+            )
         return f"{cause.full_key}: {_first_line(cause)}"
     return _first_line(error)
 

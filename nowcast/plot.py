@@ -1,27 +1,36 @@
 """`nowcast plot <file.nc>`: pictures of a forecast or of an archive."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
+from nowcast.asked import moment, refuse_missing_archive, refuse_no_picture, refuse_unknown_unit
 from nowcast.config import program
+from nowcast.mistakes import as_typed
 
 
 @program("plot")
 def main(config: DictConfig) -> None:
     """Draw what a file holds."""
-    from pathlib import Path
-
+    file = Path(config.file).expanduser()
+    observed = None if config.observed is None else Path(config.observed).expanduser()
+    law = None if config.zr is None else list(config.zr)
+    with as_typed():  # before anything is imported or read
+        refuse_no_picture(file)
+        if observed is not None:
+            refuse_missing_archive(observed)
+        if config.init_time is not None:
+            moment(config.init_time)
+        refuse_unknown_unit(config.unit)
+        if law is not None and len(law) != 2:
+            raise ValueError(f"zr must be [a, b] of Z = a·R^b, such as [200, 1.6]; got {law}")
     from rich.console import Console
 
-    from nowcast.colours import RainColours
     from nowcast.drawing import Wish, draw_file
     from nowcast.units import ZR
 
-    law = None if config.zr is None else list(config.zr)
-    if law is not None and len(law) != 2:
-        raise ValueError(f"zr must be [a, b] of Z = a·R^b, such as [200, 1.6]; got {law}")
-    RainColours(unit=config.unit)  # refuses an unknown unit before anything is read
     wish = Wish(
-        observed=None if config.observed is None else Path(config.observed).expanduser(),
+        observed=observed,
         init_time=config.init_time,
         frames=config.frames,
         members=config.members,
@@ -32,7 +41,6 @@ def main(config: DictConfig) -> None:
         every=config.every,
         colour_blind_safe=config.colour_blind_safe,
     )
-    file = Path(config.file).expanduser()
     stem = file.with_suffix("") if config.output is None else Path(config.output).expanduser()
     written, remark = draw_file(file, stem, wish)
     console = Console()

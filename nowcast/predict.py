@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from nowcast.asked import moment, refuse_missing_archive, refuse_no_steps
 from nowcast.config import build, given_on_command_line, plain, program
-from nowcast.mistakes import UsageError, refuse_missing_checkpoint
+from nowcast.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 
 if TYPE_CHECKING:
     from nowcast.data.limits import Limits
@@ -24,6 +25,8 @@ def main(config: DictConfig) -> None:
         raise UsageError(f"give either checkpoint=<file> or model=persistence|extrapolation|…, got {found}")
     if config.checkpoint is not None:
         refuse_missing_checkpoint(Path(config.checkpoint).expanduser())
+    with as_typed():
+        refuse_what_was_typed(config)
     from rich.console import Console
 
     from nowcast.prediction import open_input, predict, write
@@ -49,6 +52,21 @@ def main(config: DictConfig) -> None:
         console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
     for path in written:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def refuse_what_was_typed(config: DictConfig) -> None:
+    """Refuse what needs no file to be read.
+
+    Raises:
+        ValueError: init_time is no time, or there is no forecast step.
+        FileNotFoundError: There is no such archive.
+    """
+    if config.init_time is not None:
+        moment(config.init_time)
+    if config.forecast_steps is not None:
+        refuse_no_steps(config.forecast_steps)
+    if config.source is None and isinstance(config.input, str):
+        refuse_missing_archive(Path(config.input).expanduser())
 
 
 def choose_forecaster(config: DictConfig) -> "Forecaster":

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from nowcast import __version__
+from nowcast.asked import moment, refuse_no_steps
 from nowcast.checkpoint import at_lead_times
 from nowcast.colours import RainColours
 from nowcast.data.archive import Archive
@@ -91,8 +92,8 @@ def open_input(
         return
     span = np.timedelta64((forecaster.input_steps - 1) * max(forecaster.timesteps, default=0), "s")
     count = FURTHER_BACK * max(forecaster.input_steps, 2)
-    moment = None if init_time is None else _moment(init_time)
-    chosen = recent_files(find_names(inputs, reader.pattern), reader, count, span, moment)
+    end = None if init_time is None else moment(init_time)
+    chosen = recent_files(find_names(inputs, reader.pattern), reader, count, span, end)
     with tempfile.TemporaryDirectory() as folder:
         first = inputs if isinstance(inputs, str) else inputs[0]
         name = re.sub(r"[^\w.-]+", "", Path(first).name) or "input"
@@ -150,17 +151,10 @@ def input_frames(source: Input, count: int, steps: Sequence[int], init_time: str
     return slice(first, last + 1, every), step
 
 
-def _moment(init_time: str) -> np.datetime64:
-    try:
-        return np.datetime64(init_time.removesuffix("Z"), "s")
-    except ValueError as error:
-        raise ValueError(f"init_time={init_time!r} is not a time such as 2026-01-31T12:00") from error
-
-
 def _find(source: Input, init_time: str) -> int:
-    times, moment = source.archive.times, _moment(init_time)
-    nearest = int(np.argmin(np.abs(times - moment)))
-    if times[nearest] != moment:
+    times, wanted = source.archive.times, moment(init_time)
+    nearest = int(np.argmin(np.abs(times - wanted)))
+    if times[nearest] != wanted:
         raise ValueError(f"{source.given}: no frame at init_time={init_time}; the nearest: init_time={times[nearest]}")
     return nearest
 
@@ -184,8 +178,7 @@ def predict(
     Raises:
         ValueError: The input does not fit the model (time step, gap, cell size), or its last frame holds no data.
     """
-    if forecast_steps < 1:
-        raise ValueError(f"forecast_steps must be at least 1, got {forecast_steps}")
+    refuse_no_steps(forecast_steps)
     archive, known_km = source.archive, forecaster.cell_km
     region = Region(archive, averaging_factor(archive, known_km, _other_cells(known_km)), 1)
     if region.factor != (1, 1):

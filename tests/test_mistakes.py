@@ -38,6 +38,13 @@ def test_misspelt_settings(setting, begins, allows, capsys):
     assert capsys.readouterr().err == message + "\n"
 
 
+def test_a_list_in_place_of_names_with_values_is_told_as_that():
+    code, text = run("evaluate", "model=persistence", "data=radar", "data.archives=[a.nc]", "baselines=[]")
+    assert (code, "baselines must be names with values" in text) == (1, True)
+    code, text = run("evaluate", "model=persistence", "data=radar", "data.archives=[a.nc]", "~baselines.persistence")
+    assert (code, "no archive at a.nc" in text) == (1, True)  # what it advises is taken
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -16,10 +16,10 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from nowcast.asked import refuse_missing_archive
 from nowcast.data.damage import damage, reason
 from nowcast.data.frame import MAX_TIMES, DataFormatError, Grid, check_shape, check_size
 from nowcast.data.probe import open_netcdf
-from nowcast.quoting import typed
 from nowcast.units import ZR, Quantity, amount_to_rate
 
 FILL = 65535  # stored value of "no data" in packed variables
@@ -96,11 +96,7 @@ class Archive:
     def __post_init__(self) -> None:
         """Read everything but the fields themselves."""
         self.path = Path(self.path)
-        if not self.path.is_file():
-            raise FileNotFoundError(
-                f"no archive at {self.path}; make one with `nowcast prepare source=<name> input=<folder> "
-                f"{typed('output', self.path)}`"
-            )
+        refuse_missing_archive(self.path)
         what = "not a nowcast archive, which `nowcast prepare` makes"
         with damage(self.path, what, "netCDF4"), open_netcdf(self.path) as dataset:
             self._read_header(dataset)

@@ -55,10 +55,12 @@ def find_names(inputs: str | Sequence[str], pattern: str) -> list[str]:
         if path.is_dir():
             found = _below(path, pattern)
             if not found:
+                if not any(file.is_file() for file in path.rglob("*")):
+                    raise FileNotFoundError(f"input={text} is an empty folder")
                 endings = sorted({file.suffix or file.name for file in path.rglob("*") if file.is_file()})
                 raise FileNotFoundError(
                     f"no file in {path} matches {pattern!r} (files there end in "
-                    f"{', '.join(endings[:8]) or 'nothing: the folder is empty'}); is source= the right "
+                    f"{', '.join(endings[:8])}); is source= the right "
                     "format? source.pattern= changes the pattern"
                 )
         elif path.is_file():  # before globs: a path may hold brackets

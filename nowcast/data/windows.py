@@ -38,7 +38,7 @@ class NoWindowError(ValueError):
             left_out = "too little rain or data for data.min_rain_fraction and data.min_valid_fraction"
             lines.append(f"all windows have {left_out if split == 'train' else 'no data'}")
         else:
-            lines.append("nowhere in it do that many frames follow each other without a gap")
+            lines.append(f"no part of them that is {split} holds that many frames in a row")
         if way_out:
             lines.append(f"with these settings no split is empty: {way_out}")
         elif how != "all" or split == "test":

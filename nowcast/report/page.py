@@ -60,8 +60,8 @@ def write_report(
     )
     page = environment.get_template("page.html.j2").render(
         title=f"Scores of {', '.join(statistics.models[:4])}{' and others' if len(statistics.models) > 4 else ''}",
-        subtitle=f"{estimates.windows} windows in {estimates.blocks} blocks; made {facts.get('created', '')} "
-        f"with nowcast {facts.get('software', {}).get('nowcast', '')}",
+        subtitle=f"{estimates.windows} windows in {estimates.blocks} block{'s' if estimates.blocks != 1 else ''}; "
+        f"made {facts.get('created', '')} with nowcast {facts.get('software', {}).get('nowcast', '')}",
         enough=estimates.enough,
         how_sure=how_sure(estimates, bootstrap),
         level=f"{bootstrap.level:.0%}",

@@ -313,8 +313,9 @@ def test_missing_folders_and_twins_are_refused(tmp_path):
 
 
 def test_a_window_longer_than_the_archive_is_explained(tmp_path):
-    with pytest.raises(ValueError, match=r"no test window of 42 frames[\s\S]*a: 40 frames, 0 windows"):
+    with pytest.raises(ValueError, match=r"no test window of 42 frames[\s\S]*a: 40 frames, 0 windows") as error:
         module(moving_rain(tmp_path / "a.nc"), input_steps=40).dataset("test")
+    assert "no part of them that is test holds that many frames in a row" in str(error.value)  # there is no gap
 
 
 def test_provenance_and_split_are_plain(tmp_path):

@@ -295,7 +295,7 @@ def test_missing_inputs_are_explained(tmp_path, inputs, message):
 
 
 def test_an_empty_folder_is_explained(tmp_path):
-    with pytest.raises(FileNotFoundError, match="the folder is empty"):
+    with pytest.raises(FileNotFoundError, match=r"input=.* is an empty folder$"):
         find_files(str(tmp_path), "*.h5")
 
 
