@@ -102,7 +102,11 @@ class _Helper:
     def forget(self) -> None:
         """Leave the helper to the process that this one is a fork of."""
         if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                assert pipe is not None
+                pipe.close()  # the helper ends when nobody holds its input
             self._process.returncode = 0  # no child of this process, which must not wait for it
+            self._process = None
 
 
 def _answered(asks: IO[bytes], answers: IO[bytes], request: bytes) -> bool:

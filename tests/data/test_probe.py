@@ -127,6 +127,19 @@ def test_a_fork_has_a_helper_of_its_own(helper, path, tmp_path):
     assert helper.starts == 1
 
 
+def test_a_fork_does_not_keep_its_parent_from_ending_the_helper(helper, path):
+    probe.probe(path, opener(under_a_lock))
+    child = os.fork()
+    if child == 0:
+        time.sleep(8)
+        os._exit(0)
+    began = time.monotonic()
+    helper.close()
+    assert time.monotonic() - began < 4
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
 def test_a_helper_without_work_ends_and_is_started_again(helper, path, monkeypatch):
     monkeypatch.setattr(probe, "_HELPER", probe._HELPER.replace(f"[], {probe.IDLE_SECONDS})", "[], 0.01)"))
     helper.open(path, opener(under_a_lock))
