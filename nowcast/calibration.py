@@ -80,8 +80,9 @@ def _say_what_was_not_fitted(fitted: Sequence[float], wanted: Sequence[float]) -
     ):
         if beyond:
             log.warning(
-                "the calibration was fitted for lead times of %g to %g: %s is %s, and gets that of the %s",
-                fitted[0], fitted[-1], ", ".join(f"{lead:g}" for lead in beyond), words, nearest,
+                "the calibration was fitted for lead times of %g to %g: %s %s %s, and calibrated as the %s",
+                fitted[0], fitted[-1], ", ".join(f"{lead:g}" for lead in beyond), "is" if len(beyond) == 1 else "are",
+                words, nearest,
             )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from nowcast.signatures import signature
 
 HYDRAS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 MISSING = "???"
-# What Lightning and torch take without a word, and fail with later or never say: class → argument → least, largest.
+# What Lightning and torch take without a word, and fail with later or never say, and what our own classes refuse, but
+# only after seconds of imports: class → argument → least, largest.
 RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "lightning.Trainer": {
         "max_epochs": (-1, math.inf),
@@ -27,6 +28,13 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "limit_train_batches": (0, math.inf),
         "limit_val_batches": (0, math.inf),
         "num_nodes": (1, math.inf),
+    },
+    "nowcast.data.datamodule.RadarDataModule": {
+        "input_steps": (1, math.inf),
+        "forecast_steps": (1, math.inf),
+        "stride": (1, math.inf),
+        "batch_size": (1, math.inf),
+        "workers": (0, math.inf),
     },
     "nowcast.callbacks.EarlyStopping": {"patience": (0, math.inf)},
     "lightning.pytorch.callbacks.EMAWeightAveraging": {"decay": (0, 1)},

@@ -199,7 +199,7 @@ def test_what_was_not_fitted_is_said(caplog):
     mapped = stairs([6.0, 12.0]).at([5, 10, 15, 20])
     assert mapped(torch.ones(1, 4, 1, 1, 1)).flatten().tolist() == pytest.approx([0.1, 0.1 + 0.1 * 4 / 6, 0.2, 0.2])
     late, early = caplog.messages
-    assert "lead times of 6 to 12: 15, 20 is later than all" in late
+    assert "lead times of 6 to 12: 15, 20 are later than all, and calibrated as the last" in late
     assert "5 is earlier than all" in early
 
 

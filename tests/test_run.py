@@ -97,7 +97,7 @@ def test_a_calibration_of_six_minutes_is_mapped_to_tests_of_five(tmp_path, capsy
     settings = on(archives(tmp_path, a=5, b=5, c=6), test=["a"], val=["c"])
     assert run("train", *settings, "picture=false", f"output={tmp_path / 'run'}") == (0, "")
     said = (tmp_path / "run" / "train.log").read_text()
-    assert "lead times of 6 to 12: 5 is earlier than all, and gets that of the first" in said
+    assert "lead times of 6 to 12: 5 is earlier than all, and calibrated as the first" in said
     best = tmp_path / "run" / "checkpoints" / "best.ckpt"
     loaded = checkpoint.load(best)
     calibration = loaded.with_calibration(loaded.calibration.at([5.0, 10.0]))
