@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from nowcast.config import build, from_plain, given_on_command_line, plain, program
-from nowcast.mistakes import UsageError, refuse_missing_checkpoint
+from nowcast.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 from nowcast.settings import check_settings
 from nowcast.trusted import trusted
 
@@ -42,7 +42,8 @@ def main(config: DictConfig) -> None:
     refuse_other_quantity(models, data)
     models = at_lead_times(models, data.lead_times(config.split))
     systems = file_forecasts(config, data)
-    models = with_forecasts(models, systems, config)
+    with as_typed():
+        models = with_forecasts(models, systems, config)
     check_common_windows(systems, data, config.split)
     counting = make_counting(settings, data, config.split)
     loader = data.ordered_loader(config.split)

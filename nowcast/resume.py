@@ -17,6 +17,7 @@ from nowcast import checkpoint
 from nowcast.atomic import refuse_existing_run, written_whole
 from nowcast.differences import differences, flat
 from nowcast.metrics_log import joined
+from nowcast.mistakes import UsageError
 from nowcast.quoting import typed
 
 # What may differ from the run that is taken up: what has no part in the weights.
@@ -85,7 +86,10 @@ def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], fir
     content = checkpoint.read(chosen)
     identity, epochs, planned = content["nowcast"], checkpoint.epochs_trained(content), config["trainer"]["max_epochs"]
     if 0 <= planned <= epochs:
-        raise ValueError(f"{chosen} has trained {epochs} epochs; with trainer.max_epochs={planned} none is left")
+        raise UsageError(
+            f"{chosen} has trained {epochs} epochs; with trainer.max_epochs={planned} none is left: give more, such as "
+            f"trainer.max_epochs={2 * epochs}"
+        )
     _refuse_another(chosen, identity["config"], config, A_NEW_RUN)
     _refuse_other_data(chosen, identity["data"], data, config["allow_data_change"])
     return Start(chosen, known=False)
@@ -124,7 +128,7 @@ def _refuse_another(
     begun: Path, before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str, ...], also: str = ""
 ) -> None:
     if changed := _changed(before, now, may_differ):
-        raise ValueError(
+        raise UsageError(
             f"{begun} was begun with another config, and going on would mix the two: {'; '.join(changed[:8])}. "
             f"Give the settings it was begun with, or start anew with resume=never in another output={also}"
         )

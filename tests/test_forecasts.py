@@ -11,7 +11,7 @@ from nowcast.data.forecast_file import Forecast, write_forecast
 from nowcast.data.forecast_reader import ForecastFiles
 from nowcast.data.frame import Grid
 from tests.data.archives import frame, moving_rain, write
-from tests.programs import rows, run
+from tests.programs import ended, rows, run
 
 WINDOWS = ["data.split=all", "data.crop=null", "data.input_steps=3", "data.forecast_steps=4", "data.workers=0",
            "uncertainty.resamples=20", "html=false"]  # fmt: skip
@@ -118,8 +118,9 @@ def test_forecasts_called_as_something_else_are_refused_with_what_to_type(tmp_pa
     archive = Archive(moving_rain(tmp_path / "a.nc", frames=12))
     files = perfect(archive, tmp_path / "files")
     arguments = ["model=persistence", f"data.archives=[{archive.path}]"]
-    code, message = evaluated(tmp_path / "out", *arguments, f"forecasts={{{name}: '{files}/*.nc'}}")
-    assert code == 1
+    named = f"forecasts={{{name}: '{files}/*.nc'}}"
+    code, message = ended("evaluate", *WINDOWS, f"output={tmp_path / 'out'}", *arguments, named)
+    assert code == 2
     assert f"{words} '{name}'" in message
     typed = shlex.split(message.split("Type ")[1])
     assert evaluated(tmp_path / "out", *arguments, *typed) == (0, "")

@@ -11,7 +11,7 @@ import torch
 
 from nowcast import checkpoint
 from nowcast.task import NowcastTask
-from tests.programs import TINY, run
+from tests.programs import TINY, ended, run
 
 SETTINGS = [*TINY, "optimizer=rmsprop_paper", "picture=false", "calibration=none"]
 
@@ -303,6 +303,16 @@ def test_two_processes_do_not_write_one_run(half):
     assert code == 1
     assert f"another process is writing {half / 'shared'}" in message
     assert [path.name for path in (half / "shared").iterdir()] == [".lock"]
+
+
+def test_what_cannot_be_gone_on_with_was_typed_wrongly(half):
+    typed = [*SETTINGS, f"data.archives.folder={half / 'data'}"]
+    more = ["trainer.max_epochs=4", f"output={half / 'whole'}", "resume=auto", "optimizer.optimizer.lr=0.5"]
+    code, message = ended("train", *typed, *more)
+    assert (code, "was begun with another config" in message) == (2, True)
+    begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
+    code, message = ended("train", *typed, f"output={half / 'no'}", "trainer.max_epochs=4", begin)
+    assert (code, "none is left: give more, such as trainer.max_epochs=8" in message) == (2, True)
 
 
 def test_a_run_is_not_overwritten_and_the_message_offers_to_go_on(half):

@@ -241,7 +241,7 @@ def _stop(kinds: Kinds, error: DataFormatError | None, path: Path) -> None:
         if not all(other):  # nothing in the names speaks of another product
             raise error
         like = f"{before.name} before it could be read. If it is another product or radar: {apart(before, path)}"
-        raise DataFormatError(error.path, f"{error.problem}; {like}")
+        raise DataFormatError(error.path, f"{error.problem.removesuffix('; is source= the right format?')}; {like}")
     if len(kinds.all) > 1:
         first, other_kind = kinds.all
         difference = describe_difference(first.first, other_kind.first)
