@@ -6,6 +6,7 @@ It execs rather than calls, because some of what a command needs is settled when
 import os
 import sys
 from itertools import takewhile
+from pathlib import Path
 from typing import NoReturn
 
 from nowcast import __version__
@@ -89,11 +90,16 @@ def complete(arguments: list[str]) -> None:
         sys.stdout.write(" ".join(name for name in COMMANDS if name.startswith(begun)) + "\n")
 
 
+def is_name(text: str) -> bool:
+    """Whether a text names a file or folder rather than a setting; what is there is a name, whatever it holds."""
+    return not text.startswith("-") and ("=" not in text or Path(text).expanduser().exists())
+
+
 def names_as_setting(command: str, arguments: list[str]) -> list[str]:
     """`compare a b key=value` as `compare runs=[a,b] key=value`, `plot a` as `plot file=a`, quoted for Hydra."""
     if command not in ("compare", "plot"):
         return arguments
-    plain = list(takewhile(lambda text: not text.startswith("-") and "=" not in text, arguments))
+    plain = list(takewhile(is_name, arguments))
     others = arguments[len(plain) :]
     texts = [quoted(text) for text in plain]
     if command == "plot" and len(plain) > 1:

@@ -158,3 +158,12 @@ def test_folders_become_a_setting():
     assert names_as_setting("compare", ["a b", "it's", "output=x", "--cfg", "job"]) == [
         "runs=['a b','it\\'s']", "output=x", "--cfg", "job",
     ]  # fmt: skip
+
+
+def test_what_is_there_is_a_name_even_with_an_equals_sign(tmp_path, monkeypatch):
+    from nowcast.__main__ import names_as_setting
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "o ut=1.nc").touch()
+    assert names_as_setting("plot", ["o ut=1.nc", "unit=dBZ"]) == ["file='o ut=1.nc'", "unit=dBZ"]
+    assert names_as_setting("compare", ["o ut=1.nc", "b", "output=x"]) == ["runs=['o ut=1.nc','b']", "output=x"]
