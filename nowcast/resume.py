@@ -35,6 +35,8 @@ A_NEW_RUN = (*MAY_DIFFER, *NEW_RUN_MAY_DIFFER)
 CHANGED_SINCE = {
     key: ("val/csi_0p5mmh", "val/csi") for key in ("callbacks.checkpoint.monitor", "callbacks.early_stopping.monitor")
 }
+# What a run has that does not name it, since it was begun before there was such a setting.
+UNNAMED = {"data.shared_blocks": False}
 HOW = "resume must be never, auto or the path of a checkpoint"
 
 
@@ -101,7 +103,8 @@ def said_before(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     if config["resume"] != "auto" or not path.exists():
         return {}
     begun, now = flat(yaml.safe_load(path.read_text())), flat(config)
-    return {key: old for key, (old, new) in CHANGED_SINCE.items() if (begun.get(key), now.get(key)) == (old, new)}
+    other = {key: old for key, (old, new) in CHANGED_SINCE.items() if (begun.get(key), now.get(key)) == (old, new)}
+    return other | {key: value for key, value in UNNAMED.items() if key in now and key not in begun}
 
 
 def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Start:
@@ -140,7 +143,9 @@ def _changed(before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str,
     if now["allow_data_change"]:
         may_differ = (*may_differ, "data")
     before, now = (_relative(config, config["output"]) for config in (before, now))  # however output= was typed
-    return differences(before, now, [key for key in (*flat(before), *flat(now)) if _below(key, may_differ)])
+    unnamed = [key for key, value in UNNAMED.items() if key not in flat(before) and flat(now).get(key, value) == value]
+    without = [key for key in (*flat(before), *flat(now)) if _below(key, may_differ)]
+    return differences(before, now, [*without, *unnamed])
 
 
 def _relative(values: Any, output: str) -> Any:  # noqa: ANN401 (plain values)

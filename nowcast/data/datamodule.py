@@ -61,6 +61,7 @@ class RadarDataModule(lightning.LightningDataModule):
         batch_size: Windows per batch.
         workers: Loader processes; 0 = load in the main process. Results do not depend on it.
         seed: Seed of split, order, crops and augmentation.
+        shared_blocks: Archives of one time have the same blocks: no radar trains on the rain that another one tests.
         cache: none, or memmap: read from unpacked copies beside the archives, which are built once.
 
     Raises:
@@ -97,7 +98,8 @@ class RadarDataModule(lightning.LightningDataModule):
         batch_size: int,
         workers: int,
         seed: int,
-        cache: Literal["none", "memmap"] = "none",  # checkpoints from before this setting do not name it
+        cache: Literal["none", "memmap"] = "none",  # checkpoints from before this setting do not name it,
+        shared_blocks: bool = False,  # nor this one: what they trained on must stay what it was
     ) -> None:
         """Keep the settings; archives are opened by `setup`."""
         super().__init__()
@@ -112,7 +114,7 @@ class RadarDataModule(lightning.LightningDataModule):
         test_share = 0.0 if split in ("archives", "all") else test_fraction
         blocks = BlockSplit(block_minutes, val_fraction, test_share, gap_minutes, seed)
         self.split = split
-        self.splitting = Splitting(split, blocks, list(val_archives), list(test_archives))
+        self.splitting = Splitting(split, blocks, list(val_archives), list(test_archives), shared_blocks)
         self.batch_size, self.workers, self.seed, self.cache = batch_size, workers, seed, cache
         self.regions: list[Region] = []
         self._tables: Tensor | None = None

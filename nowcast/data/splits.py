@@ -32,6 +32,7 @@ class Splitting:
         blocks: Shares and lengths of time blocks.
         val_archives: Names or globs of validation archives, for "archives".
         test_archives: The same of test archives.
+        shared: Archives of the same time share their blocks or, with "by_day", their split; "paper" draws each alone.
 
     Raises:
         ValueError: An unknown way, or gaps where there can be none.
@@ -41,6 +42,7 @@ class Splitting:
     blocks: BlockSplit
     val_archives: Sequence[str]
     test_archives: Sequence[str]
+    shared: bool
 
     def __post_init__(self) -> None:
         """Check the way."""
@@ -51,20 +53,44 @@ class Splitting:
 
     def assign(self, archives: Sequence[Archive]) -> list[NDArray[np.int8]]:
         """Per archive, the split of each frame: 0 train, 1 val, 2 test, -1 none."""
-        drawn = whole_archives([archive.name for archive in archives], self.blocks) if self.how == "by_day" else {}
-        return [self._of_frames(archive, drawn) for archive in archives]
+        whole = self._whole(archives)
+        drawn = [number for number, split in enumerate(whole) if split is None]
+        by_blocks = dict(zip(drawn, self._by_blocks([archives[number] for number in drawn]), strict=True))
+        return [
+            by_blocks[number] if split is None else np.full(len(archives[number].times), split, dtype=np.int8)
+            for number, split in enumerate(whole)
+        ]
 
-    def _of_frames(self, archive: Archive, drawn: dict[str, int]) -> NDArray[np.int8]:
+    def _whole(self, archives: Sequence[Archive]) -> list[int | None]:
+        """The split of each archive that belongs to one as a whole, None of those that are cut into blocks."""
+        names = [archive.name for archive in archives]
         if self.how == "all":
-            return np.full(len(archive.times), SPLITS.index("test"), dtype=np.int8)
+            return [SPLITS.index("test")] * len(names)
         if self.how == "by_day":
-            return np.full(len(archive.times), drawn[archive.name], dtype=np.int8)
+            groups = (
+                of_one_time([archive.times for archive in archives], 0)
+                if self.shared
+                else [[n] for n in range(len(names))]
+            )
+            first = {number: min(names[one] for one in group) for group in groups for number in group}
+            of_day = whole_archives(sorted(set(first.values())), self.blocks)
+            return [of_day[first[number]] for number in range(len(names))]
+        if self.how != "archives":
+            return [None] * len(names)
+        named = [split_by_name(name, self.val_archives, self.test_archives) for name in names]
+        return [None if split is None else SPLITS.index(split) for split in named]
+
+    def _by_blocks(self, archives: Sequence[Archive]) -> list[NDArray[np.int8]]:
         if self.how == "paper":
-            return self.blocks.of_archive(archive.name).assign(archive.times)
-        named = split_by_name(archive.name, self.val_archives, self.test_archives)
-        if self.how == "archives" and named is not None:
-            return np.full(len(archive.times), SPLITS.index(named), dtype=np.int8)
-        return self.blocks.assign(archive.times)
+            return [self.blocks.of_archive(archive.name).assign(archive.times) for archive in archives]
+        if not self.shared:
+            return [self.blocks.assign(archive.times) for archive in archives]
+        found: dict[int, NDArray[np.int8]] = {}
+        for group in of_one_time([archive.times for archive in archives], self.blocks.gap_minutes):
+            times = np.unique(np.concatenate([archives[number].times for number in group]))
+            split = self.blocks.assign(times)
+            found |= {number: split[np.searchsorted(times, archives[number].times)] for number in group}
+        return [found[number] for number in range(len(archives))]
 
     def starts(
         self, split: Split, region: Region, step: int, of_frames: NDArray[np.int8], length: int, stride: int
@@ -85,3 +111,22 @@ class Splitting:
         if self.how in ("paper", "by_day"):
             starts = windows_within(starts, length, region.every, self.blocks.block_of_frame(times))
         return starts
+
+
+def of_one_time(times: Sequence[NDArray[np.datetime64]], gap_minutes: float) -> list[list[int]]:
+    """Numbers of the archives in groups: in one that overlap in time, or come closer than a gap, also through others.
+
+    Args:
+        times: Frames of each archive, rising.
+        gap_minutes: How far apart frames of different splits are to be.
+    """
+    reach = np.timedelta64(max(round(gap_minutes * 60), 1), "s")
+    groups: list[list[int]] = []
+    end = np.datetime64("0000-01-01", "s")
+    for number in sorted(range(len(times)), key=lambda number: times[number][0]):
+        if times[number][0] - end < reach and groups:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+        end = max(end, times[number][-1])
+    return groups

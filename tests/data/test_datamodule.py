@@ -190,6 +190,48 @@ def test_blocks_share_no_frame(tmp_path):
     assert not frames[0] & frames[1] | frames[0] & frames[2] | frames[1] & frames[2]
 
 
+def instants(data, split):
+    """Times of all frames in the windows of a split, over all archives, in minutes."""
+    found = set()
+    for archive, start in data.dataset(split).samples[:, :2].tolist():
+        times = data.regions[archive].archive.times.astype("datetime64[m]").astype(int)
+        found |= set(times[start : start + 5].tolist())
+    return found
+
+
+@pytest.mark.parametrize("how", ["blocks", "archives"])
+def test_no_radar_trains_on_the_time_that_another_one_tests(tmp_path, how):
+    """The second begins 35 minutes later, the third where the second ends; the fourth a day later is free."""
+    begins = {"a": 0, "b": 35, "c": 435, "d": 1440}
+    paths = [moving_rain(tmp_path / f"{name}.nc", frames=80, start=start) for name, start in begins.items()]
+    data = module(*paths, split=how, shared_blocks=True, block_minutes=80.0, gap_minutes=10.0)
+    splits = [instants(data, split) for split in (("train", "val", "test") if how == "blocks" else ("train", "val"))]
+    for number, one in enumerate(splits):
+        for other in splits[:number]:
+            assert min(abs(a - b) for a in one for b in other) >= 10
+    apart = module(*paths, split=how, block_minutes=80.0, gap_minutes=10.0)
+    assert instants(apart, "train") & instants(apart, "val")
+
+
+def test_radars_of_one_day_are_of_one_split_where_whole_days_are_drawn(tmp_path):
+    paths = [
+        moving_rain(tmp_path / f"day{day}_{radar}.nc", frames=20, start=1440 * day + 30 * (radar == "b"))
+        for day in range(8)
+        for radar in "ab"
+    ]
+    changes = {"split": "by_day", "gap_minutes": 0.0, "val_fraction": 0.25, "test_fraction": 0.25}
+    of_frame = [split[0] for split in set_up(module(*paths, **changes, shared_blocks=True)).split_of_frame]
+    assert of_frame[::2] == of_frame[1::2]
+    assert sorted(of_frame[::2]) == [0, 0, 0, 0, 1, 1, 2, 2]
+    of_frame = [split[0] for split in set_up(module(*paths, **changes)).split_of_frame]
+    assert of_frame[::2] != of_frame[1::2]
+
+
+def set_up(data):
+    data.setup()
+    return data
+
+
 def test_training_on_everything_is_refused(tmp_path):
     with pytest.raises(ValueError, match="split=all is for evaluation"):
         module(moving_rain(tmp_path / "a.nc")).dataset("train")

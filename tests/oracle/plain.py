@@ -142,8 +142,10 @@ def assign_splits(places, data):
     """Give every frame of every place its split."""
     days = {}
     if data["split"] == "by_day":
-        names = sorted(place.name for place in places)
-        days = dict(zip(names, drawn(len(names), data), strict=True))
+        leaders = {place.name: min(other.name for other in connected(place, places, 1)) for place in places}
+        names = sorted(set(leaders.values()))
+        part = dict(zip(names, drawn(len(names), data), strict=True))
+        days = {name: part[leader] for name, leader in leaders.items()}
     for place in places:
         length = round(data["block_minutes"] * 60)
         times = place.times
@@ -159,21 +161,36 @@ def assign_splits(places, data):
         elif data["split"] == "archives" and data["val_archives"]:
             place.split = dict.fromkeys(times, "train")
         else:
-            place.split = by_blocks(place, data)
+            place.split = by_blocks(place, places, data)
 
 
-def by_blocks(place, data):
-    """Blocks of time drawn at random, with gaps between different splits."""
+def connected(place, places, reach):
+    """The places whose times meet those of one, or come nearer than so many seconds, directly or through others."""
+    found = [place]
+    for one in found:  # grows
+        for other in places:
+            apart = max(one.times[0], other.times[0]) - min(one.times[-1], other.times[-1])
+            if all(other is not known for known in found) and apart < reach:
+                found.append(other)
+    return found
+
+
+def by_blocks(place, places, data):
+    """Blocks of time drawn at random, with gaps between different splits; places of one time have the same."""
     settings = dict(data)
     if data["split"] == "archives":
         settings["test_fraction"] = 0.0
     if data["split"] == "paper":
         digest = hashlib.sha256(f"{data['seed']} {place.name}".encode()).digest()
         settings["seed"] = int.from_bytes(digest[:6], "big")
-    numbers = sorted(set(place.block.values()))
+    times, length = place.times, round(data["block_minutes"] * 60)
+    if data["split"] != "paper":
+        cut = [other for other in places if data["split"] == "blocks" or other.name not in data["test_archives"]]
+        times = sorted({t for one in connected(place, cut, max(data["gap_minutes"] * 60, 1)) for t in one.times})
+    block = {time: (time - times[0]) // length for time in times}
+    numbers = sorted(set(block.values()))
     part = dict(zip(numbers, drawn(len(numbers), settings), strict=True))
-    times = place.times
-    split = {time: part[place.block[time]] for time in times}
+    split = {time: part[block[time]] for time in times}
     gap, result = data["gap_minutes"] * 60, dict(split)
     for before, after in pairwise(times):
         if split[before] != split[after]:
