@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
     if (folder / "statistics.nc").exists():
         raise FileExistsError(f"{folder} holds a comparison already; choose another output=")
     with as_typed():
-        runs = find_runs(plain(config.runs))
+        runs = find_runs(plain(config.runs) if config.runs else [])
     from rich.console import Console
 
     from nowcast.comparison import merge
