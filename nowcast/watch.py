@@ -4,6 +4,7 @@ Nothing here draws random numbers or logs to metrics.csv, so that training is th
 """
 
 import csv
+import logging
 import math
 import resource
 import sys
@@ -31,6 +32,7 @@ from nowcast.scores.spatial import Spectrum
 from nowcast.task import NowcastTask
 from nowcast.verification import case_of_sample
 
+log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
@@ -89,6 +91,23 @@ class TrainingBar(RichProgressBar):
         """Count."""
         self.speed.add(len(batch["inputs"]) * trainer.world_size)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Say how the epoch went in the log and, where there is no terminal to draw a bar on, in its output."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if trainer.is_global_zero:
+            line = self.epoch_line(trainer)
+            log.info(line)
+            if self._console is not None and not self._console.is_terminal:
+                self._console.print(line, highlight=False, soft_wrap=True)
+
+    def epoch_line(self, trainer: lightning.Trainer) -> str:
+        """An epoch in words: what the bar shows, when it is at its end."""
+        shown = {name: float(value) for name, value in trainer.progress_bar_metrics.items() if name != "v_num"}
+        speed, left = self.speed.samples_per_second, self.speed.left(trainer)
+        words = [f"{name} {value:.4g}" for name, value in shown.items()] + [f"{speed:.3g} samples/s"]
+        words += [] if math.isnan(left) else [f"{timedelta(seconds=round(left))} left"]
+        return f"{self._get_train_description(trainer.current_epoch).strip()}: {', '.join(words)}"
 
     def _get_train_description(self, current_epoch: int) -> str:
         """Lightning counts epochs from 0."""

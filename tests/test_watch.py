@@ -1,6 +1,7 @@
 """What can be looked at while training, and that it disturbs nothing."""
 
 import math
+import re
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -123,6 +124,7 @@ def test_the_bar_counts_epochs_from_one(capsys, length, text):
     shown = capsys.readouterr().out
     assert text in shown
     assert "Epoch 0" not in shown
+    assert re.search(rf"^{text.strip()}: [\d.e+]+ samples/s", shown, re.MULTILINE)  # no terminal: a line per epoch
 
 
 def test_the_best_epochs_come_first_and_undefined_ones_last():
