@@ -1,11 +1,14 @@
 # make train   set up .venv and run the main job; ARGS="trainer.max_epochs=1" passes settings on
 # make test    run the tests          make lint    ruff, mypy, import-linter
 # make test-kernels   the CUDA kernels in Triton's interpreter, where there is no GPU
+# make test-lowest    what goes through our dependencies, with the lowest versions that pyproject.toml allows
 # make audit   look up known faults of the pinned dependencies; says so where the network does not allow it
 PYTHON ?= python3
 BIN := .venv/bin
+LOWEST := $(addprefix tests/,test_dependencies.py test_callbacks.py test_drawing.py test_mistakes.py test_optimizers.py \
+	test_programs.py test_settings.py data report scores search)
 
-.PHONY: train test test-kernels test-all lint audit clean
+.PHONY: train test test-kernels test-lowest test-all lint audit clean
 train: .venv/installed
 	$(BIN)/nowcast train $(ARGS)
 
@@ -16,6 +19,11 @@ test: .venv/installed-dev
 test-kernels: .venv/installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check triton
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 tests/models/test_cell_steps.py
+
+# What goes through our dependencies, with the lowest versions of them (not of PyTorch: see the file). Old versions warn
+# of others, which is no fault of ours.
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest -n 2 -m "not slow" -o filterwarnings=default $(LOWEST)
 
 test-all: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
@@ -30,7 +38,7 @@ audit: .venv/installed-dev
 	$(BIN)/python scripts/audit.py
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv .venv-lowest build
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("nowcast needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -40,4 +48,10 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[raster,tune,sweeps,dev]'
+	touch $@
+
+.venv-lowest/installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[raster,tune,sweeps,tensorboard]' \
+		pytest pytest-xdist pytest-timeout hypothesis scores
 	touch $@

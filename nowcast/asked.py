@@ -1,5 +1,6 @@
 """What a user asks of a file, refused before anything heavy is imported."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,20 @@ def refuse_missing_archive(path: Path) -> None:
             f"no archive at {path}; make one with `nowcast prepare source=<name> input=<folder> "
             f"{typed('output', path)}`"
         )
+
+
+def one_archive(inputs: str | Sequence[str]) -> Path:
+    """The archive that input= names, where no provider files are asked for.
+
+    Raises:
+        ValueError: Several inputs, or a folder.
+        FileNotFoundError: No such file.
+    """
+    if not isinstance(inputs, str) or Path(inputs).expanduser().is_dir():
+        raise ValueError(f"input={inputs} is not one archive; for provider files add source=<format>")
+    path = Path(inputs).expanduser()
+    refuse_missing_archive(path)
+    return path
 
 
 def refuse_no_steps(forecast_steps: int) -> None:

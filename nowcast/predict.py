@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from nowcast.asked import moment, refuse_missing_archive, refuse_no_steps
+from nowcast.asked import moment, one_archive, refuse_no_steps
 from nowcast.config import build, given_on_command_line, plain, program
 from nowcast.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 
@@ -58,15 +58,16 @@ def refuse_what_was_typed(config: DictConfig) -> None:
     """Refuse what needs no file to be read.
 
     Raises:
-        ValueError: init_time is no time, or there is no forecast step.
+        ValueError: init_time is no time, there is no forecast step, or there are several files or a folder without
+            source=.
         FileNotFoundError: There is no such archive.
     """
     if config.init_time is not None:
         moment(config.init_time)
     if config.forecast_steps is not None:
         refuse_no_steps(config.forecast_steps)
-    if config.source is None and isinstance(config.input, str):
-        refuse_missing_archive(Path(config.input).expanduser())
+    if config.source is None:
+        one_archive(config.input)
 
 
 def choose_forecaster(config: DictConfig) -> "Forecaster":

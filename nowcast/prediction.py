@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from nowcast import __version__
-from nowcast.asked import moment, refuse_no_steps
+from nowcast.asked import moment, one_archive, refuse_no_steps
 from nowcast.checkpoint import at_lead_times
 from nowcast.colours import RainColours
 from nowcast.data.archive import Archive
@@ -86,9 +86,8 @@ def open_input(
         ValueError: Several inputs or a folder without source=.
     """
     if reader is None:
-        if not isinstance(inputs, str) or Path(inputs).expanduser().is_dir():
-            raise ValueError(f"input={inputs} is not one archive; for provider files add source=<format>")
-        yield Input(Archive(Path(inputs).expanduser()), inputs)
+        path = one_archive(inputs)
+        yield Input(Archive(path), str(inputs))
         return
     span = np.timedelta64((forecaster.input_steps - 1) * max(forecaster.timesteps, default=0), "s")
     count = FURTHER_BACK * max(forecaster.input_steps, 2)

@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import lightning
@@ -25,6 +26,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+from packaging.requirements import Requirement
 
 from nowcast.training import quieten
 
@@ -35,6 +37,7 @@ PRIVATE = {
     "_is_amx_tile_supported": "models/winograd.py",
     "_storage": "search/workers.py",
     "_load_from_state_dict": "scaling.py",
+    "_console": "watch.py",
     "_experiment": "metrics_log.py, wandb_logger.py",
     "_wandb_init": "wandb_logger.py",
     "_foreach_mul_": "optimizers.py",
@@ -69,6 +72,21 @@ def test_every_private_name_of_others_that_the_package_uses_is_on_the_list():
             if isinstance(node, ast.ImportFrom) and "._" in f".{node.module}":
                 used.add(node.module)
     assert used == PRIVATE.keys()
+
+
+def test_the_lowest_versions_that_are_tested_are_those_that_are_allowed():
+    root = PACKAGE.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    names = ("raster", "sweeps", "tune", "tensorboard")
+    wanted = [*project["dependencies"], *(one for name in names for one in extras[name])]
+    lines = (root / "constraints-lowest.txt").read_text().splitlines()
+    pins = {Requirement(line).name: str(Requirement(line).specifier)[2:] for line in lines if "==" in line}
+    for requirement in map(Requirement, wanted):
+        (lowest,) = [one.version for one in requirement.specifier if one.operator == ">="]
+        if requirement.name != "torch":
+            # The first release of it: 6 is 6.0.0, and 4.10 of some is 4.10.0.84.
+            assert re.match(rf"{re.escape(lowest)}(\.0)*(\.84)?$", pins[requirement.name]), requirement
 
 
 # -- Python --------------------------------------------------------------------------------------------------
@@ -149,6 +167,7 @@ def test_the_trainer_counts_batches_and_steps_as_we_read_them(tmp_path):
         (EarlyStopping, "load_state_dict", {"state_dict"}),
         (TorchCheckpointIO, "save_checkpoint", {"checkpoint", "path", "storage_options"}),
         (RichProgressBar, "configure_columns", {"trainer"}),  # watch.py
+        (lightning.Trainer, "fit", {"model", "datamodule", "ckpt_path", "weights_only"}),  # training.py; since 2.6
         (RichProgressBar, "get_metrics", {"trainer", "pl_module"}),
         (ExperimentWriter, "save", set()),  # metrics_log.py
     ],
@@ -160,6 +179,12 @@ def test_methods_of_lightning_that_we_replace_take_what_ours_take(owner, method,
         inspect.signature(getattr(owner, method)).parameters[name].default is not inspect.Parameter.empty
         for name in found - arguments
     )
+
+
+def test_the_bar_has_its_console_once_training_begins():
+    """watch.py says a line where that is no terminal."""
+    assert RichProgressBar()._console is None
+    assert "self._console = get_console()" in re.sub(r": Console", "", inspect.getsource(RichProgressBar))
 
 
 def test_attributes_that_hold_the_best_checkpoint():
