@@ -50,11 +50,13 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     """The Lightning module of a config."""
     net, optimizer = build(config.model), build(config.optimizer)
     refuse_baseline(net, config)
+    scaling = build(config.scaling)
+    refuse_other_quantity(scaling, data)
     thresholds, main = list(config.verification.thresholds), config.verification.main_threshold
     trusted({"model": plain(config.model), "scaling": plain(config.scaling)}, "config")  # its checkpoint is to be read
     return NowcastTask(
         net=net,
-        scaling=build(config.scaling),
+        scaling=scaling,
         loss=build(config.loss),
         optimizer=optimizer["optimizer"],
         schedule=optimizer["schedule"],
@@ -65,6 +67,20 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
         identity={"version": __version__, "config": plain(config), "data": data.provenance()},
         cuda_graphs=config.cuda_graphs,
     )
+
+
+def refuse_other_quantity(scaling: Any, data: DataModule) -> None:  # noqa: ANN401 (whatever stands under scaling=)
+    """Refuse to make grey values of rain as if it were brightness, or the other way round.
+
+    Raises:
+        ValueError: With the scaling that fits.
+    """
+    if getattr(scaling, "quantity", data.quantity) != data.quantity:
+        fits = {"rain_rate": "paper", "brightness": "brightness"}[data.quantity]
+        raise ValueError(
+            f"the scaling is one of {scaling.quantity} ({type(scaling).__name__}), and the data is {data.quantity}; "
+            f"add scaling={fits}"
+        )
 
 
 def refuse_baseline(net: torch.nn.Module, config: DictConfig) -> None:

@@ -9,7 +9,7 @@ from nowcast.data.hko import HkoTree
 from nowcast.data.paper_filter import PaperFilter
 from tests.data.digits import write_images
 from tests.data.hko_tree import write_day
-from tests.programs import rows, run
+from tests.programs import TINY, rows, run
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,18 @@ def test_a_trained_network_is_scored_on_three_unseen_digits(digits):
     code, message = run("predict", checkpoint, "input=x.nc", f"output={folder / 'no.nc'}")
     assert code == 1
     assert "MovingMnist, which says nothing of timesteps_seconds and cell_km: it forecasts no radar frames" in message
+
+
+def test_pictures_are_not_trained_on_as_if_they_were_rain(digits, tmp_path):
+    settings, folder = digits
+    typed = ["experiment=mnist_convlstm_2x128", "model.hidden=[2,2]", *settings, *SMALL, f"output={folder / 'as_rain'}"]
+    code, message = run("train", *typed, "scaling=paper")
+    assert code == 1
+    assert "scaling is one of rain_rate (GreyScale), and the data is brightness; add scaling=brightness" in message
+    rain = [*TINY, f"data.archives.folder={tmp_path / 'echoes'}", f"output={tmp_path / 'run'}"]
+    code, message = run("train", *rain, "scaling=brightness")
+    assert code == 1
+    assert "scaling is one of brightness (Brightness), and the data is rain_rate; add scaling=paper" in message
 
 
 def test_persistence_alone_on_moving_digits(digits):
