@@ -72,7 +72,7 @@ def test_a_trained_network_is_scored_on_three_unseen_digits(digits):
     usual = rows(output / "evaluation" / "frames.csv")[0]
     other = rows(folder / "ood_scores" / "frames.csv")[0]
     assert usual["mse"] != other["mse"]
-    code, message = run("predict", checkpoint, "input=x.nc", f"output={folder / 'no.nc'}")
+    code, message = run("predict", checkpoint, f"input={__file__}", f"output={folder / 'no.nc'}")  # a file is there
     assert code == 1
     assert "MovingMnist, which says nothing of timesteps_seconds and cell_km: it forecasts no radar frames" in message
 
