@@ -51,7 +51,7 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     net, optimizer = build(config.model), build(config.optimizer)
     refuse_baseline(net, config)
     scaling = build(config.scaling)
-    refuse_other_quantity(scaling, data)
+    refuse_scaling_of_another_quantity(scaling, data)
     thresholds, main = list(config.verification.thresholds), config.verification.main_threshold
     trusted({"model": plain(config.model), "scaling": plain(config.scaling)}, "config")  # its checkpoint is to be read
     return NowcastTask(
@@ -69,7 +69,7 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     )
 
 
-def refuse_other_quantity(scaling: Any, data: DataModule) -> None:  # noqa: ANN401 (whatever stands under scaling=)
+def refuse_scaling_of_another_quantity(scaling: Any, data: DataModule) -> None:  # noqa: ANN401 (whatever stands under scaling=)
     """Refuse to make grey values of rain as if it were brightness, or the other way round.
 
     Raises:

@@ -110,7 +110,7 @@ class _Helper:
 
 
 def _answered(asks: IO[bytes], answers: IO[bytes], request: bytes) -> bool:
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(BrokenPipeError):  # the helper has ended, which the missing answer says
         asks.write(request)
         return answers.readline() == DONE
     return False
