@@ -18,7 +18,7 @@ test: .venv/installed-dev
 # Triton comes with PyTorch's CUDA builds; its version is theirs to choose, so that constraints.txt names none.
 test-kernels: .venv/installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check triton
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 tests/models/test_cell_steps.py
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 tests/models/kernels/test_steps.py
 
 # What goes through our dependencies, with the lowest versions of them (not of PyTorch: see the file). Old versions warn
 # of others, which is no fault of ours.

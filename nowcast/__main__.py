@@ -1,4 +1,4 @@
-"""`nowcast <command> …`: replaces itself by `python -P -m nowcast.start <command> …`.
+"""`nowcast <command> …`: replaces itself by `python -P -m nowcast.config.start <command> …`.
 
 It execs rather than calls, because some of what a command needs is settled when a process starts.
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from nowcast import __version__
-from nowcast.quoting import quoted
-from nowcast.start import command_line, environment
+from nowcast.config.command_line.quoting import quoted
+from nowcast.config.start import command_line, environment
 
 COMMANDS = {
     "train": "train a network, then score it beside the baselines",

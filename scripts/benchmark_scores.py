@@ -16,13 +16,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from nowcast.config import CONFIGS, build, plain
-from nowcast.counting import Counting
-from nowcast.estimates import estimate
-from nowcast.run import make_families
-from nowcast.scores.bootstrap import Bootstrap
-from nowcast.strata import Groups, Strata
-from nowcast.verification import score_models
+from nowcast.config.build import build, plain
+from nowcast.config.program import CONFIGS
+from nowcast.verification.plan import Counting
+from nowcast.verification.intervals import estimate
+from nowcast.training.run import make_families
+from nowcast.verification.bootstrap import Bootstrap
+from nowcast.verification.strata import Groups, Strata
+from nowcast.verification.score_models import score_models
 
 STEPS, SIDE, DAYS = 15, 100, 500
 DISTINCT = 128  # windows of different rain, used again and again

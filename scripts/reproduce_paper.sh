@@ -93,8 +93,8 @@ radar() {
     $quick && settings+=(reduced=radar$variant)
     # ROVER is tuned on the validation windows, like the paper's.
     tuned=$output/tuned_rover$variant
-    echo "+ python -m nowcast.tune_baseline experiment=paper_radar$variant"
-    python -m nowcast.tune_baseline experiment=paper_radar$variant "${settings[@]}" output="$(quoted "$tuned")" "${extra[@]}"
+    echo "+ python -m nowcast.commands.tune_baseline experiment=paper_radar$variant"
+    python -m nowcast.commands.tune_baseline experiment=paper_radar$variant "${settings[@]}" output="$(quoted "$tuned")" "${extra[@]}"
     mapfile -t rover <"$tuned/overrides.txt"
     train paper_radar paper_radar$variant "${settings[@]}" "${rover[@]}" $(reduced 'model.hidden=[12,12]')
     train paper_radar_fc_lstm paper_radar$variant model=fc_lstm name=paper_radar_fc_lstm "${settings[@]}" \
@@ -123,5 +123,5 @@ prepare_eccc() { # the folder given, and those below it of one radar each
 
 for experiment in "${what[@]}"; do
     $experiment
-    python -m nowcast.paper_report printed="$experiment" runs="$(quoted "$output")" quick=$quick
+    python -m nowcast.commands.paper_report printed="$experiment" runs="$(quoted "$output")" quick=$quick
 done

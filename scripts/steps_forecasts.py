@@ -19,11 +19,11 @@ import numpy as np
 import pysteps
 from numpy.typing import NDArray
 
-from nowcast.data.archive import Archive
-from nowcast.data.cells import area_average, averaging_factor, cell_km
-from nowcast.data.dataset import Region
-from nowcast.data.forecast_file import Forecast, write_forecast
-from nowcast.data.windows import window_starts
+from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
+from nowcast.data.windows.dataset import Region
+from nowcast.data.results.forecast_writer import Forecast, write_forecast
+from nowcast.data.windows.index import window_starts
 
 MOTION_FRAMES = 3  # Lucas-Kanade motion, and the autoregressive model of order 2, look at three frames
 WET, DRY_DB = 0.1, -15.0  # mm h-1 below which it is dry, and the decibels that stand for dry

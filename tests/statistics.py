@@ -3,21 +3,21 @@
 import numpy as np
 import torch
 
-from nowcast.data.statistics_file import ExampleFields, Statistics
-from nowcast.scores.categorical import Categorical
-from nowcast.scores.continuous import Continuous
-from nowcast.scores.ensemble import EnsembleErrors, Probabilities, RankHistogram
-from nowcast.scores.spatial import Fractions, Spectrum
-from nowcast.scores.sums import GroupSums, by_lead_time
+from nowcast.data.results.statistics_file import ExampleFields, Statistics
+from nowcast.verification.scores.categorical import Categorical
+from nowcast.verification.scores.continuous import Continuous
+from nowcast.verification.scores.ensemble import EnsembleErrors, Probabilities, RankHistogram
+from nowcast.verification.scores.spatial import Fractions, Spectrum
+from nowcast.verification.scores.sums import GroupSums, by_lead_time
 
 THRESHOLDS = [0.5, 2.0]
 SETTINGS = {
-    "categorical": {"_target_": "nowcast.scores.categorical.Categorical", "thresholds": THRESHOLDS},
-    "continuous": {"_target_": "nowcast.scores.continuous.Continuous"},
+    "categorical": {"_target_": "nowcast.verification.scores.categorical.Categorical", "thresholds": THRESHOLDS},
+    "continuous": {"_target_": "nowcast.verification.scores.continuous.Continuous"},
     "fss": {
-        "_target_": "nowcast.scores.spatial.Fractions", "thresholds": THRESHOLDS, "windows": [3, 9], "border": "inside",
+        "_target_": "nowcast.verification.scores.spatial.Fractions", "thresholds": THRESHOLDS, "windows": [3, 9], "border": "inside",
     },
-    "spectrum": {"_target_": "nowcast.scores.spatial.Spectrum", "wavelengths": [2, 4, 8, 16]},
+    "spectrum": {"_target_": "nowcast.verification.scores.spatial.Spectrum", "wavelengths": [2, 4, 8, 16]},
 }  # fmt: skip
 FAMILIES = {
     "categorical": Categorical(THRESHOLDS),
@@ -26,9 +26,9 @@ FAMILIES = {
     "spectrum": Spectrum([2, 4, 8, 16]),
 }
 ENSEMBLE_SETTINGS = {
-    "ensemble": {"_target_": "nowcast.scores.ensemble.EnsembleErrors"},
-    "probability": {"_target_": "nowcast.scores.ensemble.Probabilities", "thresholds": THRESHOLDS, "levels": 4},
-    "rank": {"_target_": "nowcast.scores.ensemble.RankHistogram", "bins": 5},
+    "ensemble": {"_target_": "nowcast.verification.scores.ensemble.EnsembleErrors"},
+    "probability": {"_target_": "nowcast.verification.scores.ensemble.Probabilities", "thresholds": THRESHOLDS, "levels": 4},
+    "rank": {"_target_": "nowcast.verification.scores.ensemble.RankHistogram", "bins": 5},
 }
 ENSEMBLE_FAMILIES = {
     "ensemble": EnsembleErrors(), "probability": Probabilities(THRESHOLDS, 4), "rank": RankHistogram(5),

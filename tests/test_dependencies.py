@@ -28,7 +28,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from packaging.requirements import Requirement
 
-from nowcast.training import quieten
+from nowcast.training.trainer import quieten
 
 PACKAGE = Path(__file__).parents[1] / "nowcast"
 # Private names of others that the package uses → where; each has a test below.
@@ -305,5 +305,5 @@ def test_shell_completion_is_for_the_program_that_argv_names(monkeypatch):
     """config.py: sys.argv[0] is `nowcast` while a shell asks."""
     monkeypatch.setattr(sys, "argv", ["nowcast"])
     assert BashCompletion._get_exec() == "nowcast"
-    monkeypatch.setattr(sys, "argv", ["/x/nowcast/train.py"])
+    monkeypatch.setattr(sys, "argv", ["/x/nowcast/commands/train.py"])
     assert BashCompletion._get_exec() == "python"

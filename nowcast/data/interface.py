@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nowcast.data.dataset import Sample
-from nowcast.data.frame import Grid
-from nowcast.data.windows import Split
+from nowcast.data.windows.dataset import Sample
+from nowcast.data.archive.frame import Grid
+from nowcast.data.windows.index import Split
 
 
 @dataclass(frozen=True, eq=False)

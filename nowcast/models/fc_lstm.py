@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nowcast.models.convlstm import ConvLSTMCell, check_inputs, run_stack, uniform
-from nowcast.models.convlstm_core import Execution
+from nowcast.models.kernels.layer import Execution
 
 MATRICES = Execution(recompute=False, winograd=False)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nowcast.data.frame import DataFormatError
+from nowcast.data.archive.frame import DataFormatError
 
 SECONDS = 30.0  # of one input, on a busy machine; sound ones take milliseconds
 MEMORY = 4 << 30  # bytes that a process may have mapped beside what it begins with
@@ -73,7 +73,7 @@ def of_format(name):
 
 
 def of_archive(path):
-    from nowcast.data.archive import Archive
+    from nowcast.data.archive.archive import Archive
 
     everything = slice(None)
     archive = Archive(path)
@@ -85,7 +85,7 @@ def of_archive(path):
 
 
 def of_forecasts(path):
-    from nowcast.data.forecast_reader import ForecastFiles
+    from nowcast.data.results.forecast_reader import ForecastFiles
     from tests.data.archives import grid
 
     files = ForecastFiles([str(path)])
@@ -94,31 +94,31 @@ def of_forecasts(path):
 
 
 def of_idx(path):
-    from nowcast.data.mnist_files import read_idx
+    from nowcast.data.mnist.files import read_idx
 
     read_idx(path)
 
 
 def of_sequences(path):
-    from nowcast.data.mnist_files import read_sequences
+    from nowcast.data.mnist.files import read_sequences
 
     np.asarray(read_sequences(path, 4)).sum()
 
 
 def of_picture(path):
-    from nowcast.data.hko import _read_grey
+    from nowcast.data.paper.hko import _read_grey
 
     _read_grey(path)
 
 
 def of_mask(path):
-    from nowcast.data.hko import _read_mask
+    from nowcast.data.paper.hko import _read_mask
 
     _read_mask(path, (8, 9))
 
 
 def of_statistics(path):
-    from nowcast.data.statistics_file import read_statistics
+    from nowcast.data.results.statistics_file import read_statistics
 
     read_statistics(path)
 

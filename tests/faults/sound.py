@@ -159,7 +159,7 @@ def png(folder):
 
 
 def statistics_file(folder):
-    from nowcast.data.statistics_file import write_statistics
+    from nowcast.data.results.statistics_file import write_statistics
     from tests.statistics import statistics
 
     write_statistics(folder / "a.nc", statistics({"a": 0.3}, blocks=2)[0])

@@ -11,10 +11,10 @@ import netCDF4
 import numpy as np
 import pytest
 
-from nowcast.data.archive import Archive
-from nowcast.data.frame import DataFormatError
-from nowcast.data.hko import _read_grey, _read_mask
-from nowcast.data.mnist_files import read_idx, read_sequences
+from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.paper.hko import _read_grey, _read_mask
+from nowcast.data.mnist.files import read_idx, read_sequences
 from tests.data.archives import frame, write
 from tests.data.formats import fakes
 from tests.data.formats.readers import reader
@@ -115,7 +115,7 @@ def test_masks_and_streams_that_unpack_to_more_than_they_may(tmp_path, monkeypat
     assert refuses(reader("radolan").read, path, "unpacks to more than 50,000,000 bytes") < 4 * MEGABYTES
     path = tmp_path / "images.gz"
     path.write_bytes(zeros(100 * 10**6))
-    monkeypatch.setattr("nowcast.data.mnist_files.MAX_BYTES", 10**7)
+    monkeypatch.setattr("nowcast.data.mnist.files.MAX_BYTES", 10**7)
     assert refuses(read_idx, path, "unpacks to more than 10,000,000 bytes") < MEGABYTES
 
 
@@ -138,7 +138,7 @@ def test_npz_whose_header_declares_more_than_it_holds(tmp_path, shape):
 
 
 def test_npz_that_unpacks_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr("nowcast.data.mnist_files.MAX_MEMBER", 10**6)
+    monkeypatch.setattr("nowcast.data.mnist.files.MAX_MEMBER", 10**6)
     path = npz(tmp_path / "a.npz", (20, 1, 1000, 1000), 20 * 10**6)
     assert refuses(lambda path: read_sequences(path, 20), path, "at most 1,000,000") < MEGABYTES
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nowcast.data.frame import DataFormatError
+from nowcast.data.archive.frame import DataFormatError
 from tests.faults import fuzz
 
 ATTRIBUTES = {
@@ -100,16 +100,16 @@ OURS = {
     "odim": "nowcast.data.formats.odim.read_grid",
     "fmi_pgm": "nowcast.data.formats.fmi_pgm._grid",
     "fmi_geotiff": "nowcast.data.formats.fmi_geotiff._items",
-    "mch_gif": "nowcast.data.formats.gif.check_shape",
-    "eccc_gif": "nowcast.data.formats.gif.check_shape",
+    "mch_gif": "nowcast.data.formats.containers.gif.check_shape",
+    "eccc_gif": "nowcast.data.formats.containers.gif.check_shape",
     "radolan": "nowcast.data.formats.radolan._grid",
-    "mrms": "nowcast.data.formats.raster.check_shape",
+    "mrms": "nowcast.data.formats.containers.raster.check_shape",
     "netcdf": "nowcast.data.formats.netcdf.grid_of",
-    "archive": "nowcast.data.archive._check_layout",
-    "forecasts": "nowcast.data.forecast_reader.grid_of",
-    "npz": "nowcast.data.mnist_files._check_numbers",
-    "hko_png": "nowcast.data.hko.check_shape",
-    "statistics": "nowcast.data.statistics_file._read",
+    "archive": "nowcast.data.archive.archive._check_layout",
+    "forecasts": "nowcast.data.results.forecast_reader.grid_of",
+    "npz": "nowcast.data.mnist.files._check_numbers",
+    "hko_png": "nowcast.data.paper.hko.check_shape",
+    "statistics": "nowcast.data.results.statistics_file._read",
 }
 
 

@@ -4,8 +4,8 @@ import contextlib
 
 import pytest
 
-from nowcast.data import probe
-from nowcast.data.frame import DataFormatError
+from nowcast.data.archive import probe
+from nowcast.data.archive.frame import DataFormatError
 from tests.faults import fuzz
 
 FEW, MANY = 40, 10_000

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from nowcast import checkpoint
-from nowcast.confidential import refuse_secrets
-from nowcast.trusted import trusted
+from nowcast.forecasting import checkpoint
+from nowcast.config.secrets import refuse_secrets
+from nowcast.config.trusted import trusted
 from tests.faults.runs import result, start
 from tests.programs import TINY, run
 
@@ -69,9 +69,9 @@ def test_a_malicious_pickle_is_refused_and_does_nothing(tmp_path, trained, make)
 
 BAD = [
     "os.system", "subprocess.run", "builtins.eval", "torch.load", "nowcast.models.convlstm.torch.load",
-    "nowcast.data.dataset.np.load", "nowcast.scores.spatial.np", "nowcast.search.process.run_process",
-    "nowcast.data.archive_writer.os.remove", "nowcast.data.moving_mnist.Path", "nowcast.models", "nowcast.modelsx.Y",
-    "nowcast.data.preparation.prepare_archive", "ConvLSTM", "", "nowcast.models..ConvLSTM",
+    "nowcast.data.windows.dataset.np.load", "nowcast.verification.scores.spatial.np", "nowcast.studies.search.process.run_process",
+    "nowcast.data.archive.writer.os.remove", "nowcast.data.mnist.moving_mnist.Path", "nowcast.models", "nowcast.modelsx.Y",
+    "nowcast.data.archive.prepare.prepare_archive", "ConvLSTM", "", "nowcast.models..ConvLSTM",
 ]  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_whose_network_is_a_program_is_refused(tmp_path, trained):
 
 
 def test_a_network_that_could_not_be_read_back_is_not_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr("nowcast.trusted.PACKAGES", ("nowcast.scaling",))
+    monkeypatch.setattr("nowcast.config.trusted.PACKAGES", ("nowcast.scaling",))
     code, message = run("train", *TINY, f"output={tmp_path / 'run'}", f"data.archives.folder={tmp_path}")
     assert (code, "NOWCAST_TRUSTED_PACKAGES=<package>" in message) == (1, True)
 

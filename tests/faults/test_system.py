@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast import checkpoint
-from nowcast.data import archive_writer
-from nowcast.data.dataset import RadarDataset
-from nowcast.metrics_log import MetricsWriter
-from nowcast.task import NowcastTask
+from nowcast.forecasting import checkpoint
+from nowcast.data.archive import writer as archive_writer
+from nowcast.data.windows.dataset import RadarDataset
+from nowcast.training.loggers.metrics import MetricsWriter
+from nowcast.training.task import NowcastTask
 from tests.data.archives import frame, write
 from tests.faults.runs import SMALL, result, start, wait_for
 from tests.programs import rows, run

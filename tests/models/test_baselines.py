@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.metrics import Contingency
+from nowcast.verification.per_frame.metrics import Contingency
 from nowcast.models.extrapolation import Extrapolation, advect
 from nowcast.models.persistence import Persistence
 

@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from scipy.ndimage import correlate1d, gaussian_filter, map_coordinates
 from scipy.sparse.linalg import spsolve
 
-from nowcast.config import CONFIGS, build, plain
+from nowcast.config.build import build, plain
+from nowcast.config.program import CONFIGS
 from nowcast.models.persistence import Persistence
 from nowcast.models.rover import Rover, derivative, equations, solve
 from tests.models.test_baselines import cells, csi, forecast

@@ -9,7 +9,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.frame import DataFormatError
+from nowcast.data.archive.frame import DataFormatError
 
 Variable = Any  # netCDF4 is untyped
 NOT_WRITTEN = 1e36  # coordinates above it are netCDF's default fill value

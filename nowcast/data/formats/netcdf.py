@@ -11,9 +11,9 @@ from nowcast.data.cf.file import CFFile, Told, Variable, attribute
 from nowcast.data.cf.grids import grid_of
 from nowcast.data.cf.times import field_times
 from nowcast.data.cf.values import physical
-from nowcast.data.damage import damage
-from nowcast.data.frame import MAX_FILE_CELLS, DataFormatError, Frame, check_shape, check_size
-from nowcast.data.probe import open_netcdf
+from nowcast.data.archive.damage import damage
+from nowcast.data.archive.frame import DataFormatError, Frame, MAX_FILE_CELLS, check_shape, check_size
+from nowcast.data.archive.probe import open_netcdf
 from nowcast.units import ZR, Quantity, parse_unit
 
 

@@ -5,7 +5,8 @@ from functools import cache
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from nowcast.config import CONFIGS, build
+from nowcast.config.build import build
+from nowcast.config.program import CONFIGS
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nowcast.data.frame import DataFormatError
+from nowcast.data.archive.frame import DataFormatError
 from tests.data.formats import fakes
 from tests.data.formats.readers import reader
 

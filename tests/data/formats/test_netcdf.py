@@ -4,7 +4,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from nowcast.data.frame import DataFormatError, Packing
+from nowcast.data.archive.frame import DataFormatError, Packing
 from nowcast.units import Quantity
 from tests.data.archives import frame, write
 from tests.data.formats import fakes

@@ -7,12 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
-from nowcast.data.archive import Archive
-from nowcast.data.frame import DataFormatError, Packing
-from nowcast.data.limits import Limits
+from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.frame import DataFormatError, Packing
+from nowcast.data.archive.limits import Limits
 from nowcast.units import ZR, Quantity
 from tests.data.formats.readers import reader
-from tests.data.test_preparation import prepare
+from tests.data.archive.test_prepare import prepare
 
 NAN = np.nan
 LEVELS = {"data": "dataset1/data1/", "dataset": "dataset1/", "root": ""}
@@ -319,7 +319,7 @@ def test_grids_that_contradict_the_data_are_refused(tmp_path, change, message):
 @pytest.mark.parametrize("packing", [None, Packing(0.5, -32.0), Packing(0.1, -32.0)])
 @pytest.mark.parametrize("above", ["clip", "mask"])
 def test_no_packing_stores_a_rate_above_the_limit(tmp_path, packing, above):
-    from nowcast.data.archive_writer import ArchiveWriter
+    from nowcast.data.archive.writer import ArchiveWriter
     from tests.data.archives import frame
 
     zr = ZR(223.0, 1.53)

@@ -6,7 +6,7 @@ import gzip
 import numpy as np
 import pytest
 
-from nowcast.data.frame import DataFormatError, Packing
+from nowcast.data.archive.frame import DataFormatError, Packing
 from nowcast.units import Quantity
 from tests.data.formats import fakes
 from tests.data.formats.readers import reader

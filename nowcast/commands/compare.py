@@ -1,0 +1,85 @@
+"""`nowcast compare <run> <run> …`: the report of finished runs side by side, from their saved statistics."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from nowcast.config.build import build, plain
+from nowcast.config.program import program
+from nowcast.config.mistakes import as_typed
+from nowcast.config.trusted import trusted
+
+
+@program("compare")
+def main(config: DictConfig) -> None:
+    """Merge the statistics of several runs and write the report."""
+    folder = Path(config.output).expanduser()
+    if (folder / "statistics.nc").exists():
+        raise FileExistsError(f"{folder} holds a comparison already; choose another output=")
+    with as_typed():
+        runs = find_runs(plain(config.runs) if config.runs else [])
+    from rich.console import Console
+
+    from nowcast.verification.merge import merge
+    from nowcast.verification.plan import pooled_scores
+    from nowcast.data.results.statistics_file import read_statistics, write_statistics
+    from nowcast.report.results import write_estimates
+    from nowcast.training.run import make_families
+    from nowcast.report.scores import report_pooled
+
+    statistics = merge({name: read_statistics(path) for name, path in runs.items()})
+    families = make_families(trusted(statistics.families, "scores of the runs"))
+    console = Console()
+    written = report_pooled(pooled_scores(statistics), folder, console)
+    write_statistics(folder / "statistics.nc", statistics)
+    written += [folder / "statistics.nc"]
+    written += write_estimates(
+        statistics,
+        families,
+        build(config.uncertainty),
+        folder,
+        console,
+        html=config.html,
+        colour_blind_safe=config.colour_blind_safe,
+        main_threshold=config.main_threshold,
+    )
+    if statistics.facts["caveat"]:
+        console.print(statistics.facts["caveat"], style="yellow", highlight=False)
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def find_runs(given: Any) -> dict[str, Path]:  # noqa: ANN401 (a list of folders, or a mapping)
+    """Name → statistics.nc of each run.
+
+    Raises:
+        ValueError: Fewer than two runs, or two of the same name.
+        FileNotFoundError: A folder holds no statistics.
+    """
+    folders = given if isinstance(given, dict) else {_name(Path(text).expanduser()): text for text in given}
+    if len(folders) < max(2, len(given)):
+        raise ValueError(
+            f"give two runs or more, of different names: nowcast compare <run> <run> …, or runs={{name: <run>, …}}; "
+            f"got {', '.join(map(str, given)) or 'none'}"
+        )
+    return {str(name): _statistics_of(Path(text).expanduser()) for name, text in folders.items()}
+
+
+def _name(folder: Path) -> str:
+    parts = [part for part in folder.parts if part not in ("evaluation", "statistics.nc", ".", "/")]
+    return "/".join(parts[-2:])
+
+
+def _statistics_of(folder: Path) -> Path:
+    candidates = [folder, folder / "statistics.nc", folder / "evaluation" / "statistics.nc"]
+    found = [path for path in candidates if path.is_file()]
+    if not found:
+        raise FileNotFoundError(
+            f"no statistics.nc in {folder} or {folder}/evaluation; `nowcast train` and `nowcast evaluate` write it"
+        )
+    return found[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""What is wrong with a setting, in one line: what there is instead, and what is near it."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from nowcast.config.checks.definitions import NotThereError
+from nowcast.config.command_line.overrides import in_quotes
+from nowcast.config.checks.signatures import signature
+
+GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
+IN_FILE = re.compile(r"In '[^']+': ")
+
+
+class UsageError(ValueError):
+    """What was typed cannot be run: nothing was made of it, and it has to be typed otherwise."""
+
+
+@contextmanager
+def as_typed() -> Iterator[None]:
+    """What is refused in this block is refused as it was typed: nothing was made yet."""
+    try:
+        yield
+    except ValueError as error:
+        if type(error) is not ValueError:  # it says more than that, such as that a file is damaged
+            raise
+        raise UsageError(str(error)) from error
+
+
+def refuse_missing_checkpoint(path: Path) -> None:
+    """Refuse a checkpoint that is not there.
+
+    Raises:
+        FileNotFoundError: No such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; runs keep theirs in <run>/checkpoints/")
+
+
+USAGE = (HydraException, OmegaConfBaseException, UsageError, FileNotFoundError, FileExistsError)
+
+
+class ErrorExit(SystemExit):
+    """The end of a command by an error, already told; `message` says what was told."""
+
+    def __init__(self, code: int, message: str) -> None:
+        """Keep both: SystemExit takes a code or a message."""
+        super().__init__(code)
+        self.message = message
+
+
+def ended_by(error: Exception, command: str, file: Path) -> ErrorExit:
+    """Tell an error in words; the end of the command with exit code 2 as to what was typed, 1 as to what was done."""
+    message = f"nowcast {command}: error: {in_words(error, file)}"
+    sys.stderr.write(message + "\n")
+    return ErrorExit(2 if isinstance(error, USAGE) else 1, message)
+
+
+def in_words(error: Exception, program: Path) -> str:
+    """One line for what Hydra or OmegaConf refuses; other errors have their own words.
+
+    Args:
+        error: What was raised.
+        program: The program's config file, whose defaults tell which groups there are.
+    """
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return str(error)
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        close = near(name, error.options, f"{group}=")
+        return f"{group}={name} is unknown{close}; allowed: {', '.join(error.options)}"
+    if needed := GROUP_NEEDED.match(str(error)):
+        return f"{needed[1]}= is missing; allowed: {', '.join(needed[2].split())}"
+    if isinstance(error, OverrideParseException):
+        advice = f"; if it is a text, quote it: {text}" if (text := in_quotes(str(error.override))) else ""
+        return f"{error.override} cannot be read as key=value: {_first_line(error)}{advice}"
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key}= is missing; add {cause.full_key}=<value>"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
+        place = IN_FILE.match(str(error))
+        return (place[0] if place else "") + _unknown_key(str(cause.full_key), cause.parent_node, program)
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        if _first_line(cause) == "Cannot merge DictConfig with ListConfig":
+            key = cause.full_key
+            return (
+                f"{key} must be names with values, {key}={{<name>: <value>}}, got a list; ~{key}.<name> takes one out"
+            )
+        return f"{cause.full_key}: {_first_line(cause)}"
+    return _first_line(error)
+
+
+def _unknown_key(full_key: str, parent: DictConfig, program: Path) -> str:
+    above, dot, key = full_key.rpartition(".")
+    if _takes(parent.get("_target_"), key):
+        return f"{full_key} is not in the config, but may be added: +{full_key}=<value>"
+    known = {str(name) for name in parent if str(name) not in ("hydra", "_target_")}
+    if not above:
+        known |= groups(program)
+    return f"{full_key} is unknown{near(key, known, above + dot)}; allowed: {', '.join(sorted(known))}"
+
+
+def _takes(target: object, name: str) -> bool:
+    try:
+        known = signature(str(target)) if target else None
+    except NotThereError:
+        return False
+    return known is not None and name in known.annotations
+
+
+def groups(config: Path) -> set[str]:
+    """Groups that a config and those that it builds on choose from."""
+    found: set[str] = set()
+    content: Any = OmegaConf.load(config) if config.is_file() else {}
+    for entry in content.get("defaults", []):
+        if isinstance(entry, str):
+            found |= groups(config.with_name(f"{entry}.yaml"))
+        else:
+            found |= {str(name) for name in entry if " " not in str(name) and "@" not in str(name)}
+    return found
+
+
+def near(word: str, known: Iterable[str], prefix: str) -> str:
+    """The known word that is most like this one, asked as "did you mean", or nothing."""
+    close = get_close_matches(word, list(known), n=1)
+    return f": did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]

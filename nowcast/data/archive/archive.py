@@ -1,0 +1,287 @@
+"""The one on-disk layout of radar sequences: a CF netCDF-4 file, read here and written by archive_writer.
+
+Layout: dimensions (time, y, x), row 0 north, the provider's own quantity (`rain_rate`, `rain_amount` or
+`reflectivity`) packed in 16 bits without losing its quantisation, or as float32. The fill value is "no data",
+which is never "no rain". `rain_fraction` and `valid_fraction` summarise tiles of TILE×TILE cells so that
+sampling by rain needs no second pass over the data.
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from nowcast.config.command_line.arguments import refuse_missing_archive
+from nowcast.data.archive.damage import damage, reason
+from nowcast.data.archive.frame import DataFormatError, Grid, MAX_TIMES, check_shape, check_size
+from nowcast.data.archive.probe import open_netcdf
+from nowcast.units import ZR, Quantity, amount_to_rate
+
+FILL = 65535  # stored value of "no data" in packed variables
+TILE = 32  # cells per side of a summary tile
+RAIN_THRESHOLD = 0.1  # mm h-1: what counts as rain in the tile summary
+EPOCH = "seconds since 1970-01-01 00:00:00"
+DATA_VARIABLES = tuple(quantity.value for quantity in Quantity)
+
+
+@dataclass(frozen=True)
+class ToRainRate:
+    """How stored physical values of an archive become rain rate in mm h-1.
+
+    Args:
+        quantity: What is stored.
+        period: Seconds over which an amount fell; None unless `quantity` is an amount.
+        no_echo: dBZ at or below which the rain rate is exactly 0; None unless reflectivity.
+        zr: Z-R relation; None unless reflectivity.
+    """
+
+    quantity: Quantity
+    period: float | None
+    no_echo: float | None
+    zr: ZR | None
+
+    def __post_init__(self) -> None:
+        """Refuse a quantity that lacks what its conversion needs."""
+        if self.quantity is Quantity.RAIN_AMOUNT and self.period is None:
+            raise ValueError("a rain amount needs its accumulation period to become a rate")
+        if self.quantity is Quantity.REFLECTIVITY and (self.zr is None or self.no_echo is None):
+            raise ValueError("reflectivity needs a Z-R relation and its no-echo value to become a rain rate")
+
+    def __call__(self, values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Rain rate in mm h-1, NaN where `values` is NaN."""
+        if self.quantity is Quantity.RAIN_RATE:
+            return values
+        if self.period is not None:
+            return amount_to_rate(values, self.period)
+        assert self.zr is not None  # __post_init__ saw to it
+        assert self.no_echo is not None
+        return np.where(values <= self.no_echo, values.dtype.type(0), self.zr.rain_rate(values))
+
+
+@dataclass
+class Archive:
+    """A radar archive opened for reading. Picklable: every process opens its own file handle.
+
+    Args:
+        path: The netCDF file.
+
+    Attributes:
+        name: File name without ending.
+        times: (N,) UTC datetime64[s], rising, possibly with gaps; end of accumulation for amounts.
+        grid: Cells and projection, row 0 north.
+        attributes: Global attributes (institution, license, history, fingerprint, …).
+        unpacked: File of the same stored values to read instead (unpacked.py), None = there is none.
+
+    Raises:
+        FileNotFoundError: No such file.
+        DataFormatError: The file is not an archive of this project, or is damaged.
+    """
+
+    path: Path
+    times: NDArray[np.datetime64] = field(init=False, repr=False)
+    grid: Grid = field(init=False, repr=False)
+    to_rain_rate: ToRainRate = field(init=False, repr=False)
+    attributes: dict[str, str] = field(init=False, repr=False)
+    rain_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
+    valid_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
+    unpacked: Path | None = field(default=None, init=False, repr=False)
+    _mapped: np.memmap[Any, Any] | None = field(default=None, init=False, repr=False)
+    _handle: tuple[int, netCDF4.Dataset] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read everything but the fields themselves."""
+        self.path = Path(self.path)
+        refuse_missing_archive(self.path)
+        what = "not a nowcast archive, which `nowcast prepare` makes"
+        with damage(self.path, what, "netCDF4"), open_netcdf(self.path) as dataset:
+            self._read_header(dataset)
+
+    def _read_header(self, dataset: netCDF4.Dataset) -> None:
+        found = [name for name in DATA_VARIABLES if name in dataset.variables]
+        if len(found) != 1:
+            raise DataFormatError(
+                self.path,
+                f"an archive holds exactly one of {', '.join(DATA_VARIABLES)}; found "
+                f"{', '.join(found) or 'none'} among {', '.join(dataset.variables)}",
+            )
+        variable = dataset.variables[found[0]]
+        quantity = Quantity(found[0])
+        _check_layout(self.path, dataset, variable)
+        units = str(getattr(variable, "units", None))
+        if units != quantity.units:
+            raise DataFormatError(self.path, f"{found[0]} has unit {units!r}, an archive has {quantity.units!r}")
+        a, b, period, no_echo = (
+            _number(self.path, variable, name) for name in ("zr_a", "zr_b", "accumulation_period", "no_echo")
+        )
+        try:
+            zr = None if a is None or b is None else ZR(a, b)
+            self.to_rain_rate = ToRainRate(quantity, period, no_echo, zr)
+        except ValueError as error:
+            raise DataFormatError(self.path, f"{found[0]}: {error}") from error
+        self._packed = variable.dtype == np.uint16
+        self._scale = _number(self.path, variable, "scale_factor", 1.0)
+        self._offset = _number(self.path, variable, "add_offset", 0.0)
+        seconds = np.asarray(dataset.variables["time"][:], dtype=np.int64)
+        self.times = seconds.astype("datetime64[s]")
+        self.grid = Grid(
+            np.asarray(dataset.variables["x"][:], dtype=np.float64),
+            np.asarray(dataset.variables["y"][:], dtype=np.float64),
+            str(getattr(dataset.variables.get("crs"), "nowcast_crs", "")),
+        )
+        self.rain_fraction = np.asarray(dataset.variables["rain_fraction"][:], dtype=np.float32)
+        self.valid_fraction = np.asarray(dataset.variables["valid_fraction"][:], dtype=np.float32)
+        self.attributes = {name: str(dataset.getncattr(name)) for name in dataset.ncattrs()}
+        if "fingerprint" not in self.attributes:
+            raise DataFormatError(self.path, "has no fingerprint, which `nowcast prepare` writes last")
+        if len(self.times) == 0:
+            raise DataFormatError(self.path, "the archive holds no frame")
+        if np.any(np.diff(seconds) <= 0):
+            raise DataFormatError(self.path, "times do not rise strictly")
+
+    @property
+    def name(self) -> str:
+        """File name without ending, the archive's name in reports and split settings."""
+        return self.path.stem
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over times, grid and stored values, as computed when the archive was written."""
+        return self.attributes["fingerprint"]
+
+    @property
+    def timestep(self) -> int | None:
+        """Seconds between frames (the commonest difference), None for a single frame."""
+        if len(self.times) < 2:
+            return None
+        steps: Counter[int] = Counter(np.diff(self.times).astype(int).tolist())
+        return min(step for step, count in steps.items() if count == max(steps.values()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the file handle, which belongs to one process."""
+        return {**self.__dict__, "_handle": None, "_table": None, "_mapped": None}
+
+    def _variable(self) -> Any:  # noqa: ANN401 (netCDF4 is untyped)
+        """The data variable through a handle of this very process (netCDF handles do not survive a fork)."""
+        if self._handle is None or self._handle[0] != os.getpid():
+            try:
+                dataset = netCDF4.Dataset(self.path)
+            except OSError as error:
+                raise DataFormatError(self.path, f"cannot be opened any more: {error}") from error
+            dataset.set_auto_maskandscale(False)
+            self._handle = (os.getpid(), dataset)
+        return self._handle[1].variables[self.to_rain_rate.quantity.value]
+
+    def rate_table(self) -> NDArray[np.float32]:
+        """(65536,) rain rate in mm h-1 of every stored value, where they are 16 bits: unpacking, Z-R and "no data"."""
+        table: NDArray[np.float32] | None = self.__dict__.get("_table")
+        if table is None:
+            with np.errstate(over="ignore"):  # most of 16 bits lies beyond any reflectivity
+                physical = np.arange(65536, dtype=np.float64) * self._scale + self._offset
+                table = self.to_rain_rate(physical).astype(np.float32)
+            table[FILL] = np.nan
+            self.__dict__["_table"] = table
+        return table
+
+    def read(self, frames: slice, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Rain rate of a block of the archive.
+
+        Args:
+            frames: Slice of the time axis (a step is allowed).
+            rows: Slice of the y axis.
+            columns: Slice of the x axis.
+
+        Returns:
+            (T, rows, columns) float32 in mm h-1; NaN = no data.
+
+        Raises:
+            DataFormatError: The file can no longer be read (removed, truncated).
+        """
+        stored = self.read_stored(frames, rows, columns)
+        if self._packed:
+            # Every 16-bit number is in the table: "clip" only spares the check, and is twice as fast as indexing.
+            # Frame by frame, what it makes in between stays in the processor's cache.
+            rate, table = np.empty(stored.shape, dtype=np.float32), self.rate_table()
+            for frame, values in zip(rate, stored, strict=True):
+                table.take(values, out=frame, mode="clip")
+            return rate
+        return self.to_rain_rate(stored).astype(np.float32, copy=False)
+
+    @property
+    def meaning(self) -> tuple[ToRainRate, float, float]:
+        """What stored values mean: archives that agree in it have the same `rate_table`."""
+        return self.to_rain_rate, float(self._scale), float(self._offset)
+
+    @property
+    def stored_type(self) -> np.dtype[Any]:
+        """Type of the stored values: 16 bits where they are packed."""
+        return np.dtype(np.uint16 if self._packed else np.float32)
+
+    def read_stored(self, frames: slice, rows: slice, columns: slice) -> NDArray[Any]:
+        """A block of values as they are stored.
+
+        Raises:
+            DataFormatError: The file can no longer be read (removed, truncated).
+        """
+        if self.unpacked is not None:
+            return np.asarray(self._map(self.unpacked)[frames, rows, columns])
+        with damage(self.path, f"cannot read frames {frames}", "netCDF4"):
+            return np.asarray(self._variable()[frames, rows, columns])
+
+    def _map(self, path: Path) -> "np.memmap[Any, Any]":
+        """The unpacked copy, mapped. To touch what is gone of it would kill the process, or read as zeros.
+
+        Raises:
+            DataFormatError: It is gone, cut short or no such copy.
+        """
+        try:
+            if self._mapped is None:
+                self._mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            size = path.stat().st_size
+        except (OSError, ValueError, EOFError) as error:
+            raise DataFormatError(path, f"cannot read frames of it: {reason(error, path)}") from error
+        if size < self._mapped.offset + self._mapped.nbytes:
+            raise DataFormatError(path, "cannot read frames of it: the file was cut short")
+        return self._mapped
+
+    def close(self) -> None:
+        """Close this process's file handle; reading opens it again."""
+        if self._handle is not None and self._handle[0] == os.getpid():
+            self._handle[1].close()
+        self._handle = None
+
+
+def _number(path: Path, variable: Any, name: str, default: float | None = None) -> Any:  # noqa: ANN401
+    """A number among the attributes of a variable.
+
+    Raises:
+        DataFormatError: It is there and no finite number.
+    """
+    value = np.asarray(getattr(variable, name, default))
+    if value.dtype == object:  # None
+        return default
+    if value.size != 1 or value.dtype.kind not in "uif" or not np.isfinite(value).all():
+        raise DataFormatError(path, f"{variable.name} has {name} {value.tolist()!r}, expected a finite number")
+    return float(value.reshape(-1)[0])
+
+
+def _check_layout(path: Path, dataset: netCDF4.Dataset, variable: Any) -> None:  # noqa: ANN401 (netCDF4 is untyped)
+    """Refuse sizes and types that no archive has, before they are read."""
+    if variable.ndim != 3 or str(variable.dtype) not in ("uint16", "float32"):
+        raise DataFormatError(path, f"{variable.name} has shape {variable.shape} and type {variable.dtype}")
+    frames, rows, columns = variable.shape
+    check_shape(path, rows, columns)
+    check_size(path, "time", frames, MAX_TIMES)
+    tiles = (frames, -(-rows // TILE), -(-columns // TILE))
+    expected = {"time": (frames,), "y": (rows,), "x": (columns,), "rain_fraction": tiles, "valid_fraction": tiles}
+    for name, shape in expected.items():
+        if name not in dataset.variables:
+            raise DataFormatError(path, f"has no variable {name}; an archive has one")
+        if getattr(dataset.variables[name].dtype, "kind", "O") not in "uif":
+            raise DataFormatError(path, f"{name} has type {dataset.variables[name].dtype}, expected numbers")
+        if dataset.variables[name].shape != shape:
+            raise DataFormatError(path, f"{name} has shape {dataset.variables[name].shape}, expected {shape}")

@@ -1,0 +1,196 @@
+"""Checkpoints: written atomically, read without executing anything, enough to forecast with."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nowcast.files import written_whole
+from nowcast.forecasting.calibration import FrequencyCalibration
+from nowcast.config.build import build
+from nowcast.config.mistakes import refuse_missing_checkpoint
+from nowcast.scaling import Scaling, logits_of, values_of
+from nowcast.config.trusted import trusted
+
+
+class NetworkForecaster(nn.Module):
+    """A trained network as a function of physical values: rain rate in mm h-1, or whatever its scaling speaks of.
+
+    Args:
+        net: Grey inputs and a number of steps → logits.
+        scaling: Physical values ↔ grey.
+        calibration: Mapping of forecast grey values, None = as the network says.
+    """
+
+    def __init__(self, net: nn.Module, scaling: Scaling, calibration: FrequencyCalibration | None) -> None:
+        """Keep the parts."""
+        super().__init__()
+        self.net, self.scaling, self.calibration = net, scaling, calibration
+
+    def at(self, lead_times: Sequence[float]) -> "NetworkForecaster":
+        """The same network, calibrated for forecasts with these lead times (FrequencyCalibration.at)."""
+        calibration = None if self.calibration is None else self.calibration.at(lead_times)
+        return NetworkForecaster(self.net, self.scaling, calibration)
+
+    def logits(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """What the network says, before the sigmoid."""
+        return logits_of(self.net, self.scaling, values, forecast_steps).float()
+
+    def grey(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """Forecast grey values in [0, 1], not calibrated."""
+        return torch.sigmoid(self.logits(values, forecast_steps))
+
+    def from_logits(self, logits: Tensor) -> Tensor:
+        """Physical values of logits."""
+        return values_of(logits, self.scaling, self.calibration)
+
+    def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """Forecast.
+
+        Args:
+            values: (B, T_in, C, H, W) mm h-1, NaN = no data, which the network sees as no rain.
+            forecast_steps: Frames to predict.
+
+        Returns:
+            (B, forecast_steps, C, H, W) mm h-1 without NaN.
+        """
+        return self.from_logits(self.logits(values, forecast_steps))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        path: The file.
+        forecaster: The network without calibration.
+        calibration: The fitted calibration, None if there is none.
+        config: The training config, plain types.
+        data: Facts of the training data (fingerprints, time steps in seconds, cell size in km, input_steps).
+        version: Version of nowcast that wrote it.
+        validation: Scores on validation windows beside simple forecasts' (validation.py), None if there are none.
+    """
+
+    path: Path
+    forecaster: NetworkForecaster
+    calibration: FrequencyCalibration | None
+    config: dict[str, Any]
+    data: dict[str, Any]
+    version: str
+    validation: dict[str, Any] | None
+
+    def calibrated(self) -> NetworkForecaster | None:
+        """The same network with its calibration, for lead times of the fit (`at` for others); None if it has none."""
+        return None if self.calibration is None else self.with_calibration(self.calibration)
+
+    def with_calibration(self, calibration: FrequencyCalibration) -> NetworkForecaster:
+        """The same network with a calibration."""
+        return NetworkForecaster(self.forecaster.net, self.forecaster.scaling, calibration)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The raw content of a checkpoint, loaded with weights_only: nothing in it is executed.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a checkpoint of this project.
+    """
+    refuse_missing_checkpoint(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, … by kind of damage
+        # PyTorch's own words go on to advise loading without the check
+        why = str(error).splitlines()[0] if isinstance(error, RuntimeError) else "damaged, or another kind of file"
+        raise ValueError(f"{path}: not a readable checkpoint ({why})") from error
+    if not isinstance(content, dict) or "nowcast" not in content or "state_dict" not in content:
+        raise ValueError(f"{path}: not written by nowcast (no 'nowcast' entry)")
+    return content
+
+
+def epochs_trained(content: dict[str, Any]) -> int:
+    """How many epochs a checkpoint's weights have trained to their end; it may have been written inside another one."""
+    loop = content["loops"]["fit_loop"]
+    inside = content["epoch"] + bool(loop["epoch_loop.batch_progress"]["is_last_batch"])
+    return int(max(inside, loop["epoch_progress"]["current"]["processed"]))  # trainer.max_time cuts an epoch short
+
+
+def load(path: Path) -> Checkpoint:
+    """Rebuild network, scaling and calibration from a checkpoint alone.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not a checkpoint of this project, its weights do not fit its own config, or that names a class that
+            is not this project's.
+    """
+    content = read(path)
+    identity = content["nowcast"]
+    config = trusted({part: identity["config"][part] for part in ("model", "scaling")}, str(path))
+    net, scaling = build(config.model), build(config.scaling)
+    for part, prefix in ((net, "net."), (scaling, "scaling.")):
+        state = {
+            key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
+        }
+        try:
+            part.load_state_dict(state, strict=True)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"{path}: weights do not fit the stored config: {error}") from error
+    calibration = None
+    if "calibration" in content:
+        stored = content["calibration"]
+        calibration = FrequencyCalibration(_lead_times(stored["lead_times"], identity["data"]), stored["levels"])
+        calibration.load_state_dict(stored["state"], strict=True)
+    forecaster = NetworkForecaster(net, scaling, None).eval()
+    return Checkpoint(
+        path,
+        forecaster,
+        calibration,
+        identity["config"],
+        identity["data"],
+        identity["version"],
+        content.get("validation"),  # checkpoints from before have none
+    )
+
+
+def _lead_times(stored: list[float] | int, data: dict[str, Any]) -> list[float] | int:
+    """Lead times of a fit; before they were stored, their number was, and the time step of the data says the rest."""
+    if isinstance(stored, int):
+        steps = data.get("timesteps_seconds", [60])  # frames where the data is no rain
+        return [steps[0] * (k + 1) / 60 for k in range(stored)] if len(steps) == 1 else stored
+    return stored
+
+
+def add_calibration(path: Path, calibration: FrequencyCalibration, levels: int) -> None:
+    """Store a fitted calibration in an existing checkpoint, replacing the file atomically."""
+    content, lead_times = read(path), calibration.lead_times
+    content["calibration"] = {
+        "lead_times": len(calibration.table) if lead_times is None else list(lead_times),  # minutes, or frames
+        "levels": levels,
+        "state": calibration.state_dict(),
+    }
+    save(content, path)
+
+
+def at_lead_times(models: Mapping[str, nn.Module], lead_times: Sequence[float]) -> dict[str, nn.Module]:
+    """The same models, networks calibrated for forecasts with these lead times."""
+    return {
+        name: model.at(lead_times) if isinstance(model, NetworkForecaster) else model for name, model in models.items()
+    }
+
+
+def add_validation(path: Path, scores: dict[str, Any]) -> None:
+    """Store scores on validation windows, plain values, in an existing checkpoint, replacing the file atomically."""
+    content = read(path)
+    content["validation"] = scores
+    save(content, path)
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint to a temporary name, flush it, then give it its name."""
+    with written_whole(path) as partial, partial.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,115 @@
+"""What makes a forecast: the network of a checkpoint or a model without one, and what is to be said of either."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from nowcast.forecasting.checkpoint import Checkpoint
+from nowcast.data.archive.limits import Limits, limits_of
+from nowcast.forecasting.named_models import model_name
+from nowcast.config.command_line.quoting import typed
+from nowcast.verification.validation import better_than, in_words
+
+
+@dataclass(frozen=True, eq=False)
+class Forecaster:
+    """A model with what it takes and who it is.
+
+    Args:
+        name: Its name, with "_calibrated" where a calibration is applied.
+        model: Rain rates (B, T_in, 1, H, W) and a number of steps → rain rates (B, T_out, 1, H, W), mm h-1.
+        input_steps: Frames that it takes.
+        timesteps: Time steps in seconds that it knows; empty = any.
+        cell_km: Cells that it knows; None = any.
+        forecast_steps: Frames that it was trained, calibrated and scored on; None = it was not trained.
+        identity: Attributes of a forecast file that say which model made it; empty ones are left out.
+        worth: What is known of its scores, a line each.
+        beaten_by: Simple forecasts that were better on its validation windows.
+        limits: Physical ranges that its training archives were prepared with, as far as they say.
+    """
+
+    name: str
+    model: nn.Module
+    input_steps: int
+    timesteps: Sequence[int]
+    cell_km: float | None
+    forecast_steps: int | None
+    identity: Mapping[str, str]
+    worth: Sequence[str] = ()
+    beaten_by: Sequence[str] = ()
+    limits: Sequence[Limits] = field(default=())
+
+    def beyond(self, steps: int, step_seconds: int) -> str:
+        """What is to be said of the steps of a forecast that were not trained; "" if all were."""
+        if self.forecast_steps is None or steps <= self.forecast_steps:
+            return ""
+        last = self.forecast_steps * step_seconds / 60
+        calibrated = " and calibrated as the last one that was" if self.name.endswith("_calibrated") else ""
+        return (
+            f"lead times beyond {last:g} min (steps {self.forecast_steps + 1} to {steps}) were never trained nor "
+            f"scored{calibrated}: {self.name} was trained on {self.forecast_steps} steps"
+        )
+
+
+def of_checkpoint(loaded: Checkpoint, *, calibrated: bool) -> Forecaster:
+    """The network of a checkpoint.
+
+    Raises:
+        ValueError: It was trained on something else than radar archives, or is to be calibrated and cannot.
+    """
+    if missing := [key for key in ("timesteps_seconds", "cell_km", "input_steps") if key not in loaded.data]:
+        raise ValueError(
+            f"{loaded.path} was trained on {loaded.config.get('data', {}).get('_target_', 'data')}, which says nothing "
+            f"of {' and '.join(missing)}: it forecasts no radar frames. Give a checkpoint trained on radar archives "
+            "(data=radar); nowcast evaluate scores this one"
+        )
+    model = loaded.calibrated() if calibrated else loaded.forecaster
+    if model is None:
+        raise ValueError(f"{loaded.path} holds no calibration; use calibrated=false")
+    name = model_name(loaded.config)
+    name = f"{name}_calibrated" if calibrated else name
+    main = loaded.config.get("verification", {}).get("main_threshold")
+    return Forecaster(
+        name,
+        model,
+        int(loaded.data["input_steps"]),
+        [int(step) for step in loaded.data["timesteps_seconds"]],
+        float(loaded.data["cell_km"]),
+        int(loaded.data["forecast_steps"]),
+        {
+            "model": str(loaded.config["model"]["_target_"]),
+            "references": getattr(loaded.forecaster.net, "reference", ""),
+            "checkpoint": loaded.path.name,
+            "checkpoint_sha256": hashlib.sha256(loaded.path.read_bytes()).hexdigest(),
+            "training_data": ", ".join(
+                f"{archive} {fingerprint[:12]}" for archive, fingerprint in loaded.data.get("archives", {}).items()
+            ),
+        },
+        in_words(loaded.validation, name, f"nowcast evaluate {typed('checkpoint', loaded.path)} split=val"),
+        better_than(loaded.validation, name, main),
+        [limits_of(one) for one in loaded.data.get("limits", [])],
+    )
+
+
+def of_model(name: str, model: nn.Module, settings: Mapping[str, Any]) -> Forecaster:
+    """A model that needs no training.
+
+    Raises:
+        ValueError: It is a network, or does not say how many frames it takes.
+    """
+    if getattr(model, "works_on", "grey") != "rain_rate":
+        raise ValueError(f"model={name} is a network: forecast with a trained one, checkpoint=<file>")
+    frames = getattr(model, "input_steps", None)
+    if not isinstance(frames, int):
+        raise ValueError(f"model={name} does not say how many frames it takes: {type(model).__name__}.input_steps")
+    arguments = {key: value for key, value in settings.items() if key != "_target_"}
+    identity = {
+        "model": str(settings["_target_"]),
+        "model_settings": json.dumps(arguments),
+        "references": getattr(model, "reference", ""),
+    }
+    return Forecaster(name, model.eval(), frames, (), None, None, identity)

@@ -1,0 +1,273 @@
+"""A forecast from the newest radar frames."""
+
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nowcast import __version__
+from nowcast.config.command_line.arguments import moment, one_archive, refuse_no_steps
+from nowcast.forecasting.checkpoint import at_lead_times
+from nowcast.report.plots.colours import RainColours
+from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
+from nowcast.data.windows.dataset import Region
+from nowcast.data.results.forecast_writer import Forecast, write_forecast
+from nowcast.data.archive.frame import Reader
+from nowcast.data.archive.limits import Limits, as_plain, limits_of
+from nowcast.data.archive.prepare import find_names, prepare_archive
+from nowcast.data.archive.recent_files import recent_files
+from nowcast.data.windows.index import frames_per_step
+from nowcast.forecasting.forecaster import Forecaster
+from nowcast.report.plots.coastlines import map_lines
+from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
+from nowcast.progress import track
+from nowcast.verification.scores.members import members_of, single
+
+log = logging.getLogger(__name__)
+FURTHER_BACK = 2  # so many times the frames that are needed are read of a folder: after a gap there may be others
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """Radar frames to forecast from.
+
+    Args:
+        archive: The frames.
+        given: What the user calls them.
+        files: Names of the provider files that they come from; empty for an archive.
+    """
+
+    archive: Archive
+    given: str
+    files: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A forecast with the frames that it was made from.
+
+    Args:
+        forecast: What was predicted.
+        inputs: (T_in, H, W) mm h-1, NaN = no data.
+        source: Where they come from.
+        remarks: What is to be said of it: lead times that were not trained, input limited otherwise than in training.
+    """
+
+    forecast: Forecast
+    inputs: NDArray[np.float32]
+    source: Input
+    remarks: Sequence[str]
+
+
+@contextmanager
+def open_input(
+    inputs: str | Sequence[str], reader: Reader | None, limits: Limits, forecaster: Forecaster, init_time: str | None
+) -> Iterator[Input]:
+    """An archive, or the provider files that a forecast needs, prepared into a temporary one.
+
+    Args:
+        inputs: An archive, or a folder, files or globs.
+        reader: Format of provider files; None for an archive.
+        limits: Physical range of values of provider files.
+        forecaster: What is to forecast.
+        init_time: Time of the last frame (ISO 8601, UTC); None = the newest.
+
+    Raises:
+        ValueError: Several inputs or a folder without source=.
+    """
+    if reader is None:
+        path = one_archive(inputs)
+        yield Input(Archive(path), str(inputs))
+        return
+    span = np.timedelta64((forecaster.input_steps - 1) * max(forecaster.timesteps, default=0), "s")
+    count = FURTHER_BACK * max(forecaster.input_steps, 2)
+    end = None if init_time is None else moment(init_time)
+    chosen = recent_files(find_names(inputs, reader.pattern), reader, count, span, end)
+    with tempfile.TemporaryDirectory() as folder:
+        first = inputs if isinstance(inputs, str) else inputs[0]
+        name = re.sub(r"[^\w.-]+", "", Path(first).name) or "input"
+        path = Path(folder) / f"{name}.nc"
+        prepare_archive(
+            reader,
+            [str(file) for file in chosen],
+            path,
+            limits=limits,
+            on_error="stop",
+            allow_overlapping_sums=False,
+            workers=0,
+            attributes={"institution": reader.provider, "license": reader.licence},
+            track=track,
+        )
+        archive = Archive(path)
+        yield Input(archive, first, [file.name for file in chosen])
+        archive.close()
+
+
+def input_frames(source: Input, count: int, steps: Sequence[int], init_time: str | None) -> tuple[slice, int]:
+    """Which frames of an input the model gets.
+
+    Args:
+        source: The input.
+        count: Number of frames.
+        steps: Time steps in seconds that the model knows; empty = any.
+        init_time: Time of the last frame (ISO 8601, UTC); None = the newest.
+
+    Returns:
+        Slice of the archive's frames, and the time step in seconds.
+
+    Raises:
+        ValueError: Wrong time step, too few frames, a gap, or no frame at init_time.
+    """
+    times, native = source.archive.times, source.archive.timestep
+    if native is None or len(times) < count:
+        alone = ", whose time step is not known" if native is None else ""
+        raise ValueError(f"{source.given}: {len(times)} frame(s){alone}; the model needs {max(count, 2)} in a row")
+    fitting = [step for step in steps or [native] if step % native == 0]
+    if not fitting:
+        trained = ", ".join(f"{step / 60:g}" for step in steps)
+        raise ValueError(f"{source.given}: time step {native / 60:g} min; this checkpoint was trained on {trained} min")
+    step = native if native in fitting else fitting[0]
+    every = frames_per_step(native, step)
+    last = len(times) - 1 if init_time is None else _find(source, init_time)
+    first = last - (count - 1) * every
+    wanted = times[last] - np.arange(count)[::-1] * np.timedelta64(step, "s")
+    if first < 0 or not np.array_equal(times[first : last + 1 : every], wanted):
+        missing = np.setdiff1d(wanted, times)
+        raise ValueError(
+            f"{source.given}: gap in the {count} frames up to {times[last]}: no frame at "
+            f"{', '.join(map(str, missing))}; {_newest_complete(source, last, count, step)}"
+        )
+    return slice(first, last + 1, every), step
+
+
+def _find(source: Input, init_time: str) -> int:
+    times, wanted = source.archive.times, moment(init_time)
+    nearest = int(np.argmin(np.abs(times - wanted)))
+    if times[nearest] != wanted:
+        raise ValueError(f"{source.given}: no frame at init_time={init_time}; the nearest: init_time={times[nearest]}")
+    return nearest
+
+
+def _newest_complete(source: Input, last: int, count: int, step: int) -> str:
+    times = source.archive.times
+    known = set(times.tolist())
+    for end in times[last::-1]:
+        wanted = (end - np.arange(count) * np.timedelta64(step, "s")).tolist()
+        if known.issuperset(wanted):
+            return f"the newest complete input up to then ends at init_time={end}"
+    return f"there is no complete input from {times[0]} to then; choose another init_time="
+
+
+@torch.inference_mode()
+def predict(
+    forecaster: Forecaster, source: Input, *, init_time: str | None, forecast_steps: int, device: torch.device
+) -> Prediction:
+    """Forecast; cells without data in the last input frame get no forecast (NaN).
+
+    Raises:
+        ValueError: The input does not fit the model (time step, gap, cell size), or its last frame holds no data.
+    """
+    refuse_no_steps(forecast_steps)
+    archive, known_km = source.archive, forecaster.cell_km
+    region = Region(archive, averaging_factor(archive, known_km, _other_cells(known_km)), 1)
+    if region.factor != (1, 1):
+        native = cell_km(archive.grid)[0]
+        averaged = native * region.factor[0]
+        log.info("%s: cells of %.3g km are averaged to the network's %.3g km", archive.name, native, averaged)
+    frames, step = input_frames(source, forecaster.input_steps, forecaster.timesteps, init_time)
+    rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
+    inputs = area_average(archive.read(frames, slice(rows), slice(columns)), region.factor)  # (T_in, H, W)
+    coverage = np.isfinite(inputs[-1])
+    if not coverage.any():
+        raise ValueError(
+            f"{source.given}: the frame of {archive.times[frames.stop - 1]} holds no data at all; choose init_time="
+        )
+    leads = [step * (k + 1) / 60 for k in range(forecast_steps)]
+    model = at_lead_times({"": forecaster.model}, leads)[""].to(device)
+    batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
+    members = members_of(model(batch, forecast_steps))
+    if members.shape[1] > 1:
+        log.warning("%s says %d members: their mean is the forecast", forecaster.name, members.shape[1])
+    rain_rate = single(members)[0, :, 0].cpu().numpy()  # (T_out, H, W)
+    rain_rate[:, ~coverage] = np.nan
+    forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, region.grid)
+    remarks = [forecaster.beyond(forecast_steps, step), *_other_limits(source, forecaster)]
+    return Prediction(forecast, inputs, source, [text for text in remarks if text])
+
+
+def _other_limits(source: Input, forecaster: Forecaster) -> list[str]:
+    """What is to be said of an archive whose values were limited otherwise than those that the model was trained on."""
+    text = source.archive.attributes.get("limits")
+    if source.files or text is None or not forecaster.limits:
+        return []
+    ours = limits_of(json.loads(text))
+    if ours in forecaster.limits:
+        return []
+    known = " or ".join(json.dumps(as_plain(limits)) for limits in forecaster.limits)
+    return [f"{source.given} was prepared with limits {text}, the archives of the training with {known}"]
+
+
+def _other_cells(km: float | None) -> str:
+    """What to do with cells that cannot be averaged to the network's."""
+    if km is None:
+        return ""
+    return (
+        f"this network knows cells of {km:.3g} km: give frames with cells of {km:.3g}, {km / 2:.3g} or {km / 3:.3g} "
+        "km, or a network trained on cells of yours (nowcast train … data.cell_km=)"
+    )
+
+
+def write(
+    result: Prediction, forecaster: Forecaster, limits: Limits, output: Path, *, plot: bool, colour_blind_safe: bool
+) -> list[Path]:
+    """Write the forecast and, when asked for, its pictures beside it; return what was written."""
+    write_forecast(output, result.forecast, _attributes(result, forecaster, limits))
+    written = [output]
+    if plot:
+        forecast = result.forecast
+        case = Case(
+            observed=None,
+            forecasts={forecaster.name: forecast.rain_rate},
+            inputs=result.inputs,
+            init_time=forecast.init_time,
+            timestep_minutes=forecast.step_seconds / 60,
+            cell_km=cell_km(forecast.grid)[0],
+            title=f"{result.source.archive.name}, forecast from {forecast.init_time} UTC",
+            colours=RainColours(colour_blind_safe),
+            lines=map_lines(forecast.grid, "none")[0],
+        )
+        written.append(plot_forecast(case, output.with_suffix(".png")))
+        written.append(animate_forecast(case, output.with_suffix(".gif")))
+    return written
+
+
+def _attributes(result: Prediction, forecaster: Forecaster, limits: Limits) -> dict[str, str]:
+    """Who made the forecast of what, and what is known of its worth."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    source, name = result.source, forecaster.name
+    remarks = [*forecaster.worth]
+    if forecaster.beaten_by:
+        remarks.append(f"on them {' and '.join(forecaster.beaten_by)} did better than {name}")
+    remarks += result.remarks
+    attributes = {
+        "title": f"Rain nowcast by {name}",
+        "institution": "made with nowcast",
+        "source": f"nowcast {__version__}, {name}, input {source.archive.name}",
+        "history": f"{stamp} nowcast predict",
+        "input_fingerprint": source.archive.fingerprint,
+        "comment": "; ".join(remarks),
+        **forecaster.identity,
+    }
+    if source.files:
+        attributes |= {"input_files": ", ".join(source.files), "input_limits": json.dumps(as_plain(limits))}
+    return {key: value for key, value in attributes.items() if value}

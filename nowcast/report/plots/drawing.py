@@ -1,0 +1,222 @@
+"""Pictures of what lies in a file: forecasts of any system, and archives."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nowcast.config.command_line.arguments import moment, refuse_no_picture
+from nowcast.report.plots.colours import MARSHALL_PALMER, RainColours, Unit
+from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
+from nowcast.data.windows.dataset import Region
+from nowcast.data.results.forecast_reader import ForecastFiles
+from nowcast.data.archive.frame import DataFormatError, Grid
+from nowcast.data.results.places import difference_of_place
+from nowcast.report.plots.coastlines import map_lines
+from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
+from nowcast.verification.scores.members import ensemble_mean
+from nowcast.units import ZR
+
+FORMATS = ("png", "gif", "mp4")
+ELEMENTS = 40_000_000  # cells of an archive's frames above which it is thinned by averaging
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to draw.
+
+    Args:
+        observed: Archive to draw beside a forecast, or None.
+        init_time: UTC, of the forecast, or of the archive's last frame; None = the newest.
+        frames: How many frames of an archive.
+        members: How many members of an ensemble, beside its mean.
+        unit: mm/h or dBZ.
+        zr: Law for dBZ; None = that of the archive, else Marshall and Palmer's.
+        coastlines: See map_lines.
+        formats: Of FORMATS.
+        every: See plot_forecast.
+        colour_blind_safe: Colours.
+
+    Raises:
+        ValueError: A number that is not positive, an unknown format, or MP4 without ffmpeg.
+    """
+
+    observed: Path | None
+    init_time: str | None
+    frames: int
+    members: int
+    unit: Unit
+    zr: ZR | None
+    coastlines: str
+    formats: Sequence[str]
+    every: int | None
+    colour_blind_safe: bool
+
+    def __post_init__(self) -> None:
+        """Check."""
+        if unknown := [name for name in self.formats if name not in FORMATS]:
+            raise ValueError(f"formats={unknown[0]} is unknown; choose of {', '.join(FORMATS)}")
+        if not self.formats:
+            raise ValueError(f"formats is empty; choose of {', '.join(FORMATS)}")
+        if "mp4" in self.formats and shutil.which("ffmpeg") is None:
+            raise ValueError("formats: mp4 needs ffmpeg, which is not installed; install it, or choose png and gif")
+        for name, value, least in (("frames", self.frames, 1), ("members", self.members, 0), ("every", self.every, 1)):
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def draw_file(file: Path, stem: Path, wish: Wish) -> tuple[list[Path], str]:
+    """Write the pictures; return them, and a sentence on what is missing in them.
+
+    Raises:
+        FileNotFoundError: No such file.
+        DataFormatError: Neither an archive nor a forecast.
+        ValueError: It does not hold what is wished for.
+    """
+    refuse_no_picture(file)
+    archive = as_archive(file)
+    if archive is not None and wish.observed is not None:
+        raise ValueError(f"observed={wish.observed}: {file} is an archive of observations itself; leave observed= out")
+    observed = archive if wish.observed is None else Archive(wish.observed)
+    law = observed.to_rain_rate.zr if observed is not None else None
+    colours = RainColours(wish.colour_blind_safe, wish.unit, wish.zr or law or MARSHALL_PALMER)
+    case, remark = (
+        case_of_archive(archive, wish, colours) if archive else case_of_forecast(file, observed, wish, colours)
+    )
+    written = []
+    for kind in wish.formats:
+        path = stem.with_name(f"{stem.name}.{kind}")
+        written.append(plot_forecast(case, path, wish.every) if kind == "png" else animate_forecast(case, path))
+    return written, remark
+
+
+def as_archive(file: Path) -> Archive | None:
+    """The archive that a file is, or None."""
+    try:
+        return Archive(file)
+    except DataFormatError:
+        return None
+
+
+def case_of_archive(archive: Archive, wish: Wish, colours: RainColours) -> tuple[Case, str]:
+    """The last time steps up to a time; one without a frame is no data."""
+    last = len(archive.times) - 1 if wish.init_time is None else _index(archive, wish.init_time)
+    step = archive.timestep or 60
+    wanted = archive.times[last] - np.arange(wish.frames)[::-1] * np.timedelta64(step, "s")
+    there = np.isin(wanted, archive.times)
+    wanted, there = wanted[np.argmax(there) :], there[np.argmax(there) :]
+    cells = archive.grid.shape[0] * archive.grid.shape[1] * len(wanted)
+    factor = max(1, round((cells / ELEMENTS) ** 0.5))
+    region = Region(archive, (factor, factor), 1)
+    lines, remark = map_lines(region.grid, wish.coastlines)
+    return Case(
+        observed=_observed(region, wanted),
+        forecasts={},
+        inputs=None,
+        init_time=wanted[0] - np.timedelta64(step, "s"),
+        timestep_minutes=step / 60,
+        cell_km=cell_km(region.grid)[0],
+        title=", ".join(part for part in (archive.name, archive.attributes.get("institution", "")) if part),
+        colours=colours,
+        lines=lines,
+        leads=False,
+    ), " ".join(text for text in (remark, _gaps(int(there.sum()), last, wish)) if text)
+
+
+def _gaps(drawn: int, last: int, wish: Wish) -> str:
+    """What is to be said of frames that are not drawn although the archive goes further back; "" = nothing."""
+    if drawn >= min(wish.frames, last + 1):
+        return ""
+    return (
+        f"{drawn} of the last {wish.frames} time steps have a frame, the others are drawn as no data; "
+        "frames= draws more steps, init_time= others"
+    )
+
+
+def case_of_forecast(file: Path, observed: Archive | None, wish: Wish, colours: RainColours) -> tuple[Case, str]:
+    """One forecast of a file, with the observation if there is one."""
+    files = ForecastFiles([str(file)])
+    init = _init_time(files, file, wish.init_time)
+    leads, grid = files.layout(init)
+    leads = [lead for lead in leads if lead > 0]
+    step = leads[0] if leads else 0
+    if not leads or leads != [step * (k + 1) for k in range(len(leads))]:
+        raise ValueError(
+            f"{file}: lead times of {', '.join(f'{x / 60:g}' for x in leads)} min; only even steps from the first can "
+            "be drawn, such as 5, 10, 15"
+        )
+    members = files.read(init, leads, grid)
+    start = np.datetime64(init, "s")
+    lines, remark = map_lines(grid, wish.coastlines)
+    valid = start + np.array(leads, dtype="timedelta64[s]")
+    return Case(
+        observed=None if observed is None else _observed(_same_grid(observed, grid), valid),
+        forecasts=_rows(members, wish.members),
+        inputs=None,
+        init_time=start,
+        timestep_minutes=step / 60,
+        cell_km=cell_km(grid)[0],
+        title=f"{file.stem}, forecast from {start} UTC",
+        colours=colours,
+        lines=lines,
+    ), remark
+
+
+def _rows(members: NDArray[np.float32], count: int) -> dict[str, NDArray[np.float32]]:
+    if len(members) == 1:
+        return {"forecast": members[0]}
+    mean = ensemble_mean(torch.from_numpy(members)[None])[0].numpy()
+    return {f"mean of {len(members)}": mean} | {f"member {k + 1}": members[k] for k in range(min(count, len(members)))}
+
+
+def _init_time(files: ForecastFiles, file: Path, wanted: str | None) -> int:
+    if wanted is None:
+        return max(files.files)
+    seconds = int(moment(wanted).astype(np.int64))
+    if seconds not in files.files:
+        known = ", ".join(str(np.datetime64(one, "s")) for one in sorted(files.files)[:5])
+        raise ValueError(f"{file}: no forecast from init_time={wanted}; it holds {known}")
+    return seconds
+
+
+def _index(archive: Archive, wanted: str) -> int:
+    found = np.flatnonzero(archive.times == moment(wanted))
+    if len(found) == 0:
+        raise ValueError(
+            f"{archive.path}: no frame at init_time={wanted}; it spans {archive.times[0]} to {archive.times[-1]}"
+        )
+    return int(found[0])
+
+
+def _same_grid(archive: Archive, grid: Grid) -> Region:
+    """The archive, averaged to the cells of a forecast.
+
+    Raises:
+        ValueError: That does not give the forecast's grid.
+    """
+    factor = averaging_factor(archive, cell_km(grid)[0], "give the archive that the forecast was made from")
+    region = Region(archive, factor, 1)
+    theirs = region.grid
+    if difference_of_place(grid, theirs):
+        raise ValueError(
+            f"observed={archive.path} has {theirs.shape} cells of {cell_km(theirs)[0]:g} km, the forecast {grid.shape} "
+            "elsewhere: give the archive that the forecast was made from"
+        )
+    return region
+
+
+def _observed(region: Region, times: NDArray[np.datetime64]) -> NDArray[np.float32]:
+    """(T, H, W) mm h-1 of the frames at some times; a frame that is missing is no data."""
+    archive = region.archive
+    rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
+    rain = np.full((len(times), *region.shape), np.nan, dtype=np.float32)
+    for k, index in enumerate(np.searchsorted(archive.times, times).tolist()):
+        if index < len(archive.times) and archive.times[index] == times[k]:
+            one = archive.read(slice(index, index + 1), slice(rows), slice(columns))
+            rain[k] = area_average(one, region.factor)[0]
+    return rain

@@ -1,0 +1,145 @@
+"""What is made of scores once they are counted: tables, statistics, intervals, examples and the report."""
+
+import dataclasses
+import math
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+
+from nowcast import __version__
+from nowcast.verification.plan import Counting, Scores
+from nowcast.data.interface import DataModule
+from nowcast.data.results.statistics_file import ExampleFields, Statistics, write_statistics
+from nowcast.data.windows.index import Split
+from nowcast.verification.intervals import estimate, write_differences_csv, write_estimates_csv, write_strata_csv
+from nowcast.report.html.page import how_sure, write_report
+from nowcast.verification.bootstrap import Bootstrap
+from nowcast.verification.scores.family import Family
+from nowcast.verification.scores.members import single
+from nowcast.report.scores import report
+from nowcast.verification.score_models import run_models
+
+EXAMPLE_SIDE = 128  # cells of an example's longer side; larger grids are thinned
+
+
+def conclude(
+    scores: Scores,
+    models: Mapping[str, nn.Module],
+    data: DataModule,
+    split: Split,
+    counting: Counting,
+    bootstrap: Bootstrap,
+    facts: dict[str, Any],
+    folder: Path,
+    console: Console,
+    device: torch.device,
+    *,
+    html: bool,
+    colour_blind_safe: bool,
+) -> list[Path]:
+    """Print the tables and write everything; return what was written."""
+    written = report(scores, folder, console)
+    if scores.statistics is None:
+        return written
+    examples = make_examples(scores.window_scores, models, data, split, device) if html else []
+    statistics = dataclasses.replace(scores.statistics, facts=facts | software(), examples=examples)
+    write_statistics(folder / "statistics.nc", statistics)
+    written.append(folder / "statistics.nc")
+    return written + write_estimates(
+        statistics,
+        counting.families,
+        bootstrap,
+        folder,
+        console,
+        html=html,
+        colour_blind_safe=colour_blind_safe,
+        main_threshold=counting.main_threshold,
+    )
+
+
+def write_estimates(
+    statistics: Statistics,
+    families: Mapping[str, Family],
+    bootstrap: Bootstrap,
+    folder: Path,
+    console: Console,
+    *,
+    html: bool,
+    colour_blind_safe: bool,
+    main_threshold: float | None,
+) -> list[Path]:
+    """Intervals, differences and strata as CSV, and the report; return what was written."""
+    estimates = estimate(statistics, families, bootstrap)
+    console.print(how_sure(estimates, bootstrap), highlight=False)
+    written = [folder / name for name in ("intervals.csv", "differences.csv", "strata.csv")]
+    write_estimates_csv(written[0], estimates, families, statistics.lead_times)
+    write_differences_csv(written[1], estimates, families, statistics.lead_times)
+    write_strata_csv(written[2], statistics, families)
+    if html:
+        written.append(folder / "report.html")
+        write_report(
+            written[-1],
+            statistics,
+            families,
+            estimates,
+            bootstrap,
+            downloads=written[:-1],
+            colour_blind_safe=colour_blind_safe,
+            main_threshold=main_threshold,
+        )
+    return written
+
+
+def software() -> dict[str, Any]:
+    """Versions and the time, in plain types."""
+    return {
+        "software": {"nowcast": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+@torch.inference_mode()
+def make_examples(
+    window_scores: list[float],
+    models: Mapping[str, nn.Module],
+    data: DataModule,
+    split: Split,
+    device: torch.device,
+) -> list[ExampleFields]:
+    """The windows where the first model scored best, in the middle and worst, thinned to EXAMPLE_SIDE cells."""
+    dataset, loader = data.dataset(split), data.ordered_loader(split)
+    order = [index for batch in loader.batch_sampler for index in batch]  # type: ignore[union-attr]
+    defined = sorted((score, index) for score, index in zip(window_scores, order, strict=True) if not math.isnan(score))
+    if not defined:
+        return []
+    chosen = {"best": defined[-1], "median": defined[len(defined) // 2], "worst": defined[0]}
+    examples = []
+    for name, (score, index) in chosen.items():
+        sample = dataset[index]
+        batch: Any = {key: value[None] for key, value in dict[str, Any](sample).items()}
+        series = data.series[int(sample["archive"])]
+        thin = math.ceil(max(sample["targets"].shape[-2:]) / EXAMPLE_SIDE)
+        rain = {"observed": sample["targets"][:, 0].numpy()}
+        for model_name, (forecast, _) in run_models(models, batch, device).items():
+            # Where the radar sees, as it is scored.
+            shown = torch.where(sample["mask"], single(forecast)[0].cpu(), torch.nan)
+            rain[model_name] = shown[:, 0].numpy()
+        examples.append(
+            ExampleFields(
+                name=name,
+                score=score,
+                archive=series.name,
+                init_time=np.datetime64(int(sample["init_time"]), "s"),
+                timestep_minutes=series.step_seconds / 60,
+                cell_km=series.cell_km * thin,
+                rain={row: np.ascontiguousarray(field[:, ::thin, ::thin]) for row, field in rain.items()},
+            )
+        )
+    return examples

@@ -1,0 +1,60 @@
+"""What a run directory says about where its results come from."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import lightning
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from nowcast import __version__
+from nowcast.files import written_whole
+from nowcast.data.interface import DataModule
+
+
+def write_provenance(folder: Path, config: DictConfig, data: DataModule, parameters: int) -> None:
+    """Write config.yaml, split.json and provenance.json into a new run directory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data.write_split(folder / "split.json")
+    facts = {
+        "nowcast": __version__,
+        "git_commit": _git_commit(),
+        "command": sys.argv,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "seed": config.seed,
+        "parameters": parameters,
+        "data": data.provenance(),
+    }
+    (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")
+    with written_whole(folder / "config.yaml") as partial:  # last: where it is, a run was begun
+        partial.write_text(OmegaConf.to_yaml(config, resolve=True))
+
+
+def _git_commit() -> str | None:
+    """Commit of the source tree, with "+changes" when it is not clean; None outside a checkout."""
+    root = Path(__file__).parents[2]
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}+changes" if changes else commit

@@ -1,0 +1,313 @@
+"""One training run from config to scores."""
+
+import logging
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from rich.console import Console
+
+from nowcast import __version__
+from nowcast.forecasting import checkpoint
+from nowcast.files import written_by_one
+from nowcast.forecasting.calibration import LEVELS
+from nowcast.config.secrets import refuse_secrets
+from nowcast.config.build import build, plain
+from nowcast.config.program import given_on_command_line
+from nowcast.verification.plan import Counting
+from nowcast.data.interface import DataModule, as_data_module
+from nowcast.data.windows.index import SPLITS, Split
+from nowcast.report.results import conclude
+from nowcast.training.failures import explained
+from nowcast.config.mistakes import as_typed
+from nowcast.forecasting.named_models import model_name
+from nowcast.progress import track
+from nowcast.training.provenance import write_provenance
+from nowcast.config.command_line.quoting import typed
+from nowcast.training.resume import (
+    Start,
+    for_more_epochs,
+    join_metrics,
+    keep_metrics,
+    note_end,
+    note_resumption,
+    remove_leftovers,
+    said_before,
+    settle_start,
+)
+from nowcast.verification.scores.family import Family
+from nowcast.verification.strata import Groups
+from nowcast.training.task import NowcastTask, score_name
+from nowcast.training.trainer import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
+from nowcast.training.trial_build import build_all, build_network
+from nowcast.verification.validation import store_validation
+from nowcast.forecasting.calibrate import fit_calibration
+from nowcast.report.plots.cases import draw
+from nowcast.verification.score_models import score_models
+
+log = logging.getLogger(__name__)
+
+
+def validate(config: DictConfig) -> None:
+    """Refuse settings that contradict each other, before anything heavy.
+
+    Raises:
+        ValueError: Naming the keys, their values and the way out.
+    """
+    refuse_secrets(plain(config))
+    if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        setting = "trainer=gpu" if config.trainer.accelerator == "gpu" else "trainer.accelerator=cuda"
+        raise ValueError(f"{setting}, but torch sees no CUDA device; use trainer=cpu")
+    if config.cuda_graphs and not (config.trainer.accelerator in ("gpu", "cuda") and is_one_device(config.trainer)):
+        raise ValueError(
+            f"cuda_graphs=true is for training on one CUDA device (trainer=gpu), got trainer.accelerator="
+            f"{config.trainer.accelerator} trainer.devices={config.trainer.devices}; leave cuda_graphs=false"
+        )
+    if launched_from_outside() and not given_on_command_line("output="):
+        raise ValueError(
+            "several processes were started (torchrun or SLURM), and each would choose a run directory of its own; "
+            "give output=<one directory>"
+        )
+    if config.calibration not in ("none", "frequency"):
+        raise ValueError(f"calibration must be none or frequency, got {config.calibration!r}")
+    name, baselines = model_name(config), config.baselines
+    if taken := [one for one in (name, f"{name}_calibrated") if baselines.get(one) is not None]:
+        raise ValueError(
+            f"baselines.{taken[0]} is called as the network that is trained: one would take the place of the other; "
+            f"call it otherwise, such as +model@baselines.{taken[0]}_2=<model>"
+        )
+    main, thresholds = config.verification.main_threshold, list(config.verification.thresholds)
+    if thresholds and main not in thresholds:
+        raise ValueError(f"verification.main_threshold={main} is not among verification.thresholds={thresholds}")
+    for name, callback in config.callbacks.items():
+        watched = (callback or {}).get("monitor")
+        if watched is not None and watched not in logged(config.verification):
+            raise ValueError(
+                f"callbacks.{name}.monitor={watched} is not logged; choose one of "
+                f"{', '.join(logged(config.verification))}"
+            )
+
+
+def is_one_device(trainer: DictConfig) -> bool:
+    """Whether the settings of a trainer ask for one process on one device."""
+    devices = trainer.devices
+    one = devices in (1, "1") or (isinstance(devices, ListConfig) and len(devices) == 1)
+    return one and trainer.get("strategy") is None and trainer.get("num_nodes", 1) == 1
+
+
+def launched_from_outside() -> bool:
+    """Whether something else than the trainer started several processes that train together."""
+    together = max(int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    by_trainer = "NODE_RANK" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ  # it sets it for its own
+    return together > 1 and not by_trainer and not is_interactive_slurm()
+
+
+def is_interactive_slurm() -> bool:
+    """Inside an allocation, but not started by srun."""
+    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+
+
+def logged(verification: DictConfig) -> list[str]:
+    """What validation logs: val/csi is that at the main threshold of the forecast that is used, the others are raw."""
+    thresholds = list(verification.thresholds)
+    main = ["val/csi"] if thresholds and verification.main_threshold is not None else []
+    return ["val/loss", *main, *(f"val/{score_name(score, one)}" for one in thresholds for score in ("csi", "bias"))]
+
+
+def run(config: DictConfig) -> None:
+    """Train, choose the best epoch, calibrate, score, draw, and say where everything is."""
+    folder, console = Path(config.output), Console()
+    quieten()
+    with as_typed():
+        for key, value in said_before(folder, plain(config)).items():
+            if not given_on_command_line(f"{key}="):
+                OmegaConf.update(config, key, value)
+        build_network(config)
+        validate(config)
+        build_all(config)
+        data = as_data_module(build(config.data))
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    data.setup()
+    dry_run(config, data)
+    task = make_task(config, data)
+    with written_by_one(folder) if is_first_process() else nullcontext():
+        _run(config, data, task, folder, console)
+
+
+def _run(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console) -> None:
+    start = settle_start(folder, plain(config), data.provenance(), first_process=is_first_process())
+    if start.finished:
+        more = for_more_epochs(folder, plain(config))
+        console.print(f"{folder} is finished already: nothing to do; {more}", highlight=False, soft_wrap=True)
+        return
+    trainer = make_trainer(config, folder, start.lower_rate)
+    announce(config, data, task, folder, console, start)
+    try:
+        with explained(folder, plain(config)):
+            trainer = train(trainer, config, data, task, start, console)
+            if trainer.is_global_zero:
+                conclude_run(config, data, Path(best_checkpoint(trainer)), folder, console, scoring_device(trainer))
+                if not config.evaluate and start.step == trainer.global_step:
+                    more = f"for its scores: evaluate=true; {for_more_epochs(folder, plain(config))}"
+                    console.print(f"{folder} was trained already; {more}", highlight=False, soft_wrap=True)
+    except KeyboardInterrupt as end:  # while scoring
+        raise SystemExit(_say_how_to_go_on(130, folder, console)) from end
+    except SystemExit as end:
+        if end.code in (130, 143):  # LastCheckpoint, told by a signal
+            _say_how_to_go_on(end.code, folder, console)
+        raise
+
+
+def scoring_device(trainer: lightning.Trainer) -> torch.device:
+    """Where networks are scored: on the CUDA device that they were trained on, or on the CPU (sums need float64)."""
+    trained_on = trainer.strategy.root_device
+    return trained_on if trained_on.type == "cuda" else torch.device("cpu")
+
+
+def conclude_run(
+    config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console, device: torch.device
+) -> None:
+    """What comes after training, in one process."""
+    join_metrics(folder)
+    if config.evaluate:
+        finish(config, data, best, folder, console, device)
+        note_end(folder)
+        log.info("finished")
+    else:
+        console.print(f"wrote {best}", highlight=False, soft_wrap=True)
+
+
+def _say_how_to_go_on(code: int, folder: Path, console: Console) -> int:
+    if is_first_process():
+        console.print(
+            f"interrupted; go on with the same command, {typed('output', folder)} and resume=auto", soft_wrap=True
+        )
+    return code
+
+
+def dry_run(config: DictConfig, data: DataModule) -> None:
+    """Find out now what would otherwise fail after training: baselines see fields of the size that they are to score.
+
+    Raises:
+        ValueError: A split that is needed (test for scores only) has no window; where there will be scores, test
+            windows have no common time step, or a baseline refuses the inputs.
+    """
+    for split in SPLITS:
+        if split != "test" or config.evaluate:
+            data.dataset(split)
+    if not config.evaluate:
+        return
+    counting = make_counting(config, data, "test")
+    for make in counting.variants.values():
+        make(lead_times=data.forecast_steps)
+    for baseline in make_baselines(config).values():
+        for shape in data.shapes("test"):
+            baseline(torch.zeros(1, data.input_steps, 1, *shape), 1)
+
+
+def make_counting(config: DictConfig, data: DataModule, split: Split) -> Counting:
+    """What `verification`, `scores`, `strata` and `metrics` say, for the windows of a split.
+
+    Raises:
+        ValueError: Its windows differ in lead times, or a setting is refused.
+    """
+    thresholds = list(config.verification.thresholds)
+    rain = bool(thresholds) and data.quantity == "rain_rate"
+    return Counting(
+        main_threshold=config.verification.main_threshold if rain else None,
+        variants={name: build(node) for name, node in config.metrics.items() if node is not None},
+        lead_times=data.lead_times(split),
+        lead_unit=data.lead_unit,
+        families=make_families(config.scores) if rain else {},
+        family_settings=plain(config.scores) if rain else {},
+        groups=make_groups(config.strata, data) if rain else None,
+        map_shape=data.common_shape(split) if rain else None,
+        common_mask=config.verification.common_mask,
+    )
+
+
+def make_families(nodes: DictConfig) -> dict[str, Family]:
+    """The families of scores that a config names.
+
+    Raises:
+        ValueError: Events or errors, which every table shows, are not among them.
+    """
+    families: dict[str, Family] = {str(name): build(node) for name, node in nodes.items() if node is not None}
+    if missing := {"categorical", "continuous"} - families.keys():
+        raise ValueError(f"scores must hold categorical and continuous, {', '.join(sorted(missing))} is missing")
+    return families
+
+
+def make_groups(node: DictConfig, data: DataModule) -> Groups:
+    """How windows of rain are grouped."""
+    data.setup()
+    return Groups(build(node), [(series.name, series.times) for series in data.series])
+
+
+def make_baselines(config: DictConfig) -> dict[str, torch.nn.Module]:
+    """The models to score beside the network."""
+    return {key: build(node) for key, node in config.baselines.items() if node is not None}
+
+
+@rank_zero_only
+def announce(
+    config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console, start: Start
+) -> None:
+    """Begin the run directory, or take it up again, and say where it is; once, however many processes train."""
+    parameters = sum(parameter.numel() for parameter in task.net.parameters())
+    if start.known:
+        remove_leftovers(folder)
+        keep_metrics(folder, start.checkpoint)
+        note_resumption(folder, start.checkpoint)
+    else:
+        write_provenance(folder, config, data, parameters)
+    log.info("nowcast %s: %s", __version__, " ".join(sys.argv))
+    if start.checkpoint is not None:
+        log.info("going on from %s", start.checkpoint)
+        console.print(f"going on from {start.checkpoint}", highlight=False, soft_wrap=True)
+    console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
+
+
+def finish(
+    config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console, device: torch.device
+) -> None:
+    """Calibrate the best checkpoint and score it beside the baselines."""
+    loaded = checkpoint.load(best)
+    name = model_name(plain(config))
+    models: dict[str, torch.nn.Module] = {name: loaded.forecaster}
+    if config.calibration == "frequency":
+        fitted = fit_calibration(loaded.forecaster, data, LEVELS, device, track)
+        checkpoint.add_calibration(best, fitted, LEVELS)
+        models[f"{name}_calibrated"] = loaded.with_calibration(fitted)  # of the same network, so that it runs once
+    baselines = make_baselines(config)
+    if config.verification.thresholds and data.quantity == "rain_rate":
+        store_validation(best, models, baselines, data, list(config.verification.thresholds), device, track)
+    models = checkpoint.at_lead_times(models, data.lead_times("test")) | baselines
+    counting = make_counting(config, data, "test")
+    scores = score_models(models, data.test_dataloader(), counting, device, track)
+    facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}
+    written = conclude(
+        scores,
+        models,
+        data,
+        "test",
+        counting,
+        build(config.uncertainty),
+        facts,
+        folder / "evaluation",
+        console,
+        device,
+        html=config.picture,
+        colour_blind_safe=config.colour_blind_safe,
+    )
+    if data.caveat:
+        console.print(data.caveat, style="yellow", highlight=False)
+    if config.picture:
+        written += draw(models, data, folder / "evaluation", device, config.colour_blind_safe)
+    for path in (best, folder / "metrics.csv", folder / "config.yaml", *written):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,131 @@
+"""The Lightning module: one step of training, one of validation, and what a checkpoint must carry."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from nowcast.forecasting.calibration import CalibratedCsi, LEVELS
+from nowcast.data.windows.dataset import Sample
+from nowcast.data.interface import ValidationLeads
+from nowcast.verification.per_frame.metrics import Contingency
+from nowcast.models.kernels.cuda_graphs import GraphedNetwork
+from nowcast.scaling import Scaling, logits_of, values_of
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+ScheduleFactory = Callable[..., torch.optim.lr_scheduler.LRScheduler]
+
+
+def score_name(score: str, threshold: float) -> str:
+    """Name of a score in logs: csi at 0.5 mm h-1 is csi_0p5mmh."""
+    return f"{score}_{threshold:g}mmh".replace(".", "p")
+
+
+class NowcastTask(lightning.LightningModule):
+    """Trains a network on grey values and scores it on physical ones.
+
+    Args:
+        net: Grey inputs (B, T_in, C, H, W) in [0, 1] and a number of steps → logits (B, T_out, C, H, W).
+        scaling: Physical values ↔ grey.
+        loss: (logits, grey targets, mask) → scalar.
+        optimizer: Makes the optimiser from the parameters.
+        schedule: Makes the learning-rate schedule from optimizer= and total_steps=; None = constant rate.
+        thresholds: Rain rates in mm h-1 whose CSI is logged in validation; empty where the data is no rain.
+        main_threshold: The one whose CSI is logged as val/csi, and chooses the best epoch: CSI of the forecast that is
+            used in the end, the calibrated one where `leads` are given. None where the data is no rain.
+        leads: Lead times of the validation windows, if the network is to be calibrated; else None.
+        forecast_steps: Frames to predict in validation.
+        identity: Plain facts stored in every checkpoint under "nowcast" (config, data, version).
+        cuda_graphs: Replay training steps on a CUDA device as graphs (cuda_graphs.py).
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        scaling: Scaling,
+        loss: nn.Module,
+        optimizer: OptimizerFactory,
+        schedule: ScheduleFactory | None,
+        thresholds: list[float],
+        main_threshold: float | None,
+        leads: ValidationLeads | None,
+        forecast_steps: int,
+        identity: dict[str, Any],
+        cuda_graphs: bool = False,
+    ) -> None:
+        """Keep the parts; metric states are not part of checkpoints."""
+        super().__init__()
+        self.net, self.scaling, self.loss = net, scaling, loss
+        self.graphed = GraphedNetwork(net) if cuda_graphs else None
+        self.optimizer_factory, self.schedule_factory = optimizer, schedule
+        self.thresholds, self.identity = thresholds, identity
+        self.contingency = Contingency(thresholds, forecast_steps) if thresholds else None
+        self.main_threshold, self.leads = main_threshold, leads
+        self.calibrated: CalibratedCsi | None = None
+        if leads is not None and main_threshold is not None:
+            grey = float(scaling.to_grey(torch.tensor(main_threshold)))  # as targets become grey
+            self.calibrated = CalibratedCsi(grey, leads.lead_times, LEVELS)
+
+    def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """Logits of the grey forecast from physical values; the network sees "no data" as grey 0."""
+        return logits_of(self.graphed or self.net, self.scaling, values, forecast_steps)  # (B, T_out, C, H, W)
+
+    def _loss(self, batch: Sample) -> tuple[Tensor, Tensor]:
+        targets = batch["targets"]
+        logits = self(batch["inputs"], targets.shape[1]).float()
+        return self.loss(logits, self.scaling.to_grey(targets), batch["mask"]), logits
+
+    def training_step(self, batch: Sample, batch_index: int) -> Tensor:
+        """Loss of a batch."""
+        loss, _ = self._loss(batch)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]))
+        return loss
+
+    def on_train_batch_end(self, outputs: object, batch: Sample, batch_index: int) -> None:
+        """Log the loss of an epoch's last batch, however rarely losses are logged: each epoch has one."""
+        if batch_index + 1 == self.trainer.num_training_batches:
+            loss = {"train/loss": float(self.trainer.callback_metrics["train/loss"]), "epoch": self.current_epoch}
+            for logger in self.trainer.loggers:
+                logger.log_metrics(loss, step=self.global_step - 1)
+
+    def validation_step(self, batch: Sample, batch_index: int) -> None:
+        """Loss and contingency counts of a batch."""
+        loss, logits = self._loss(batch)
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]), sync_dist=True)
+        if self.contingency is not None:
+            self.contingency.update(values_of(logits, self.scaling), batch["targets"], batch["mask"])
+        if self.calibrated is not None and self.leads is not None:
+            grey, observed = torch.sigmoid(logits), self.scaling.to_grey(batch["targets"])
+            for rows, chosen in self.leads.parts(batch["archive"]):
+                self.calibrated.update(grey[chosen], observed[chosen], batch["mask"][chosen], rows)
+
+    def on_validation_epoch_end(self) -> None:
+        """CSI and frequency bias over the whole validation set, averaged over the lead times with observed events."""
+        if self.contingency is None:
+            return
+        means = self.contingency.mean_over_lead_times()
+        for index, threshold in enumerate(self.thresholds):
+            for score, values in means.items():
+                self.log(f"val/{score_name(score, threshold)}", values[index])
+        if self.main_threshold is not None:
+            csi = means["csi"][self.thresholds.index(self.main_threshold)]
+            if self.calibrated is not None:
+                csi = float(self.calibrated.compute().nanmean())
+                self.calibrated.reset()
+            self.log("val/csi", csi, prog_bar=True)
+        self.contingency.reset()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser, and the schedule by step where there is one."""
+        optimizer = self.optimizer_factory(self.parameters())
+        if self.schedule_factory is None:
+            return optimizer
+        schedule = self.schedule_factory(optimizer=optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what `evaluate` and `predict` need beside the weights."""
+        checkpoint["nowcast"] = self.identity

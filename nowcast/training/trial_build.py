@@ -1,0 +1,47 @@
+"""Everything that a training builds is built once before anything is made: constructors know best what they refuse."""
+
+import torch
+from omegaconf import DictConfig
+
+from nowcast.config.build import build
+from nowcast.config.mistakes import UsageError
+from nowcast.training.trainer import refuse_baseline
+
+
+def build_network(config: DictConfig) -> None:
+    """Build the network without memory for its weights.
+
+    Raises:
+        ValueError: It refuses what it is given, or is a baseline.
+    """
+    with torch.device("meta"):
+        net = build(config.model)
+    refuse_baseline(net, config)
+
+
+def build_all(config: DictConfig) -> None:
+    """Build the other parts of a training config that need no data, and let them go.
+
+    Raises:
+        UsageError: A part refuses what it is given; the message names the setting.
+    """
+    for name in ("scaling", "loss", "uncertainty"):
+        build(config[name])
+    rain = (
+        len(config.verification.thresholds) > 0
+    )  # else scores of events have none, and are not built for a run either
+    for group in ("metrics", *(["scores"] if rain else []), "baselines"):
+        for node in config[group].values():
+            build(node)
+    _build_optimizer(config.optimizer)
+    callbacks = [build(node) for node in config.callbacks.values() if node is not None]
+    loggers = [build(node) for node in (config.logger or {}).values() if node is not None]
+    build(config.trainer, callbacks=callbacks, logger=loggers)
+
+
+def _build_optimizer(node: DictConfig) -> None:
+    optimizer = build(node)["optimizer"]
+    try:
+        optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{error} (config: optimizer.optimizer → {node.optimizer['_target_']})") from error

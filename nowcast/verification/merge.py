@@ -1,0 +1,201 @@
+"""Puts the statistics of finished evaluations side by side, when they are of the same observations."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nowcast.data.results.statistics_file import ExampleFields, Statistics
+
+SAME_SUM = 1e-6  # relative: sums of float32 rain in another order of batches
+
+
+def merge(runs: Mapping[str, Statistics]) -> Statistics:
+    """The models of all runs on the blocks that all of them scored.
+
+    A model that several runs scored alike, such as persistence, appears once; one of the same name with other sums
+    gets the run's name behind its own. Families of scores that some run lacks, or counted otherwise, are left out.
+
+    Args:
+        runs: Name of the run → its statistics.
+
+    Raises:
+        ValueError: Other lead times or thresholds, no block in common, or other observations in one.
+    """
+    names, first = list(runs), next(iter(runs.values()))
+    for name, run in runs.items():
+        _check_settings(names[0], first, name, run)
+    families = [
+        family
+        for family, settings in first.families.items()
+        if all(run.families.get(family) == settings for run in runs.values())
+    ]
+    blocks = _common_blocks(runs)
+    for name, run in runs.items():
+        _check_observations(names[0], first, name, run, blocks)
+    same_blocks = all(set(_used(run)) == set(blocks) for run in runs.values())
+    groupings = ["block", *(key for key in first.groups if key != "block" and same_blocks)]
+    groupings = [
+        key
+        for key in groupings
+        if key == "block" or all(run.groups.get(key) == first.groups[key] for run in runs.values())
+    ]
+    keys = [key for key in first.axes if key in ("windows", "missing") or key.split("/")[0] in families]
+    chosen = _chosen_models(runs, blocks, keys)
+    maps, no_maps = _maps(runs, chosen) if same_blocks else (None, "they are of all blocks of a run")
+    return Statistics(
+        models=tuple(chosen),
+        lead_times=first.lead_times,
+        lead_unit=first.lead_unit,
+        groups={key: first.groups[key] for key in groupings} | {"block": tuple(blocks)},
+        sums={
+            grouping: {
+                key: np.stack(
+                    [
+                        _of_blocks(runs[run], key, blocks)[number]
+                        if grouping == "block"
+                        else runs[run].sums[grouping][key][number]
+                        for run, number in chosen.values()
+                    ]
+                )
+                for key in keys
+            }
+            for grouping in groupings
+        },
+        axes={key: first.axes[key] for key in keys},
+        labels={key: labels for key, labels in first.labels.items() if key.split("/")[0] in families},
+        families={family: first.families[family] for family in families},
+        facts={
+            "caveat": _caveat(runs, same_blocks, no_maps),
+            "runs": {name: run.facts for name, run in runs.items()},
+        },
+        map_counts=maps,
+        map_threshold=None if maps is None else first.map_threshold,
+        examples=_examples(runs, chosen) if same_blocks else [],
+    )
+
+
+def _check_settings(first_name: str, first: Statistics, name: str, run: Statistics) -> None:
+    for what, ours, theirs in (
+        ("lead times", (first.lead_times, first.lead_unit), (run.lead_times, run.lead_unit)),
+        ("thresholds", first.labels["categorical/threshold"], run.labels["categorical/threshold"]),
+    ):
+        if ours != theirs:
+            raise ValueError(f"{name} has other {what} than {first_name}: {theirs} against {ours}; evaluate them alike")
+
+
+def _used(run: Statistics) -> list[str]:
+    """Blocks with windows."""
+    windows = run.sums["block"]["windows"].sum(axis=(0, 2))
+    return [label for label, count in zip(run.groups["block"], windows.tolist(), strict=True) if count]
+
+
+def _common_blocks(runs: Mapping[str, Statistics]) -> list[str]:
+    every = [_used(run) for run in runs.values()]
+    common = [block for block in every[0] if all(block in other for other in every)]
+    if not common:
+        shown = "; ".join(f"{name}: {', '.join(used[:3])} …" for name, used in zip(runs, every, strict=True))
+        raise ValueError(f"the runs have no block of windows in common: {shown}")
+    return common
+
+
+def _of_blocks(run: Statistics, key: str, blocks: list[str]) -> NDArray[np.float64]:
+    """(M, blocks, T, …)."""
+    where = {label: number for number, label in enumerate(run.groups["block"])}
+    return run.sums["block"][key][:, [where[block] for block in blocks]]
+
+
+def _check_observations(first_name: str, first: Statistics, name: str, run: Statistics, blocks: list[str]) -> None:
+    """Refuse runs that did not see the same rain: their scores cannot be compared in pairs."""
+    moments = list(first.labels["continuous/moment"])
+    for what in ("n", "o", "oo"):
+        ours, theirs = (
+            _of_blocks(one, "continuous/moments", blocks)[..., moments.index(what)][0] for one in (first, run)
+        )
+        differs = ~np.isclose(ours, theirs, rtol=SAME_SUM, atol=0)
+        if differs.any():
+            block, lead = np.argwhere(differs)[0]
+            meaning = {"n": "valid cells", "o": "sum of observed rain", "oo": "sum of squared observed rain"}[what]
+            raise ValueError(
+                f"{name} and {first_name} did not score the same observations in block {blocks[block]} at lead time "
+                f"{first.lead_times[lead]:g}: {meaning} {theirs[block, lead]:.10g} against {ours[block, lead]:.10g}. "
+                f"{_other_archives(first_name, first, name, run)}"
+                "Evaluate both on the same windows, crops and mask (verification.common_mask)"
+            )
+
+
+def _other_archives(first_name: str, first: Statistics, name: str, run: Statistics) -> str:
+    """A sentence on the archives that one of two runs has and the other has not; "" where both have the same."""
+    ours, theirs = ((one.facts.get("data") or {}).get("archives", {}) for one in (first, run))
+    sides = ((name, theirs, ours), (first_name, ours, theirs))
+    more = {who: [key for key in mine if mine[key] != others.get(key)] for who, mine, others in sides}
+    parts = [
+        f"{', '.join(keys[:3])}{', …' if len(keys) > 3 else ''} only in {who}" for who, keys in more.items() if keys
+    ]
+    return f"Their archives differ: {'; '.join(parts)}. " if parts else ""
+
+
+def _chosen_models(runs: Mapping[str, Statistics], blocks: list[str], keys: list[str]) -> dict[str, tuple[str, int]]:
+    """Name in the comparison → (run, number of the model in it)."""
+    chosen: dict[str, tuple[str, int]] = {}
+    for run_name, run in runs.items():
+        for number, model in enumerate(run.models):
+            if model not in chosen:
+                chosen[model] = (run_name, number)
+                continue
+            other, index = chosen[model]
+            alike = all(
+                np.allclose(
+                    _of_blocks(runs[other], key, blocks)[index],
+                    _of_blocks(run, key, blocks)[number],
+                    rtol=SAME_SUM,
+                    equal_nan=True,
+                )
+                for key in keys
+            )
+            if not alike:
+                chosen[f"{model} ({run_name})"] = (run_name, number)
+    return chosen
+
+
+def _maps(
+    runs: Mapping[str, Statistics], chosen: Mapping[str, tuple[str, int]]
+) -> tuple[NDArray[np.int64] | None, str]:
+    """Maps of all models, or None and why they cannot stand side by side."""
+    maps = [runs[run].map_counts for run, _ in chosen.values()]
+    known = [counts[number] for counts, (_, number) in zip(maps, chosen.values(), strict=True) if counts is not None]
+    if len(known) < len(maps):
+        return None, "a run has none, since its windows show different places"
+    if len({run.map_threshold for run in runs.values()}) > 1:
+        return None, f"their thresholds differ: {', '.join(f'{run.map_threshold:g}' for run in runs.values())} mm/h"
+    seen = [
+        (hits + misses, hits + misses + false_alarms + negatives) for hits, misses, false_alarms, negatives in known
+    ]
+    if not all(np.array_equal(one, other) for counted in seen for one, other in zip(counted, seen[0], strict=True)):
+        return None, "the runs did not observe the same in every cell"
+    return np.stack(known), ""
+
+
+def _examples(runs: Mapping[str, Statistics], chosen: Mapping[str, tuple[str, int]]) -> list[ExampleFields]:
+    """The first run's windows, with the forecasts of other runs where those kept the same window."""
+    examples = []
+    for example in next(iter(runs.values())).examples:
+        rain: dict[str, Any] = {"observed": example.rain["observed"]}
+        for name, (run, number) in chosen.items():
+            for other in runs[run].examples:
+                same = (other.archive, other.init_time) == (example.archive, example.init_time)
+                if same and np.array_equal(other.rain["observed"], example.rain["observed"], equal_nan=True):
+                    rain.setdefault(name, other.rain[runs[run].models[number]])
+        examples.append(dataclasses.replace(example, rain=rain))
+    return examples
+
+
+def _caveat(runs: Mapping[str, Statistics], same_blocks: bool, no_maps: str) -> str:
+    parts = [str(run.facts["caveat"]) for run in runs.values() if run.facts.get("caveat")]
+    if not same_blocks:
+        parts.append("The runs did not score the same blocks; only those that all of them scored are compared.")
+    if no_maps and any(run.map_counts is not None for run in runs.values()):
+        parts.append(f"There are no score maps and no scores by region: {no_maps}.")
+    return " ".join(dict.fromkeys(parts))

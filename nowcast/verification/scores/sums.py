@@ -1,0 +1,150 @@
+"""Sums of statistics by lead time and group of windows, which every score is made from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nowcast.verification.scores.family import Family, SharesObserved, shape_of
+from nowcast.verification.scores.members import ensemble_mean, members_of
+
+
+@dataclass(frozen=True)
+class Lead:
+    """One lead time of a batch, cells that do not count set to 0.
+
+    Attributes:
+        members: (B, M, C, H, W) mm h-1 without NaN; M = 1 for a single forecast.
+        mean: (B, C, H, W) mean of the members.
+        observed: (B, C, H, W) mm h-1.
+        mask: (B, C, H, W) bool.
+        missing: (B,) int64, cells that count but have no forecast, or lack it of a member.
+    """
+
+    members: Tensor
+    mean: Tensor
+    observed: Tensor
+    mask: Tensor
+    missing: Tensor
+
+
+def by_lead_time(forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: int) -> Iterator[Lead]:
+    """A batch, one lead time after another, so that whole composites need little memory beside themselves.
+
+    Args:
+        forecast: (B, T, C, H, W) or, of an ensemble, (B, M, T, C, H, W) mm h-1; NaN = missing, counts as no rain.
+        observed: (B, T, C, H, W) mm h-1.
+        mask: (B, T, C, H, W) bool, True = valid observation.
+        lead_times: T.
+
+    Raises:
+        ValueError: Shapes differ, or an observation is NaN where the mask is True.
+    """
+    members = members_of(forecast)
+    if members.ndim != 6 or not members[:, 0].shape == observed.shape == mask.shape:
+        raise ValueError(
+            "forecast, observed and mask must be (B, T, C, H, W) alike, or forecast (B, M, T, C, H, W), got "
+            f"{tuple(forecast.shape)}, {tuple(observed.shape)}, {tuple(mask.shape)}"
+        )
+    if observed.shape[1] != lead_times:
+        raise ValueError(f"expected {lead_times} lead times, got {observed.shape[1]}")
+    for lead in range(lead_times):
+        yield one_lead_time(members[:, :, lead], known(observed[:, lead], mask[:, lead]), mask[:, lead])
+
+
+def known(observed: Tensor, mask: Tensor) -> Tensor:
+    """An observation (B, C, H, W), 0 where the mask is False.
+
+    Raises:
+        ValueError: An observation is NaN where the mask is True.
+    """
+    values = observed.masked_fill(~mask, 0.0)
+    if bool(values.isnan().any()):
+        raise ValueError("an observation is NaN where the mask says that it is valid")
+    return values
+
+
+def one_lead_time(members: Tensor, observed: Tensor, mask: Tensor) -> Lead:
+    """One lead time.
+
+    Args:
+        members: (B, M, C, H, W) mm h-1; NaN = missing, counts as no rain.
+        observed: (B, C, H, W) mm h-1, from `known`.
+        mask: (B, C, H, W) bool, True = valid observation.
+    """
+    missing = members.isnan().any(dim=1) & mask
+    values = members.nan_to_num(0.0).masked_fill(~mask[:, None], 0.0)
+    return Lead(values, ensemble_mean(values), observed, mask, missing.flatten(1).sum(1))
+
+
+class GroupSums:
+    """Sums of every family's statistics by lead time, for windows grouped in several ways at once.
+
+    Args:
+        families: Name → family of scores.
+        lead_times: T.
+        groups: Grouping → how many groups it has, such as {"block": 30, "hour": 24}.
+        device: Where the sums are.
+    """
+
+    def __init__(
+        self, families: Mapping[str, Family], lead_times: int, groups: Mapping[str, int], device: torch.device
+    ) -> None:
+        """Start from nothing."""
+        self.families = dict(families)
+        self.sharing = {name: family for name, family in families.items() if isinstance(family, SharesObserved)}
+        shapes: dict[str, tuple[int, ...]] = {"missing": (), "windows": ()}
+        for name, family in self.families.items():
+            shapes |= {f"{name}/{statistic}": shape_of(family, statistic) for statistic in family.statistics_axes}
+        self._sums = {
+            grouping: {
+                name: torch.zeros(count, lead_times, *shape, dtype=torch.float64, device=device)
+                for name, shape in shapes.items()
+            }
+            for grouping, count in groups.items()
+        }
+
+    def of_observed(self, lead: Lead) -> dict[str, Any]:
+        """What the families can share between forecasts of the same windows."""
+        return {name: family.of_observed(lead.observed, lead.mask) for name, family in self.sharing.items()}
+
+    def add_lead_time(self, number: int, lead: Lead, groups: Mapping[str, Tensor], seen: Mapping[str, Any]) -> None:
+        """Add one lead time of a batch; different ones may be added at the same time.
+
+        Args:
+            number: Of the lead time, from 0.
+            lead: Forecast and observation.
+            groups: Grouping → (B,) int64 number of each window's group.
+            seen: What `of_observed` said of the same observation, or nothing.
+        """
+        statistics = {"missing": lead.missing, "windows": lead.mask.flatten(1).any(1)}
+        for name, family in self.families.items():
+            fields = lead.members if family.ensemble else lead.mean
+            if name in seen:
+                values = self.sharing[name].statistics(fields, lead.observed, lead.mask, seen[name])
+            else:
+                values = family.statistics(fields, lead.observed, lead.mask)
+            statistics |= {f"{name}/{statistic}": value for statistic, value in values.items()}
+        for grouping, sums in self._sums.items():
+            for name, value in statistics.items():
+                sums[name][:, number].index_add_(0, groups[grouping].to(value.device), value.double())
+
+    def sums(self, grouping: str) -> dict[str, Tensor]:
+        """Statistic ("family/statistic", "missing" and "windows") → (groups, T, …) float64."""
+        return self._sums[grouping]
+
+
+def of_family(sums: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The statistics of one family, without its name."""
+    return {key.removeprefix(f"{name}/"): value for key, value in sums.items() if key.startswith(f"{name}/")}
+
+
+def scores_of(sums: Mapping[str, Tensor], families: Mapping[str, Family]) -> dict[str, Tensor]:
+    """Every score, by "family/score", of sums with any leading axes."""
+    return {
+        f"{name}/{score}": value
+        for name, family in families.items()
+        for score, value in family.scores(of_family(sums, name)).items()
+    }

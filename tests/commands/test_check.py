@@ -1,0 +1,162 @@
+"""`nowcast check`: what a training step costs, which side is slow, and what fits."""
+
+import json
+import time
+from types import SimpleNamespace
+
+import lightning
+import pytest
+import torch
+from rich.console import Console
+
+from nowcast.studies.benchmarks import training
+from nowcast.studies.benchmarks.training import TrainingStep, measure_training
+from nowcast.commands.check import advice, describe
+from nowcast.data.windows.index import NoWindowError
+from tests.programs import TINY, run
+
+TRAINER = {"accelerator": "cpu", "precision": "32-true", "gradient_clip_val": 1.0, "accumulate_grad_batches": 1}
+VALUES = 50_000  # of a sequence, 200 kB
+
+
+class Task(lightning.LightningModule):
+    """One weight; the step makes one array as large as its batch and keeps it for the backward pass."""
+
+    def __init__(self, seconds=0.0):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.optimizer_factory = torch.optim.Adam
+        self.seconds, self.sizes, self.dtypes = seconds, [], []
+
+    def training_step(self, batch, index):
+        self.sizes.append(len(batch["inputs"]))
+        time.sleep(self.seconds)
+        product = torch.nn.functional.linear(batch["inputs"].reshape(-1, 1), self.weight[:, None])
+        self.dtypes.append(product.dtype)
+        return product.float().square().mean()
+
+
+def loader(size, seconds=0.0, batches=3):
+    for _ in range(batches):
+        time.sleep(seconds)
+        yield {"inputs": torch.rand(size, VALUES)}
+
+
+def settings(**change):
+    return TRAINER | change
+
+
+def test_the_slower_side_is_the_bottleneck():
+    slow_loader = measure_training(Task(), loader(2, seconds=0.5), settings())
+    assert slow_loader["bottleneck"] == "loader"
+    assert slow_loader["sequences_per_second"] == pytest.approx(2 / slow_loader["loader_seconds"])
+    assert slow_loader["loader_seconds"] >= 0.5
+    slow_model = measure_training(Task(seconds=0.5), loader(2), settings())
+    assert slow_model["bottleneck"] == "model"
+    assert slow_model["sequences_per_second"] == pytest.approx(2 / slow_model["step_seconds"])
+
+
+def test_memory_counts_what_a_step_holds():
+    """The product, its float32 form (the same) and their gradients: from two to five arrays of the batch at once."""
+    found = measure_training(Task(), loader(8), settings())
+    arrays = found["peak_memory_mib"] * 2**20 / (8 * VALUES * 4)
+    assert 2 <= arrays <= 5.1
+
+
+def test_memory_of_the_optimiser_is_counted():
+    step = TrainingStep(Task(), settings())
+    assert step.optimizer_bytes() == 0
+    step.run({"inputs": torch.rand(1, 4)})
+    assert step.optimizer_bytes() == 2 * 4 + 4  # Adam: two moments and a counter, all float32
+    assert step.parameter_bytes() == 4
+
+
+@pytest.mark.parametrize(
+    ("free_mib", "accumulated", "micro", "times"),
+    [(1000, 1, 8, 1), (1000, 4, 32, 1), (4.6, 1, 4, 2), (2.6, 1, 2, 4), (0.1, 1, None, None)],
+)
+def test_the_largest_micro_batch_that_fits(monkeypatch, free_mib, accumulated, micro, times):
+    """A sequence takes about 0.95 MiB in a step; the effective batch is 8 · accumulated."""
+    monkeypatch.setattr(training, "free_memory", lambda device: int(free_mib * 2**20))
+    task = Task()
+    found = measure_training(task, loader(8), settings(accumulate_grad_batches=accumulated))
+    assert (found["micro_batch"], found["accumulate_grad_batches"]) == (micro, times)
+    if micro is None or micro < 8:  # what does not fit is not tried
+        assert max(task.sizes) <= 2
+        assert found["step_seconds"] is found["sequences_per_second"] is found["bottleneck"] is None
+    else:
+        assert max(task.sizes) == 8
+
+
+def test_the_precision_of_the_trainer_is_used():
+    for precision, dtype in (("32-true", torch.float32), ("bf16-mixed", torch.bfloat16), ("bf16-true", torch.bfloat16)):
+        task = Task()
+        measure_training(task, loader(1), settings(precision=precision))
+        assert set(task.dtypes) == {dtype}
+
+
+def test_one_batch_is_enough():
+    assert measure_training(Task(), loader(3, batches=1), settings())["batch_size"] == 3
+
+
+def test_advice_can_be_typed():
+    assert "data.batch_size=4 trainer.accumulate_grad_batches=2" in advice(
+        {"micro_batch": 4, "accumulate_grad_batches": 2}
+    )
+    assert "model.recompute=true" in advice({"micro_batch": None, "accumulate_grad_batches": None})
+
+
+def test_the_command_tries_the_configured_run(tmp_path, capsys):
+    output = tmp_path / "check.json"
+    data = f"data.archives.folder={tmp_path / 'data'}"
+    assert run("check", *TINY, data, "trainer.accumulate_grad_batches=2", f"output={output}") == (0, "")
+    found = json.loads(output.read_text())
+    assert found["parameters"] > 0
+    assert found["peak_memory_mib"] > 0
+    assert found["sequences_per_second"] > 0
+    assert found["bottleneck"] in ("model", "loader")
+    assert found["batch_size"] == 4
+    assert found["micro_batch"] * found["accumulate_grad_batches"] == 8
+    assert "is the bottleneck" in " ".join(capsys.readouterr().out.split())
+
+
+ARCHIVES = ["data.split=archives", "data.val_archives=[val_*]"]
+
+
+def test_without_test_windows_training_is_looked_at_all_the_same(tmp_path, capsys):
+    output, settings = tmp_path / "check.json", [*TINY, *ARCHIVES, "data.test_archives=[]"]
+    settings += [f"data.archives.folder={tmp_path / 'data'}", "data.archives.test_events=0", "data.gap_minutes=0"]
+    assert run("check", *settings, f"output={output}") == (0, "")
+    found = json.loads(output.read_text())
+    assert (found["samples"]["test"], found["batch_size"]) == (0, 4)
+    assert "warning: no test window of 7 frames" in " ".join(capsys.readouterr().out.split())
+    code, text = run("train", *settings, f"output={tmp_path / 'scored'}")
+    assert (code, "no test window" in text) == (1, True)
+    assert run("train", *settings, f"output={tmp_path / 'run'}", "evaluate=false", "trainer.max_epochs=1") == (0, "")
+
+
+def test_a_check_says_that_it_measures_without_graphs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("nowcast.training.run.validate", lambda config: None)  # refuses graphs on a CPU
+    settings = [*TINY, f"data.archives.folder={tmp_path / 'data'}"]
+    assert run("check", *settings, "cuda_graphs=true") == (0, "")
+    assert "measured without cuda_graphs" in capsys.readouterr().out
+    assert run("check", *settings) == (0, "")
+    assert "cuda_graphs" not in capsys.readouterr().out
+
+
+def test_a_split_of_everything_that_is_empty_stops():
+    def empty(split):
+        raise NoWindowError(split, "all", 7, [("a", 3, 0)])
+
+    data = SimpleNamespace(split="all", describe=list, dataset=empty)
+    with pytest.raises(NoWindowError, match="no test window of 7 frames"):
+        describe(data, Console())
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_without_windows_that_training_needs_it_stops(tmp_path, split):
+    settings = [*TINY, f"data.archives.folder={tmp_path / 'data'}", "data.split=archives", "data.gap_minutes=0"]
+    named = {"train": "data.val_archives=['*']", "val": "data.test_archives=['val_*']"}[split]
+    code, text = run("check", *settings, named)
+    assert code == 1
+    assert text.startswith(f"nowcast check: error: no {split} window of 7 frames")

@@ -1,0 +1,208 @@
+"""Wrong settings are found before anything is made, and before torch or Lightning are imported."""
+
+import ast
+import inspect
+import subprocess
+import sys
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from nowcast.config.program import CONFIGS
+from nowcast.config.checks.definitions import NotThereError, Source, find
+from nowcast.config.mistakes import UsageError
+from nowcast.config.checks.settings import RANGES, check_settings
+from nowcast.config.checks.signatures import Signature, fits, signature
+from tests.programs import TINY, ended
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("trainer.max_epochs=two", "trainer.max_epochs must be a whole number or null, got 'two'"),
+        ("trainer.max_epochs=true", "trainer.max_epochs must be a whole number or null, got true"),
+        ("trainer.max_epochs=-4", "trainer.max_epochs must be at least -1, got -4"),
+        ("trainer.max_time=5", "trainer.max_time must be text, "),
+        ("trainer.deterministic=maybe", "trainer.deterministic must be true or false, warn or null, got 'maybe'"),
+        ("trainer.precision=17", "trainer.precision must be 64, 32, 16, "),
+        ("trainer.devices=[a]", "trainer.devices must be a list, list[int], text or a whole number, got [\"a\"]"),
+        ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be at least 1, got 0"),
+        ("+trainer.max_epoch=3", "trainer.max_epoch is unknown to lightning.Trainer: did you mean trainer.max_epochs?"),
+        ("optimizer.optimizer.lr=fast", "optimizer.optimizer.lr must be a number or "),
+        ("optimizer.optimizer.lr=-1", "optimizer.optimizer.lr must be at least 0, got -1"),
+        ("optimizer.optimizer.betas=[0.9]", "optimizer.optimizer.betas must be a list, "),
+        ("optimizer.optimizer.betas=[0.9,x]", "optimizer.optimizer.betas must be a list, "),
+        ("optimizer.optimizer.weight_decay=null", "optimizer.optimizer.weight_decay must be a number, got null"),
+        ("+optimizer.optimizer.momentum=1", "optimizer.optimizer.momentum is unknown to torch.optim.AdamW"),
+        ("optimizer.schedule.warmup_fraction=2", "optimizer.schedule.warmup_fraction must be from 0 to 1, got 2"),
+        ("data.batch_size=x", "data.batch_size must be a whole number, got 'x'"),
+        ("data.batch_size=0", "data.batch_size must be at least 1, got 0"),
+        ("data.workers=-1", "data.workers must be at least 0, got -1"),
+        ("data.workers=1.5", "data.workers must be a whole number, got 1.5"),
+        ("data.archives.rain.shape=[8,x]", "data.archives.rain.shape must be a list"),
+        ("model.hidden=[a]", "model.hidden must be a list, "),
+        ("callbacks.last.minutes=x", "callbacks.last.minutes must be a number, got 'x'"),
+        ("callbacks.checkpoint.save_top_k=many", "callbacks.checkpoint.save_top_k must be a whole number"),
+        ("model._target_=nowcast.models.convlst.Net", "there is no convlst: did you mean convlstm?"),
+        ("model._target_=nowcast.models.convlstm.ConvLSTMM", "there is no ConvLSTMM: did you mean ConvLSTM?"),
+        ("model._target_=no_such_package.Net", "model._target_=no_such_package.Net: there is no no_such_package"),
+        ("trainer._target_=lightning.Trainr", "there is no Trainr: did you mean Trainer?"),
+        ("seed=-1", "seed must be from 0 to 4294967295, got -1"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_one_line_and_exit_code_2_before_anything_is_made(tmp_path, overrides, said):
+    typed = [f"output={tmp_path / 'run'}", f"data.archives.folder={tmp_path / 'echoes'}", overrides]
+    code, message = ended("train", *typed)
+    assert code == 2
+    assert said in message
+    assert "\n" not in message
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+# What constructors alone can say: Lightning's, torch's and ours.
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("trainer.limit_train_batches=2.5", "limit_train_batches"),
+        ("trainer.devices=two", "`devices` selected with `CPUAccelerator` should be an int > 0"),
+        ("optimizer.optimizer.betas=[2,0.9]", "beta"),
+        ("data.stride=0", "data.stride must be at least 1, got 0"),
+        ("logger=wandb logger.wandb.settings.no_such=1", "no_such"),
+    ],
+)
+def test_what_only_constructors_know_is_refused_before_anything_is_made_too(tmp_path, overrides, said):
+    typed = [f"output={tmp_path / 'run'}", f"data.archives.folder={tmp_path / 'echoes'}", *overrides.split()]
+    code, message = ended("train", *TINY, *typed)
+    assert code == 2
+    assert said in message
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+LOOK = """
+import importlib, sys
+sys.argv = ["nowcast", *sys.argv[1:]]
+try:
+    importlib.import_module("nowcast." + sys.argv.pop(1)).main()
+except SystemExit as end:
+    heavy = {"torch", "lightning", "wandb", "optuna", "xarray", "matplotlib", "cv2"} & set(sys.modules)
+    print(end.code, *sorted(heavy))
+"""
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "train trainer.max_epochs=two",
+        "train model._target_=nowcast.models.convlst.Net",
+        "train output={here}/run",
+        "train modle=x",
+        "check data.batch_size=x",
+        "train data.batch_size=0",
+        "predict model=persistence input=a.nc output=b.nc",
+        "predict model=persistence input=a.nc output=b.nc forecast_steps=0",
+        "tune tune.trials=x",
+        "evaluate",
+        "evaluate checkpoint={here}/none.ckpt",
+        "evaluate model=persistence data.archives=[a.nc] output={here}/scores",
+        "predict checkpoint={here}/none.ckpt input=a.nc output=b.nc",
+        "predict checkpoint={here}/none.ckpt input=a.nc output={here}/there.nc",
+        "prepare source=knmi input=a output={here}/there.nc",
+        "prepare source=knmi input=a output=b.nc on_error=never",
+        "compare runs=[a] output={here}/compared",
+        "plot file=a.nc frames=many",
+    ],
+)
+def test_a_usage_error_costs_no_import_of_what_is_slow(tmp_path, typed):
+    """Hydra and the composition of the config take half a second; torch and Lightning six."""
+    for name in ("run/config.yaml", "scores/scores.csv", "there.nc", "compared/statistics.nc"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    result = subprocess.run(
+        [sys.executable, "-c", LOOK, *typed.format(here=tmp_path).split()], capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout == "2\n", result.stderr
+
+
+GROUPS = (
+    "data", "model", "loss", "optimizer", "trainer", "callbacks", "logger", "metrics", "scores", "strata", "experiment",
+    "scaling",
+)  # fmt: skip
+FROM_TO = ["input=a", "output=b"]
+CHOICES = [
+    (program, f"{group}={path.stem}", *more)
+    for program, group, more in [*(("train", group, ["output=x"]) for group in GROUPS), ("prepare", "source", FROM_TO)]
+    for path in sorted((CONFIGS / group).glob("*.yaml"))
+    if path.stem != "mnist_base"
+]
+
+
+def test_every_choice_of_every_group_passes():
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        for program, *overrides in CHOICES:
+            check_settings(compose(program, overrides))
+        for program in ("evaluate", "check", "compare", "benchmark"):
+            check_settings(compose(program))
+
+
+def test_a_class_in_the_working_directory_is_told_where_to_name_it(tmp_path, monkeypatch):
+    (tmp_path / "mynets.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"mynets lies in the working directory.*PYTHONPATH=\$PWD nowcast"):
+        check_settings(OmegaConf.create({"model": {"_target_": "mynets.Net"}}))
+
+
+# -- signatures ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [*RANGES, "optuna.samplers.TPESampler"])
+def test_what_is_read_from_the_source_is_what_python_finds_when_it_is_imported(target):
+    module, _, name = target.rpartition(".")
+    imported = inspect.signature(getattr(__import__(module, fromlist=[name]), name)).parameters
+    read = signature(target)
+    assert read is not None
+    named = {key for key, one in imported.items() if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
+    assert set(read.annotations) == named
+    assert read.open == any(one.kind == one.VAR_KEYWORD for one in imported.values())
+    assert set(RANGES.get(target, {})) <= named
+
+
+def test_what_a_name_stands_for():
+    assert find("torch.optim.AdamW").node.name == "AdamW"
+    assert find("lightning.Trainer").source.name == "lightning.pytorch.trainer.trainer"
+    assert find("numpy.array") is None  # compiled
+    for wrong in ("nowcast.nothing.Here", "torch.optim.AdamV", "not_installed.Thing"):
+        with pytest.raises(NotThereError):
+            find(wrong)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "right", "wrong"),
+    [
+        ("int", [1, -1], [1.0, "1", None, True, [1]]),
+        ("float", [1, 1.5], ["1", None, True]),
+        ("bool", [True], [1, "true", None]),
+        ("str", ["a"], [1, None, ["a"]]),
+        ("Path", ["a/b"], [1]),
+        ("int | None", [1, None], ["a"]),
+        ("Optional[Union[int, str]]", [1, "a", None], [1.5, []]),
+        ("Literal['a', 2]", ["a", 2], ["b", 3]),
+        ("list[int]", [[], [1, 2]], [1, ["a"], None]),
+        ("tuple[int, ...]", [[1, 2, 3]], [["a"]]),
+        ("tuple[int, float]", [[1, 2.5]], [[1], [1, 2, 3], ["a", 1.0]]),
+        ("Sequence[float] | None", [[1.0], None], [2.0]),
+        ("dict[str, int]", [{"a": 1}], [{"a": "b"}, [1]]),
+        ("'int | None'", [1, None], ["a"]),
+        ("Alias", [1, None], ["a"]),
+        ("Unknown", [1, "a", None, []], []),
+        ("Class", [{"_target_": "x"}], [1, "a"]),
+        ("Names", ["a"], []),
+    ],
+)
+def test_values_and_annotations(annotation, right, wrong):
+    text = "from typing import *\nAlias = Optional[int]\nclass Class:\n    pass\nclass Names(StrEnum):\n    a = 'a'\n"
+    source = Source("somewhere", CONFIGS, "", ast.parse(text))
+    node = ast.parse(annotation, mode="eval").body
+    assert all(fits(value, node, source) for value in right)
+    assert not any(fits(value, node, source) for value in wrong)
+    assert Signature(source, {"x": node}, {"x"}).refuses("x", None) == ""

@@ -1,0 +1,165 @@
+"""The paper's experiments as configs: the counts of every row, and the settings."""
+
+import json
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+
+from nowcast.commands.check import count_parameters
+from nowcast.config.build import build, plain
+from nowcast.config.program import CONFIGS
+from tests.programs import run
+
+TABLE_1 = {
+    "mnist_fc_lstm": 142_667_776,
+    "mnist_convlstm_1x256": 13_524_496,
+    "mnist_convlstm_2x128": 10_042_896,
+    "mnist_convlstm_3layers": 7_585_296,
+    "mnist_convlstm_9x9_2layers": 11_550_224,
+    "mnist_convlstm_9x9_3layers": 8_830_480,
+    "mnist_three_digits": 7_585_296,
+    "mnist_online": 7_585_296,
+}
+
+
+TABLE_2 = {
+    "paper_radar": 896_260,
+    "paper_radar_open": 896_260,
+    "paper_radar_synthetic": 896_260,
+    "paper_radar_fc_lstm": 196_066_000,
+}
+PRINTED = {
+    "mnist": {
+        "mnist_fc_lstm": 4832.49,
+        "mnist_convlstm_1x256": 3887.94,
+        "mnist_convlstm_2x128": 3733.56,
+        "mnist_convlstm_3layers": 3670.85,
+        "mnist_convlstm_9x9_2layers": 4782.84,
+        "mnist_convlstm_9x9_3layers": 4231.50,
+        "mnist_three_digits": 6379.42,
+    },
+    "radar": {  # rainfall-MSE, CSI, FAR, POD, correlation
+        "convlstm": (1.420, 0.577, 0.195, 0.660, 0.908),
+        "rover1": (1.712, 0.516, 0.308, 0.636, 0.843),
+        "rover2": (1.684, 0.522, 0.301, 0.642, 0.850),
+        "rover3": (1.685, 0.522, 0.301, 0.642, 0.849),
+        "fclstm": (1.865, 0.286, 0.335, 0.351, 0.774),
+    },
+}
+
+
+def composed(program, *overrides):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose(program, list(overrides))
+
+
+@pytest.mark.parametrize("experiment", [*TABLE_1, *TABLE_2])
+def test_every_row_is_trained_as_in_the_paper(experiment):
+    config = composed("train", f"experiment={experiment}", "output=x")
+    trainer = config.trainer
+    assert (trainer.max_epochs, trainer.max_steps, trainer.max_time) == (200, -1, None)
+    assert (trainer.gradient_clip_val, trainer.accumulate_grad_batches, trainer.precision) == (None, 1, "32-true")
+    optimizer = plain(config.optimizer)
+    assert optimizer["schedule"] is None
+    settings = {key: value for key, value in optimizer["optimizer"].items() if not key.startswith("_")}
+    assert settings == {"lr": 1e-3, "decay": 0.9, "eps": 1e-6}
+    assert optimizer["optimizer"]["_target_"].endswith("PaperRMSProp")
+    assert config.loss._target_.endswith("CrossEntropy")
+    assert build(config.loss).reduction == "sequence"
+    # "Early stopping" of the authors is the best epoch of all 200.
+    monitor = config.callbacks.checkpoint
+    assert (monitor.monitor, monitor.mode, monitor.save_top_k) == ("val/loss", "min", 1)
+    assert (config.callbacks.early_stopping, config.callbacks.ema) == (None, None)
+    assert (config.seed, config.data.seed, config.calibration) == (1000, 1000, "none")
+    if config.model._target_.endswith("ConvLSTM"):
+        assert (config.model.peephole, config.model.output_peephole) == ("channel", "current")
+    else:
+        assert config.model.peephole == "diagonal"
+
+
+def test_what_the_rows_share_is_no_experiment_by_itself():
+    with pytest.raises(ConfigCompositionException, match=r"specify 'model'[\s\S]*convlstm[\s\S]*fc_lstm"):
+        composed("train", "experiment=mnist_base", "output=x")
+    assert run("train", "experiment=mnist_base", "output=x")[0] != 0
+
+
+@pytest.mark.parametrize(("experiment", "count"), TABLE_1.items())
+def test_rows_of_table_1(experiment, count):
+    config = composed("train", f"experiment={experiment}", "output=x")
+    assert count_parameters(config) == count
+    data = plain(config.data)
+    assert (data["train_sequences"], data["val_sequences"], data["test_sequences"]) == (10000, 2000, 3000)
+    assert (data["input_steps"], data["forecast_steps"], data["batch_size"]) == (10, 10, 16)
+    assert data["digits_per_sequence"] == 2
+    assert config.scaling._target_.endswith("Brightness")
+    assert list(config.metrics) == ["frames"]
+    if config.model._target_.endswith("ConvLSTM"):
+        assert config.model.patch == 4
+
+
+@pytest.mark.parametrize(("experiment", "count"), TABLE_2.items())
+def test_rows_of_table_2(experiment, count):
+    config = composed("train", f"experiment={experiment}", "output=x")
+    assert count_parameters(config) == count
+    data = plain(config.data)
+    expected = {
+        "input_steps": 5, "forecast_steps": 15, "stride": 1, "crop": None, "eval_crop": None, "random_crops": False,
+        "augment": "none", "min_rain_fraction": 0, "min_valid_fraction": 0, "importance_floor": None,
+        "samples_per_epoch": None, "cell_km": None, "split": "paper", "block_minutes": 40 * 6, "gap_minutes": 0,
+        "val_fraction": 1 / 6, "test_fraction": 1 / 6, "batch_size": 8,
+    }  # fmt: skip
+    assert {key: data[key] for key in expected} == expected
+    scale = {"zr_a": 118.239, "zr_b": 1.5241, "min_dbz": -10.0, "max_dbz": 60.0}
+    pipeline = {"crop": 330, "disk_radius": 10, "size": 100} | scale
+    assert {key: data["archives"][key] for key in pipeline} == pipeline
+    assert {key: config.scaling[key] for key in scale} == scale
+    paper = {key: value for key, value in plain(config.metrics.paper).items() if not key.startswith("_")}
+    assert paper == {"threshold": 0.5, "epsilon": 1e-9} | scale
+    assert {"persistence", "rover1", "rover2", "rover3"} <= {k for k, v in config.baselines.items() if v is not None}
+    if config.model._target_.endswith("ConvLSTM"):
+        kernels = (list(config.model.input_kernels), list(config.model.state_kernels))
+        assert (config.model.patch, list(config.model.hidden), kernels) == (2, [64, 64], ([3, 3], [3, 3]))
+    else:
+        assert (list(config.model.frame_shape), list(config.model.hidden)) == ([100, 100], [2000, 2000])
+
+
+def test_the_days_of_table_2():
+    for experiment in ("paper_radar", "paper_radar_fc_lstm"):
+        archives = plain(composed("train", f"experiment={experiment}", "output=x").data)["archives"]
+        source = archives["source"]
+        assert (source["years"], source["day_count"], source["day_list"]) == ([2011, 2013], 97, None)
+        assert (source["masks"], archives["clutter"]) == ("ignore", "kmeans")
+
+
+def test_the_printed_scores():
+    tables = {name: OmegaConf.load(CONFIGS / "printed" / f"{name}.yaml") for name in PRINTED}
+    mnist = {row.folder: row.printed.cross_entropy for row in tables["mnist"].rows}
+    assert mnist == PRINTED["mnist"]
+    names = ("rainfall_mse", "csi", "far", "pod", "correlation")
+    assert [score.score for score in tables["radar"].scores] == list(names)
+    radar = {row.model: tuple(row.printed[n] for n in names) for row in tables["radar"].rows if "printed" in row}
+    assert radar == PRINTED["radar"]
+    networks = {row.folder for table in tables.values() for row in table.rows if row.get("network")}
+    assert networks == {*PRINTED["mnist"], "paper_radar", "paper_radar_fc_lstm"}
+
+
+@pytest.mark.parametrize("experiment", ["mnist_fc_lstm", "paper_radar_fc_lstm", "paper_radar"])
+def test_check_reports_the_count_even_without_data(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr("nowcast.data.mnist.files.IMAGES_URL", "http://127.0.0.1:9/")
+    places = [f"data.mnist={tmp_path}", f"data.folder={tmp_path}"] if "mnist" in experiment else [
+        f"data.archives.source.folder={tmp_path}"]  # fmt: skip
+    code, message = run("check", f"experiment={experiment}", *places, f"output={tmp_path / 'check.json'}")
+    assert json.loads((tmp_path / "check.json").read_text())["parameters"] == (TABLE_1 | TABLE_2)[experiment]
+    assert code == 1
+    assert "no MNIST in" in message or "expected radarPNG" in message
+
+
+def test_what_the_special_rows_change():
+    main = plain(composed("train", "experiment=mnist_convlstm_3layers", "output=x").data)
+    assert (main["digits"], main["test_digits"], main["speed"]) == ([0, 500], [0, 500], [3.0, 5.0])
+    other = plain(composed("train", "experiment=mnist_three_digits", "output=x").data)
+    assert (other["digits"], other["test_digits"], other["test_digits_per_sequence"]) == ([0, 500], [500, 1000], 3)
+    online = plain(composed("train", "experiment=mnist_online", "output=x").data)
+    assert (online["online"], online["digits"], online["speed"]) == (True, [0, 60000], [0.0, 5.0])

@@ -1,0 +1,137 @@
+"""Two processes on a CPU train as one with twice the batch, however they are started, and go on exactly."""
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from nowcast.forecasting import checkpoint
+from tests.programs import TINY
+
+TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=2", "trainer.precision=32-true"]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def settings(folder, *overrides):
+    """Arguments of `nowcast train` in a folder that all runs of a test share their data in."""
+    common = [*TINY, "data.stride=1", "picture=false", f"data.archives.folder={folder.parent / 'data'}"]
+    return [*common, f"output={folder}", *overrides]
+
+
+def ended(processes):
+    for process in processes:
+        out, errors = process.communicate(timeout=500)
+        assert process.returncode == 0, (out[-2000:], errors[-3000:])
+
+
+def start(command, **variables):
+    return subprocess.Popen(
+        command, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def program(folder, *overrides):
+    return [sys.executable, "-m", "nowcast.commands.train", *settings(folder, *overrides)]
+
+
+def free_port():
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return str(door.getsockname()[1])
+
+
+def by_trainer(folder):
+    return [start(program(folder, *TWO))]
+
+
+def by_torchrun(folder):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    nowcast = str(Path(sys.executable).with_name("nowcast"))
+    return [start([*launch, "--no-python", nowcast, "train", *settings(folder, *TWO)])]
+
+
+def by_slurm(folder):
+    job = {
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NNODES": "1",
+        "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_NAME": "train",
+    }
+    job |= {"SLURM_NODELIST": "localhost", "SLURM_NODEID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    return [start(program(folder, *TWO), **job, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in range(2)]
+
+
+def validation(folder):
+    with (folder / "metrics.csv").open() as file:
+        return [row for row in csv.DictReader(file) if row["val/csi_0p5mmh"]]
+
+
+def counts(folder):
+    with (folder / "evaluation" / "scores.csv").open() as file:
+        return [
+            int(row[name])
+            for row in csv.DictReader(file)
+            if row["model"] == "persistence"
+            for name in ("hits", "misses", "false_alarms", "correct_negatives")
+        ]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """One process with twice the batch."""
+    folder = tmp_path_factory.mktemp("together") / "one"
+    ended([start(program(folder, "data.batch_size=4", "trainer.precision=32-true"))])
+    return folder
+
+
+@pytest.mark.parametrize("launch", [by_trainer, by_torchrun, by_slurm])
+def test_two_processes_equal_one_with_twice_the_batch(one, launch):
+    folder = one.parent / launch.__name__
+    ended(launch(folder))
+    both = validation(one), validation(folder)
+    assert len(both[0]) == len(both[1]) == 2
+    for a, b in zip(*both, strict=True):
+        for name in a:
+            if name.startswith("val/") and a[name]:
+                assert float(b[name]) == pytest.approx(float(a[name]), rel=1e-3, nan_ok=True), name
+    assert counts(folder) == counts(one)  # each window once
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert len(list(folder.glob("*.log"))) == 1
+    assert not list(folder.glob("lightning_logs"))
+
+
+def test_processes_from_outside_need_one_run_directory(one, tmp_path):
+    arguments = [text for text in settings(one, *TWO) if not text.startswith("output=")]
+    process = subprocess.run(
+        [sys.executable, "-m", "nowcast.commands.train", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env=os.environ | {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "TORCHELASTIC_RUN_ID": "x"},
+    )  # fmt: skip
+    assert process.returncode == 2
+    assert "give output=<one directory>" in process.stderr
+
+
+def test_two_processes_that_were_stopped_end_with_the_same_weights(one):
+    longer = ["trainer.max_epochs=60", *TWO, "optimizer=rmsprop_paper"]
+    whole, part = one.parent / "whole", one.parent / "part"
+    ended([start(program(whole, *longer))])
+    process = start(program(part, *longer))
+    while not (part / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=300)
+    assert process.returncode == 143
+    stopped = checkpoint.read(part / "checkpoints" / "last.ckpt")["global_step"]
+    ended([start(program(part, *longer, "resume=auto"))])
+    one_, two = (checkpoint.read(folder / "checkpoints" / "last.ckpt") for folder in (whole, part))
+    assert 0 < stopped < one_["global_step"] == two["global_step"]
+    for key, value in one_["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][key], value, rtol=0, atol=0, msg=key)

@@ -1,0 +1,151 @@
+"""Losses by hand, their masks and their gradients."""
+
+import math
+
+import pytest
+import torch
+
+from nowcast.training.losses import BalancedError, CrossEntropy, MeanAbsoluteError, MeanSquaredError
+
+SCALE = {"zr_a": 58.53, "zr_b": 1.56, "min_dbz": -10.0, "max_dbz": 60.0}
+HKO7 = {"thresholds": [2, 5, 10, 30], "weights": [1, 2, 5, 10, 30], "mse_factor": 1.0, "mae_factor": 1.0}
+LOSSES = [
+    CrossEntropy("sequence"),
+    CrossEntropy("cell"),
+    MeanSquaredError("cell"),
+    MeanAbsoluteError("sequence"),
+    BalancedError(**HKO7, scale=1.0, **SCALE),
+]
+
+
+def tensor(*values):
+    return torch.tensor(values, dtype=torch.float64).view(1, 1, 1, 1, -1)
+
+
+def test_cross_entropy_by_hand():
+    target, logits = tensor(1.0, 0.25), tensor(0.0, math.log(3))  # P = 0.5 and 0.75
+    by_hand = math.log(2) - (0.25 * math.log(0.75) + 0.75 * math.log(0.25))
+    mask = torch.ones_like(target, dtype=torch.bool)
+    assert CrossEntropy("sequence")(logits, target, mask).item() == pytest.approx(by_hand)
+    assert CrossEntropy("cell")(logits, target, mask).item() == pytest.approx(by_hand / 2)
+
+
+def test_a_sequence_is_summed_and_the_batch_averaged():
+    logits, target = torch.randn(2, 3, 1, 4, 4), torch.rand(2, 3, 1, 4, 4)
+    mask = torch.ones_like(target, dtype=torch.bool)
+    each = [CrossEntropy("sequence")(logits[k : k + 1], target[k : k + 1], mask[k : k + 1]) for k in (0, 1)]
+    torch.testing.assert_close(CrossEntropy("sequence")(logits, target, mask), (each[0] + each[1]) / 2)
+
+
+def test_squared_and_absolute_error_by_hand():
+    target, logits = tensor(1.0, 0.25), tensor(0.0, math.log(3))
+    mask = torch.ones_like(target, dtype=torch.bool)
+    assert MeanSquaredError("cell")(logits, target, mask).item() == pytest.approx((0.25 + 0.25) / 2)
+    assert MeanAbsoluteError("cell")(logits, target, mask).item() == pytest.approx((0.5 + 0.5) / 2)
+
+
+def test_balanced_error_weighs_by_the_truth():
+    # Grey values of HKO-7 between its thresholds 0.46243, 0.55111, 0.61820, 0.72453: weights 1, 2, 5, 10, 30.
+    target = tensor(0.1, 0.5, 0.6, 0.7, 0.8)
+    logits = torch.zeros_like(target)  # P = 0.5
+    errors = [0.4, 0.0, 0.1, 0.2, 0.3]
+    by_hand = sum(w * (e**2 + e) for w, e in zip([1, 2, 5, 10, 30], errors, strict=True))
+    loss = BalancedError(**HKO7, scale=2.0, **SCALE)
+    mask = torch.ones_like(target, dtype=torch.bool)
+    assert loss(logits, target, mask).item() == pytest.approx(2 * by_hand, rel=1e-6)
+    two_frames = (x.expand(1, 2, 1, 1, 5) for x in (logits, target, mask))
+    assert loss(*two_frames).item() == pytest.approx(2 * by_hand, rel=1e-6)  # mean over frames
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_masked_cells_have_neither_value_nor_gradient(loss):
+    logits = torch.randn(2, 2, 1, 3, 3, dtype=torch.float64, requires_grad=True)
+    target = torch.rand(2, 2, 1, 3, 3, dtype=torch.float64)
+    mask = torch.rand(2, 2, 1, 3, 3) > 0.5
+    holey = torch.where(mask, target, torch.nan)
+    value = loss(logits, holey, mask)
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert value.item() == pytest.approx(loss(logits, target, mask).item())
+    assert not gradient[~mask].any()
+    assert gradient[mask].all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nothing_valid_is_zero(loss):
+    logits = torch.randn(1, 2, 1, 3, 3, requires_grad=True)
+    mask = torch.zeros(1, 2, 1, 3, 3, dtype=torch.bool)
+    value = loss(logits, torch.full_like(logits, torch.nan), mask)
+    value.backward()
+    assert value.item() == 0
+    assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradients_are_those_of_finite_differences(loss):
+    logits = torch.randn(1, 2, 1, 2, 2, dtype=torch.float64, requires_grad=True)
+    target, mask = torch.rand(1, 2, 1, 2, 2, dtype=torch.float64), torch.rand(1, 2, 1, 2, 2) > 0.3
+    assert torch.autograd.gradcheck(lambda x: loss(x, target, mask), (logits,))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_extreme_logits_stay_finite(loss):
+    logits = torch.tensor([1e4, -1e4]).view(1, 1, 1, 1, 2).requires_grad_()
+    target = torch.tensor([0.0, 1.0]).view(1, 1, 1, 1, 2)
+    value = loss(logits, target, torch.ones_like(target, dtype=torch.bool))
+    value.backward()
+    assert value.isfinite()
+    assert value > 0
+    assert logits.grad.isfinite().all()
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="sequence or cell"):
+        CrossEntropy("mean")
+    with pytest.raises(ValueError, match="one entry more"):
+        BalancedError(**(HKO7 | {"weights": [1, 2]}), scale=1.0, **SCALE)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_gradient_by_hand_points_from_forecast_to_truth(loss):
+    # P = 0.5 against truth 0.8: every loss falls when the logit grows, and the other way round for truth 0.2.
+    logits = torch.zeros(1, 1, 1, 1, 2, dtype=torch.float64, requires_grad=True)
+    target = tensor(0.8, 0.2)
+    (gradient,) = torch.autograd.grad(loss(logits, target, torch.ones_like(target, dtype=torch.bool)), logits)
+    assert gradient.sign().flatten().tolist() == [-1, 1]
+
+
+def test_the_gradient_of_the_cross_entropy_is_forecast_minus_truth():
+    logits, target = tensor(0.0, math.log(3), -2.0).requires_grad_(), tensor(1.0, 0.25, 0.6)
+    mask = torch.ones_like(target, dtype=torch.bool)
+    (gradient,) = torch.autograd.grad(CrossEntropy("sequence")(logits, target, mask), logits)
+    torch.testing.assert_close(gradient, tensor(0.5, 0.75, 1 / (1 + math.exp(2))) - target)
+
+
+def test_extreme_logits_cost_as_many_nats_as_they_are_wrong():
+    logits, target = tensor(1e4, -1e4, 1e4), tensor(0.0, 1.0, 1.0)
+    mask = torch.ones_like(target, dtype=torch.bool)
+    assert CrossEntropy("sequence")(logits, target, mask).item() == pytest.approx(2e4)
+
+
+def test_a_mean_over_cells_divides_by_the_valid_ones_only():
+    logits, target = tensor(0.0, 0.0, 0.0), tensor(1.0, 0.4, 0.9)
+    mask = torch.tensor([True, True, False]).view(1, 1, 1, 1, 3)
+    assert MeanSquaredError("cell")(logits, target, mask).item() == pytest.approx((0.25 + 0.01) / 2)
+    assert MeanSquaredError("sequence")(logits, target, mask).item() == pytest.approx(0.25 + 0.01)
+
+
+def test_balanced_weights_follow_the_truth_and_not_the_forecast():
+    loss = BalancedError(**HKO7, scale=1.0, **SCALE)
+    mask = torch.ones(1, 1, 1, 1, 1, dtype=torch.bool)
+    light, heavy = 0.1, 0.8  # weights 1 and 30
+    logit = [math.log(p / (1 - p)) for p in (light, heavy)]
+    missed, invented = (loss(tensor(x), tensor(y), mask).item() for x, y in ((logit[0], heavy), (logit[1], light)))
+    assert invented == pytest.approx(0.7**2 + 0.7, rel=1e-6)
+    assert missed == pytest.approx(30 * invented, rel=1e-6)
+
+
+def test_balanced_parts_have_their_own_factors():
+    target, mask = tensor(0.1), torch.ones(1, 1, 1, 1, 1, dtype=torch.bool)
+    factors = {"mse_factor": 3.0, "mae_factor": 7.0}
+    loss = BalancedError(**(HKO7 | factors), scale=1.0, **SCALE)
+    assert loss(tensor(0.0), target, mask).item() == pytest.approx(3 * 0.4**2 + 7 * 0.4, rel=1e-6)

@@ -1,0 +1,89 @@
+"""Numbers of a report: intervals, differences, strata and regions."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from nowcast.verification.intervals import (
+    by_region,
+    by_stratum,
+    estimate,
+    write_differences_csv,
+    write_estimates_csv,
+    write_strata_csv,
+)
+from nowcast.verification.bootstrap import Bootstrap
+from nowcast.verification.scores.categorical import categorical_scores
+from tests.statistics import statistics
+
+BOOTSTRAP = Bootstrap(300, 0.9, 10, 0)
+MODELS = {"good": 0.3, "bad": 3.0, "moved": "shift"}
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_values_are_those_of_all_blocks_and_lie_in_their_intervals():
+    sums, families = statistics(MODELS)
+    numbers = estimate(sums, families, BOOTSTRAP)
+    assert (numbers.blocks, numbers.windows, numbers.enough) == (12, 12, True)
+    whole = torch.from_numpy(sums.sums["block"]["categorical/counts"][1].sum(axis=0))
+    csi = numbers.scores["bad"]["categorical/csi"]
+    np.testing.assert_allclose(csi.value, categorical_scores(whole)["csi"])
+    assert (csi.low < csi.value).all()
+    assert (csi.value < csi.high).all()
+    assert numbers.means["bad"]["categorical/csi"].value[0] == pytest.approx(csi.value.mean(axis=0))
+    verdicts = numbers.differences["good", "bad"]
+    assert (verdicts["categorical/csi"].verdict == "better").all()
+    assert (verdicts["continuous/rmse"].verdict == "better").all()
+    assert set(numbers.differences) == {("good", "bad"), ("good", "moved"), ("bad", "moved")}
+
+
+def test_blocks_without_windows_do_not_count():
+    sums, families = statistics(MODELS, blocks=12, calm=(0, 5, 7))
+    numbers = estimate(sums, families, BOOTSTRAP)
+    assert (numbers.blocks, numbers.enough) == (9, False)
+    assert np.isnan(numbers.scores["good"]["categorical/csi"].low).all()
+    assert (numbers.differences["good", "bad"]["categorical/csi"].verdict == "too few blocks").all()
+
+
+def test_csv_has_a_row_for_every_number(tmp_path):
+    sums, families = statistics(MODELS)
+    numbers = estimate(sums, families, BOOTSTRAP)
+    write_estimates_csv(tmp_path / "i.csv", numbers, families, sums.lead_times)
+    table = rows(tmp_path / "i.csv")
+    chosen = [
+        row for row in table
+        if (row["model"], row["score"], row["threshold_mmh"], row["position"]) == ("moved", "fss", "2", "9")
+    ]  # fmt: skip
+    assert [row["lead_time"] for row in chosen] == ["5", "10", "15", "mean"]
+    assert {row["axis"] for row in chosen} == {"window"}
+    assert {row["blocks"] for row in chosen} == {"12"}
+    expected = numbers.scores["moved"]["fss/fss"].value[:, 1, 1]
+    np.testing.assert_allclose([float(row["value"]) for row in chosen[:3]], expected, rtol=1e-6)
+    write_differences_csv(tmp_path / "d.csv", numbers, families, sums.lead_times)
+    pairs = [row for row in rows(tmp_path / "d.csv") if row["score"] == "rmse" and row["lead_time"] == "mean"]
+    assert next((row["model"], row["other"], row["verdict"]) for row in pairs) == ("good", "bad", "better")
+    assert float(pairs[0]["difference"]) == pytest.approx(-float(pairs[0]["gain"]))
+
+
+def test_strata_and_regions(tmp_path):
+    sums, families = statistics(MODELS)
+    label, windows, scores = next(iter(by_stratum(sums, families, "season")))
+    assert (label, windows) == ("MAM", 12)
+    numbers = estimate(sums, families, BOOTSTRAP)
+    np.testing.assert_allclose(scores["bad"]["fss/fss"], numbers.scores["bad"]["fss/fss"].value)
+    assert len(list(by_stratum(sums, families, "season"))) == 1  # others have no window
+    regions = dict(by_region(sums))
+    assert list(regions) == ["NW", "N", "NE", "W", "centre", "E", "SW", "S", "SE"]
+    counts = torch.from_numpy(sums.map_counts[1, :, 6:12, :6].sum(axis=(1, 2)))
+    assert float(regions["W"]["bad"]["csi"]) == pytest.approx(float(categorical_scores(counts)["csi"]))
+    write_strata_csv(tmp_path / "s.csv", sums, families)
+    table = rows(tmp_path / "s.csv")
+    assert {row["stratum"] for row in table} == {"block", "season", "region"}
+    one = [row for row in table if (row["group"], row["model"], row["score"]) == ("W", "bad", "csi")]
+    assert float(one[0]["value"]) == pytest.approx(float(regions["W"]["bad"]["csi"]), rel=1e-6)
