@@ -1,9 +1,11 @@
 """Progress bars outside training."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.progress import track as bar
+
+Track = Callable[[Iterable[Any], str, int], Iterable[Any]]  # items, what is done with them, their number
 
 
 def track(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:

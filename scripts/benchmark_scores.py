@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from nowcast.config.build import build, plain
 from nowcast.config.program import CONFIGS
-from nowcast.verification.plan import Counting
-from nowcast.verification.intervals import estimate
 from nowcast.training.run import make_families
 from nowcast.verification.bootstrap import Bootstrap
-from nowcast.verification.strata import Groups, Strata
+from nowcast.verification.intervals import estimate
+from nowcast.verification.plan import Counting
 from nowcast.verification.score_models import score_models
+from nowcast.verification.strata import Groups, Strata
 
 STEPS, SIDE, DAYS = 15, 100, 500
 DISTINCT = 128  # windows of different rain, used again and again

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
-from nowcast.data.windows.dataset import Region
 from nowcast.data.results.forecast_writer import Forecast, write_forecast
+from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import window_starts
 
 MOTION_FRAMES = 3  # Lucas-Kanade motion, and the autoregressive model of order 2, look at three frames

@@ -35,10 +35,10 @@ def run(program, *overrides):
 
 def ended(program, *overrides):
     """The very exit code and the message of `nowcast <program> <overrides>`, as a process of its own would end."""
-    module = importlib.import_module(f"nowcast.{program}")
+    module = importlib.import_module(f"nowcast.commands.{program}")
     before, handlers, level = sys.argv, logging.root.handlers[:], logging.root.level
     hook, raising = sys.excepthook, logging.raiseExceptions
-    sys.argv = [f"nowcast.{program}", *overrides]
+    sys.argv = [f"nowcast.commands.{program}", *overrides]
     try:
         with mock.patch.dict(os.environ):
             module.main()

@@ -15,7 +15,8 @@ SETTINGS = {
     "categorical": {"_target_": "nowcast.verification.scores.categorical.Categorical", "thresholds": THRESHOLDS},
     "continuous": {"_target_": "nowcast.verification.scores.continuous.Continuous"},
     "fss": {
-        "_target_": "nowcast.verification.scores.spatial.Fractions", "thresholds": THRESHOLDS, "windows": [3, 9], "border": "inside",
+        "_target_": "nowcast.verification.scores.spatial.Fractions", "thresholds": THRESHOLDS, "windows": [3, 9],
+        "border": "inside",
     },
     "spectrum": {"_target_": "nowcast.verification.scores.spatial.Spectrum", "wavelengths": [2, 4, 8, 16]},
 }  # fmt: skip
@@ -27,7 +28,11 @@ FAMILIES = {
 }
 ENSEMBLE_SETTINGS = {
     "ensemble": {"_target_": "nowcast.verification.scores.ensemble.EnsembleErrors"},
-    "probability": {"_target_": "nowcast.verification.scores.ensemble.Probabilities", "thresholds": THRESHOLDS, "levels": 4},
+    "probability": {
+        "_target_": "nowcast.verification.scores.ensemble.Probabilities",
+        "thresholds": THRESHOLDS,
+        "levels": 4,
+    },
     "rank": {"_target_": "nowcast.verification.scores.ensemble.RankHistogram", "bins": 5},
 }
 ENSEMBLE_FAMILIES = {

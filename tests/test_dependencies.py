@@ -156,7 +156,7 @@ def test_the_trainer_counts_batches_and_steps_as_we_read_them(tmp_path):
     run.save_checkpoint(tmp_path / "a.ckpt")
     loops = torch.load(tmp_path / "a.ckpt", weights_only=True)["loops"]["fit_loop"]
     assert {"epoch_progress", "epoch_loop.batch_progress"} <= loops.keys()  # checkpoint.py and resume.py
-    assert isinstance(run.strategy.reduce_boolean_decision(True, all=False), bool)  # callbacks.py: anyone
+    assert isinstance(run.strategy.reduce_boolean_decision(True, all=False), bool)  # stopping.py: any_process
 
 
 @pytest.mark.parametrize(

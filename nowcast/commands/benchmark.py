@@ -113,9 +113,9 @@ def measure_size(name: str, config: DictConfig) -> dict[str, Any]:
     """All results of one size."""
     import torch
 
+    from nowcast.progress import track
     from nowcast.studies.benchmarks.rounds import CLOCKS, check_equal, measure
     from nowcast.studies.benchmarks.work import necessary
-    from nowcast.progress import track
 
     size, device = config.sizes[name], torch.device(config.device)
     torch.manual_seed(config.seed)
@@ -139,9 +139,9 @@ def grow(config: DictConfig) -> list[dict[str, Any]]:
     """How the time of a training step grows along each axis asked for."""
     import torch
 
+    from nowcast.progress import track
     from nowcast.studies.benchmarks.growth import measure_growth
     from nowcast.studies.benchmarks.rounds import CLOCKS, Contender
-    from nowcast.progress import track
 
     size, device = config.sizes.decade, torch.device(config.device)
     smallest = (size.batch_size, size.input_steps, size.forecast_steps, size.frame_shape)
@@ -166,10 +166,10 @@ def make_contenders(net: Any, config: DictConfig) -> list[Any]:  # noqa: ANN401 
     """Ours in all its forms, the textbook and the peer of against=, in all precisions, compiled or not."""
     import copy
 
+    from nowcast.models.kernels.cuda_graphs import GraphedNetwork
+    from nowcast.models.kernels.layer import Execution
     from nowcast.studies.benchmarks.rounds import Contender
     from nowcast.studies.benchmarks.textbook import Textbook
-    from nowcast.models.kernels.layer import Execution
-    from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 
     ways = {"nowcast": net.execution, "recompute": net.execution._replace(recompute=True)}
     if config.device == "cpu" and net.execution.winograd:

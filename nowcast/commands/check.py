@@ -6,9 +6,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from nowcast.config.build import build, plain
+from nowcast.config.mistakes import as_typed
 from nowcast.config.program import program
 from nowcast.data.windows.loader_processes import start_worker_server
-from nowcast.config.mistakes import as_typed
 
 
 @program("check")
@@ -58,7 +58,7 @@ def describe(data: Any, console: Any) -> dict[str, Any]:  # noqa: ANN401 (import
     Raises:
         NoWindowError: A split that training needs, train or val, has no window.
     """
-    from nowcast.data.windows.index import NoWindowError, SPLITS
+    from nowcast.data.windows.index import SPLITS, NoWindowError
 
     archives = data.describe()
     if archives:

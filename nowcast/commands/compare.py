@@ -6,8 +6,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from nowcast.config.build import build, plain
-from nowcast.config.program import program
 from nowcast.config.mistakes import as_typed
+from nowcast.config.program import program
 from nowcast.config.trusted import trusted
 
 
@@ -21,12 +21,12 @@ def main(config: DictConfig) -> None:
         runs = find_runs(plain(config.runs) if config.runs else [])
     from rich.console import Console
 
-    from nowcast.verification.merge import merge
-    from nowcast.verification.plan import pooled_scores
     from nowcast.data.results.statistics_file import read_statistics, write_statistics
     from nowcast.report.results import write_estimates
-    from nowcast.training.run import make_families
     from nowcast.report.scores import report_pooled
+    from nowcast.training.run import make_families
+    from nowcast.verification.merge import merge
+    from nowcast.verification.plan import pooled_scores
 
     statistics = merge({name: read_statistics(path) for name, path in runs.items()})
     families = make_families(trusted(statistics.families, "scores of the runs"))

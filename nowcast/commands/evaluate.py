@@ -6,9 +6,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from nowcast.config.build import build, from_plain, plain
-from nowcast.config.program import given_on_command_line, program
-from nowcast.config.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 from nowcast.config.checks.settings import check_settings
+from nowcast.config.mistakes import UsageError, as_typed, refuse_missing_checkpoint
+from nowcast.config.program import given_on_command_line, program
 from nowcast.config.trusted import trusted
 
 
@@ -29,13 +29,13 @@ def main(config: DictConfig) -> None:
         refuse_missing_checkpoint(file)
     from rich.console import Console
 
-    from nowcast.forecasting.checkpoint import at_lead_times
     from nowcast.data.interface import as_data_module
-    from nowcast.report.results import conclude
+    from nowcast.forecasting.checkpoint import at_lead_times
+    from nowcast.forecasting.device import choose_device
     from nowcast.forecasting.external import check_common_windows
     from nowcast.progress import track
+    from nowcast.report.results import conclude
     from nowcast.training.run import make_counting
-    from nowcast.forecasting.device import choose_device
     from nowcast.verification.score_models import score_models
 
     device = choose_device(config.device)

@@ -1,4 +1,4 @@
-"""`python -m nowcast.commands.paper_report printed=radar|mnist runs=<folder>`: the paper's tables and figures beside ours."""
+"""`python -m nowcast.commands.paper_report printed=radar|mnist runs=<folder>`: the paper's tables beside ours."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -97,8 +97,8 @@ def draw_examples(
     import torch
 
     from nowcast.forecasting import checkpoint
-    from nowcast.report.plots.maps import plot_forecast
     from nowcast.report.plots.cases import make_case
+    from nowcast.report.plots.maps import plot_forecast
 
     run = next((row.run for row in rows if examples and row.folder == examples["folder"] and row.scores), None)
     if examples is None or run is None:

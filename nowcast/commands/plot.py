@@ -5,8 +5,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nowcast.config.command_line.arguments import moment, refuse_missing_archive, refuse_no_picture, refuse_unknown_unit
-from nowcast.config.program import program
 from nowcast.config.mistakes import as_typed
+from nowcast.config.program import program
 
 
 @program("plot")

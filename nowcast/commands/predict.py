@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from nowcast.config.command_line.arguments import moment, one_archive, refuse_no_steps
 from nowcast.config.build import build, plain
-from nowcast.config.program import given_on_command_line, program
+from nowcast.config.command_line.arguments import moment, one_archive, refuse_no_steps
 from nowcast.config.mistakes import UsageError, as_typed, refuse_missing_checkpoint
+from nowcast.config.program import given_on_command_line, program
 
 if TYPE_CHECKING:
     from nowcast.data.archive.limits import Limits
@@ -30,8 +30,9 @@ def main(config: DictConfig) -> None:
         refuse_what_was_typed(config)
     from rich.console import Console
 
-    from nowcast.forecasting.predict import open_input, predict, write
     from nowcast.forecasting.device import choose_device
+    from nowcast.forecasting.predict import open_input, predict
+    from nowcast.report.forecast import write
 
     device = choose_device(config.device)
     forecaster = choose_forecaster(config)
@@ -81,9 +82,11 @@ def choose_forecaster(config: DictConfig) -> "Forecaster":
 
     from nowcast.forecasting import checkpoint
     from nowcast.forecasting.forecaster import of_checkpoint, of_model
+    from nowcast.verification.validation import with_worth
 
     if config.checkpoint is not None:
-        return of_checkpoint(checkpoint.load(Path(config.checkpoint).expanduser()), calibrated=config.calibrated)
+        loaded = checkpoint.load(Path(config.checkpoint).expanduser())
+        return with_worth(of_checkpoint(loaded, calibrated=config.calibrated), loaded)
     return of_model(HydraConfig.get().runtime.choices["model"], build(config.model), plain(config.model))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nowcast.config.build import build, plain
-from nowcast.config.program import program
 from nowcast.config.mistakes import UsageError
+from nowcast.config.program import program
 
 
 @program("prepare")

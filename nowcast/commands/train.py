@@ -5,9 +5,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from nowcast.files import refuse_existing_run
 from nowcast.config.program import in_multirun, program
 from nowcast.data.windows.loader_processes import start_worker_server
+from nowcast.files import refuse_existing_run
 
 
 def refuse_run(config: DictConfig) -> None:

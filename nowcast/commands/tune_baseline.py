@@ -1,4 +1,4 @@
-"""`python -m nowcast.commands.tune_baseline experiment=paper_radar`: settings of a baseline that score best on validation."""
+"""`python -m nowcast.commands.tune_baseline experiment=paper_radar`: a baseline's best settings on validation."""
 
 import math
 from itertools import product
@@ -41,10 +41,10 @@ def tune(config: DictConfig, candidates: dict[str, dict[str, Any]], data: Any, f
     import torch
     from rich.console import Console
 
-    from nowcast.progress import track
-    from nowcast.training.run import make_counting
     from nowcast.forecasting.device import choose_device
+    from nowcast.progress import track
     from nowcast.report.scores import report
+    from nowcast.training.run import make_counting
     from nowcast.verification.score_models import score_models
 
     counting = make_counting(config, data, "val")
@@ -99,12 +99,13 @@ def tuned_already(folder: Any, facts: dict[str, Any]) -> bool:  # noqa: ANN401 (
     import json
 
     from nowcast.config.differences import differences
+    from nowcast.config.moved import as_now
 
     if not (folder / OVERRIDES).exists():
         return False
     if not (folder / RECORD).exists():
         raise ValueError(f"{folder} holds {OVERRIDES} without {RECORD}; choose another output=, or delete it")
-    before = json.loads((folder / RECORD).read_text())["facts"]
+    before = as_now(json.loads((folder / RECORD).read_text())["facts"])
     if changed := differences(before, json.loads(json.dumps(facts))):
         raise ValueError(
             f"{folder} holds a baseline tuned otherwise: {'; '.join(changed[:8])}. Choose another output=, or delete it"

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from nowcast.config.checks.definitions import NotThereError
-from nowcast.config.command_line.overrides import in_quotes
 from nowcast.config.checks.signatures import signature
+from nowcast.config.command_line.overrides import in_quotes
 
 GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
 IN_FILE = re.compile(r"In '[^']+': ")

@@ -4,20 +4,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from traceback import clear_frames
-from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from nowcast.config.mistakes import UsageError, ended_by, in_words
-from nowcast.config.command_line.overrides import readable
-from nowcast.config.schema import SCHEMATA
 from nowcast.config.checks.settings import check_settings
+from nowcast.config.command_line.overrides import readable
+from nowcast.config.mistakes import ended_by
+from nowcast.config.schema import SCHEMATA
 from nowcast.config.start import begin, wants_tracebacks
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -71,62 +70,6 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
 def in_multirun() -> bool:
     """Whether this process runs jobs of `-m`."""
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
-
-
-def build(node: Any, **arguments: Any) -> Any:  # noqa: ANN401 (whatever `_target_` makes)
-    """Build the object that a config node describes, with plain containers inside.
-
-    Raises:
-        ValueError: A key is missing, unknown or refused; the message names the config key.
-    """
-    try:
-        return hydra.utils.instantiate(node, _convert_="all", **arguments)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, (ValueError, OSError, ModuleNotFoundError)):
-            raise cause from error
-        words = " ".join(str(cause or error).split())
-        raise UsageError(f"{words} (config: {_describe(node)})") from error
-
-
-def _describe(node: Any) -> str:  # noqa: ANN401
-    if isinstance(node, DictConfig):
-        return f"{node._get_full_key(None) or 'root'} → {node.get('_target_')}"
-    return str(node)
-
-
-def plain(config: Any) -> Any:  # noqa: ANN401
-    """The resolved config as dicts, lists and scalars, as it is stored in checkpoints and beside runs."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-
-
-def from_plain(values: Any) -> Any:  # noqa: ANN401
-    """A config from plain values, as read from a checkpoint."""
-    return OmegaConf.create(values)
-
-
-def compose_train(overrides: list[str]) -> DictConfig:
-    """The config of `nowcast train` with these overrides, from within another program.
-
-    Raises:
-        ValueError: An override is refused; the message names it.
-    """
-    try:
-        return hydra.compose("train", overrides)
-    except HydraException as error:
-        words = in_words(error, CONFIGS / "train.yaml")
-        raise ValueError(f"nowcast train {' '.join(overrides)}: {words}") from error
-
-
-def standalone(overrides: list[str], name: str) -> str:
-    """The same config as the text of one file, which `nowcast train --config-dir=… --config-name=…` runs."""
-    composed = hydra.compose("train", overrides, return_hydra_config=True)
-    directories = {key: composed.hydra[key] for key in ("run", "sweep", "output_subdir", "callbacks")}
-    with open_dict(composed):
-        del composed["hydra"]
-        composed.name = name
-    head = {"defaults": ["train_schema", "_self_"], "hydra": {**directories, "job": {"name": "train"}}}
-    return OmegaConf.to_yaml(OmegaConf.create(head)) + OmegaConf.to_yaml(composed)
 
 
 def config_folders() -> list[str]:

@@ -65,7 +65,7 @@ def main() -> None:
     """Run the module of a command as if it were called by `python -m`, which is how it starts further processes."""
     begin()
     command = sys.argv.pop(1)
-    runpy.run_module(f"nowcast.{command}", run_name="__main__", alter_sys=True)
+    runpy.run_module(f"nowcast.commands.{command}", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from nowcast.config.moved import as_now
+
 PACKAGES = (
-    "nowcast.models", "nowcast.scaling", "nowcast.data", "nowcast.verification.scores", "nowcast.verification.per_frame.paper_metrics",
-    "nowcast.verification.per_frame.frame_metrics",
-)  # fmt: skip
+    "nowcast.models",
+    "nowcast.scaling",
+    "nowcast.data",
+    "nowcast.verification.scores",
+    "nowcast.verification.per_frame",
+)
 VARIABLE = "NOWCAST_TRUSTED_PACKAGES"
 
 
@@ -29,6 +34,7 @@ def trusted(values: Any, origin: str) -> DictConfig:  # noqa: ANN401 (whatever a
         ValueError: It names something else than a class of this project or of NOWCAST_TRUSTED_PACKAGES, or holds an
             interpolation, which could become a name later.
     """
+    values = as_now(values)
     for key, value in _leaves(values):
         if isinstance(value, str) and "${" in value:
             raise ValueError(f"{origin}: {key} is {value!r}, an interpolation; stored configs hold plain values")

@@ -14,16 +14,16 @@ from torch.utils.data import DataLoader
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.grid import averaging_factor
+from nowcast.data.archive.paths import ArchiveSource, archive_paths
+from nowcast.data.archive.unpacked import use_unpacked
+from nowcast.data.interface import Series
 from nowcast.data.windows.dataset import Augmentation, RadarDataset, Region, Sample, check_cells, grids_below, rainiest
 from nowcast.data.windows.fitting import way_out
-from nowcast.data.interface import Series
+from nowcast.data.windows.index import SPLITS, BlockSplit, NoWindowError, Split, as_typed, sides
 from nowcast.data.windows.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
-from nowcast.data.archive.paths import ArchiveSource, archive_paths
 from nowcast.data.windows.splits import How, Splitting
 from nowcast.data.windows.stored import StoredSample, StoredWindows, to_rain_rates
 from nowcast.data.windows.timesteps import common_lead_times, settle_steps, with_irregular_steps
-from nowcast.data.archive.unpacked import use_unpacked
-from nowcast.data.windows.index import BlockSplit, NoWindowError, SPLITS, Split, as_typed, sides
 from nowcast.progress import track
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nowcast.data.windows.dataset import Sample
 from nowcast.data.archive.frame import Grid
+from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.index import Split
 
 

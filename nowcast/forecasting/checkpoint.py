@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nowcast.files import written_whole
-from nowcast.forecasting.calibration import FrequencyCalibration
 from nowcast.config.build import build
 from nowcast.config.mistakes import refuse_missing_checkpoint
-from nowcast.scaling import Scaling, logits_of, values_of
+from nowcast.config.moved import as_now
 from nowcast.config.trusted import trusted
+from nowcast.files import written_whole
+from nowcast.forecasting.calibration import FrequencyCalibration
+from nowcast.scaling import Scaling, logits_of, values_of
 
 
 class NetworkForecaster(nn.Module):
@@ -108,6 +109,7 @@ def read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a readable checkpoint ({why})") from error
     if not isinstance(content, dict) or "nowcast" not in content or "state_dict" not in content:
         raise ValueError(f"{path}: not written by nowcast (no 'nowcast' entry)")
+    content["nowcast"] = as_now(content["nowcast"])
     return content
 
 

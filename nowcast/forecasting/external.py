@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nowcast.data.windows.dataset import Sample
-from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.interface import DataModule
+from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
+from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.index import Split
 
 log = logging.getLogger(__name__)

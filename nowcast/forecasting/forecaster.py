@@ -8,11 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from nowcast.forecasting.checkpoint import Checkpoint
 from nowcast.data.archive.limits import Limits, limits_of
+from nowcast.forecasting.checkpoint import Checkpoint
 from nowcast.forecasting.named_models import model_name
-from nowcast.config.command_line.quoting import typed
-from nowcast.verification.validation import better_than, in_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,6 @@ def of_checkpoint(loaded: Checkpoint, *, calibrated: bool) -> Forecaster:
         raise ValueError(f"{loaded.path} holds no calibration; use calibrated=false")
     name = model_name(loaded.config)
     name = f"{name}_calibrated" if calibrated else name
-    main = loaded.config.get("verification", {}).get("main_threshold")
     return Forecaster(
         name,
         model,
@@ -89,9 +86,7 @@ def of_checkpoint(loaded: Checkpoint, *, calibrated: bool) -> Forecaster:
                 f"{archive} {fingerprint[:12]}" for archive, fingerprint in loaded.data.get("archives", {}).items()
             ),
         },
-        in_words(loaded.validation, name, f"nowcast evaluate {typed('checkpoint', loaded.path)} split=val"),
-        better_than(loaded.validation, name, main),
-        [limits_of(one) for one in loaded.data.get("limits", [])],
+        limits=[limits_of(one) for one in loaded.data.get("limits", [])],
     )
 
 

@@ -7,31 +7,26 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nowcast import __version__
 from nowcast.config.command_line.arguments import moment, one_archive, refuse_no_steps
-from nowcast.forecasting.checkpoint import at_lead_times
-from nowcast.report.plots.colours import RainColours
 from nowcast.data.archive.archive import Archive
-from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
-from nowcast.data.windows.dataset import Region
-from nowcast.data.results.forecast_writer import Forecast, write_forecast
 from nowcast.data.archive.frame import Reader
+from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
 from nowcast.data.archive.limits import Limits, as_plain, limits_of
 from nowcast.data.archive.prepare import find_names, prepare_archive
 from nowcast.data.archive.recent_files import recent_files
+from nowcast.data.results.forecast_writer import Forecast
+from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import frames_per_step
+from nowcast.forecasting.checkpoint import at_lead_times
 from nowcast.forecasting.forecaster import Forecaster
-from nowcast.report.plots.coastlines import map_lines
-from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
+from nowcast.forecasting.members import members_of, single
 from nowcast.progress import track
-from nowcast.verification.scores.members import members_of, single
 
 log = logging.getLogger(__name__)
 FURTHER_BACK = 2  # so many times the frames that are needed are read of a folder: after a gap there may be others
@@ -225,49 +220,3 @@ def _other_cells(km: float | None) -> str:
         f"this network knows cells of {km:.3g} km: give frames with cells of {km:.3g}, {km / 2:.3g} or {km / 3:.3g} "
         "km, or a network trained on cells of yours (nowcast train … data.cell_km=)"
     )
-
-
-def write(
-    result: Prediction, forecaster: Forecaster, limits: Limits, output: Path, *, plot: bool, colour_blind_safe: bool
-) -> list[Path]:
-    """Write the forecast and, when asked for, its pictures beside it; return what was written."""
-    write_forecast(output, result.forecast, _attributes(result, forecaster, limits))
-    written = [output]
-    if plot:
-        forecast = result.forecast
-        case = Case(
-            observed=None,
-            forecasts={forecaster.name: forecast.rain_rate},
-            inputs=result.inputs,
-            init_time=forecast.init_time,
-            timestep_minutes=forecast.step_seconds / 60,
-            cell_km=cell_km(forecast.grid)[0],
-            title=f"{result.source.archive.name}, forecast from {forecast.init_time} UTC",
-            colours=RainColours(colour_blind_safe),
-            lines=map_lines(forecast.grid, "none")[0],
-        )
-        written.append(plot_forecast(case, output.with_suffix(".png")))
-        written.append(animate_forecast(case, output.with_suffix(".gif")))
-    return written
-
-
-def _attributes(result: Prediction, forecaster: Forecaster, limits: Limits) -> dict[str, str]:
-    """Who made the forecast of what, and what is known of its worth."""
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    source, name = result.source, forecaster.name
-    remarks = [*forecaster.worth]
-    if forecaster.beaten_by:
-        remarks.append(f"on them {' and '.join(forecaster.beaten_by)} did better than {name}")
-    remarks += result.remarks
-    attributes = {
-        "title": f"Rain nowcast by {name}",
-        "institution": "made with nowcast",
-        "source": f"nowcast {__version__}, {name}, input {source.archive.name}",
-        "history": f"{stamp} nowcast predict",
-        "input_fingerprint": source.archive.fingerprint,
-        "comment": "; ".join(remarks),
-        **forecaster.identity,
-    }
-    if source.files:
-        attributes |= {"input_files": ", ".join(source.files), "input_limits": json.dumps(as_plain(limits))}
-    return {key: value for key, value in attributes.items() if value}

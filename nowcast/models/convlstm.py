@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nowcast.models.kernels.layer import Execution, Shared, Weights, run_layer
 from nowcast.models.kernels.convolution import convolution_for
+from nowcast.models.kernels.layer import Execution, Shared, Weights, run_layer
 
 State = tuple[Tensor, Tensor]  # hidden H and cell C, each (B, C_h, H, W)
 Peephole = Literal["channel", "location", "none"]

@@ -14,17 +14,17 @@ from rich.console import Console
 from torch import nn
 
 from nowcast import __version__
-from nowcast.verification.plan import Counting, Scores
 from nowcast.data.interface import DataModule
 from nowcast.data.results.statistics_file import ExampleFields, Statistics, write_statistics
 from nowcast.data.windows.index import Split
-from nowcast.verification.intervals import estimate, write_differences_csv, write_estimates_csv, write_strata_csv
+from nowcast.forecasting.members import single
 from nowcast.report.html.page import how_sure, write_report
-from nowcast.verification.bootstrap import Bootstrap
-from nowcast.verification.scores.family import Family
-from nowcast.verification.scores.members import single
 from nowcast.report.scores import report
+from nowcast.verification.bootstrap import Bootstrap
+from nowcast.verification.intervals import estimate, write_differences_csv, write_estimates_csv, write_strata_csv
+from nowcast.verification.plan import Counting, Scores
 from nowcast.verification.score_models import run_models
+from nowcast.verification.scores.family import Family
 
 EXAMPLE_SIDE = 128  # cells of an example's longer side; larger grids are thinned
 

@@ -13,8 +13,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from nowcast import __version__
-from nowcast.files import written_whole
 from nowcast.data.interface import DataModule
+from nowcast.files import written_whole
 
 
 def write_provenance(folder: Path, config: DictConfig, data: DataModule, parameters: int) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import yaml
 
-from nowcast.forecasting import checkpoint
-from nowcast.files import refuse_existing_run, written_whole
-from nowcast.config.differences import differences, flat
-from nowcast.training.loggers.metrics import joined
-from nowcast.config.mistakes import UsageError
 from nowcast.config.command_line.quoting import typed
+from nowcast.config.differences import differences, flat
+from nowcast.config.mistakes import UsageError
+from nowcast.config.moved import as_now
+from nowcast.files import refuse_existing_run, written_whole
+from nowcast.forecasting import checkpoint
+from nowcast.training.loggers.metrics import joined
 
 # What may differ from the run that is taken up: what has no part in the weights.
 MAY_DIFFER = (
@@ -102,14 +103,14 @@ def said_before(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     path = folder / "config.yaml"
     if config["resume"] != "auto" or not path.exists():
         return {}
-    begun, now = flat(yaml.safe_load(path.read_text())), flat(config)
+    begun, now = flat(as_now(yaml.safe_load(path.read_text()))), flat(config)
     other = {key: old for key, (old, new) in CHANGED_SINCE.items() if (begun.get(key), now.get(key)) == (old, new)}
     return other | {key: value for key, value in UNNAMED.items() if key in now and key not in begun}
 
 
 def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Start:
     last = folder / "checkpoints" / "last.ckpt"
-    before = yaml.safe_load((folder / "config.yaml").read_text())
+    before = as_now(yaml.safe_load((folder / "config.yaml").read_text()))
     possible = last.is_file() and not _changed(before, config, A_NEW_RUN)
     _refuse_another(folder, before, config, MAY_DIFFER, _as_new(last, config) if possible else "")
     facts = json.loads((folder / "provenance.json").read_text())
@@ -173,7 +174,7 @@ def for_more_epochs(folder: Path, config: dict[str, Any]) -> str:
 
 
 def _refuse_other_data(begun: Path, before: dict[str, Any], now: dict[str, Any], allowed: bool) -> None:
-    changed = differences(json.loads(json.dumps(before)), json.loads(json.dumps(now)))
+    changed = differences(as_now(json.loads(json.dumps(before))), json.loads(json.dumps(now)))
     if changed and not allowed:
         raise ValueError(
             f"{begun} was begun with other data than the config finds now: {'; '.join(changed[:8])}. "

@@ -13,22 +13,23 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from nowcast import __version__
-from nowcast.forecasting import checkpoint
-from nowcast.files import written_by_one
-from nowcast.forecasting.calibration import LEVELS
-from nowcast.config.secrets import refuse_secrets
 from nowcast.config.build import build, plain
+from nowcast.config.command_line.quoting import typed
+from nowcast.config.mistakes import as_typed
 from nowcast.config.program import given_on_command_line
-from nowcast.verification.plan import Counting
+from nowcast.config.secrets import refuse_secrets
 from nowcast.data.interface import DataModule, as_data_module
 from nowcast.data.windows.index import SPLITS, Split
-from nowcast.report.results import conclude
-from nowcast.training.failures import explained
-from nowcast.config.mistakes import as_typed
+from nowcast.files import written_by_one
+from nowcast.forecasting import checkpoint
+from nowcast.forecasting.calibrate import fit_calibration
+from nowcast.forecasting.calibration import LEVELS
 from nowcast.forecasting.named_models import model_name
 from nowcast.progress import track
+from nowcast.report.plots.cases import draw
+from nowcast.report.results import conclude
+from nowcast.training.failures import explained
 from nowcast.training.provenance import write_provenance
-from nowcast.config.command_line.quoting import typed
 from nowcast.training.resume import (
     Start,
     for_more_epochs,
@@ -40,15 +41,14 @@ from nowcast.training.resume import (
     said_before,
     settle_start,
 )
-from nowcast.verification.scores.family import Family
-from nowcast.verification.strata import Groups
 from nowcast.training.task import NowcastTask, score_name
 from nowcast.training.trainer import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
 from nowcast.training.trial_build import build_all, build_network
-from nowcast.verification.validation import store_validation
-from nowcast.forecasting.calibrate import fit_calibration
-from nowcast.report.plots.cases import draw
+from nowcast.verification.plan import Counting
 from nowcast.verification.score_models import score_models
+from nowcast.verification.scores.family import Family
+from nowcast.verification.strata import Groups
+from nowcast.verification.validation import store_validation
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from nowcast.forecasting.calibration import CalibratedCsi, LEVELS
-from nowcast.data.windows.dataset import Sample
 from nowcast.data.interface import ValidationLeads
-from nowcast.verification.per_frame.metrics import Contingency
+from nowcast.data.windows.dataset import Sample
+from nowcast.forecasting.calibration import LEVELS, CalibratedCsi
 from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 from nowcast.scaling import Scaling, logits_of, values_of
+from nowcast.verification.per_frame.metrics import Contingency
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 ScheduleFactory = Callable[..., torch.optim.lr_scheduler.LRScheduler]

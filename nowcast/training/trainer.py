@@ -12,14 +12,14 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from nowcast import __version__
+from nowcast.config.build import build, plain
+from nowcast.config.trusted import trusted
+from nowcast.data.interface import DataModule, ValidationLeads
 from nowcast.training.callbacks.checkpoints import AtomicCheckpointIO
 from nowcast.training.callbacks.stopping import DivergedError, LowerRate
-from nowcast.config.build import build, plain
-from nowcast.data.interface import DataModule, ValidationLeads
 from nowcast.training.loggers.metrics import MetricsLogger
 from nowcast.training.resume import Start, keep_metrics, retry_once
 from nowcast.training.task import NowcastTask
-from nowcast.config.trusted import trusted
 
 log = logging.getLogger(__name__)
 

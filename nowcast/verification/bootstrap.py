@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nowcast.verification.ranking import goodness
 from nowcast.verification.scores.family import Best, ChoosesFrames, Family
 from nowcast.verification.scores.lead_means import mean_over
-from nowcast.verification.ranking import goodness
 from nowcast.verification.scores.sums import of_family
 
 Values = NDArray[np.float64]

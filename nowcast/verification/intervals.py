@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nowcast.files import written_whole
 from nowcast.data.results.statistics_file import Statistics
+from nowcast.files import written_whole
 from nowcast.verification.bootstrap import Bootstrap, Difference, Estimate
 from nowcast.verification.scores.categorical import categorical_scores
 from nowcast.verification.scores.family import Family

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from nowcast.data.results.statistics_file import Statistics
+from nowcast.forecasting.members import members_of, single
 from nowcast.verification.per_frame.metrics import LeadTimeScores
+from nowcast.verification.per_frame.variants import VariantScores
+from nowcast.verification.results import ModelScores
 from nowcast.verification.scores.categorical import categorical_scores
 from nowcast.verification.scores.continuous import Continuous
 from nowcast.verification.scores.family import Family
-from nowcast.verification.scores.members import members_of, single
 from nowcast.verification.scores.sums import GroupSums, known, one_lead_time
 from nowcast.verification.strata import Groups
-from nowcast.report.tables import ModelScores
-from nowcast.verification.per_frame.variants import VariantScores
 
 log = logging.getLogger(__name__)
 

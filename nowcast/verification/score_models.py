@@ -4,46 +4,20 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from nowcast.forecasting.calibration import CalibrationFit, FrequencyCalibration
-from nowcast.forecasting.checkpoint import NetworkForecaster
-from nowcast.report.plots.colours import RainColours
-from nowcast.verification.plan import Counting, ModelSums, Scores, add_lead_time, collect
 from nowcast.data.windows.dataset import Sample
-from nowcast.data.interface import DataModule, ValidationLeads
-from nowcast.report.plots.digits import plot_brightness
+from nowcast.forecasting.checkpoint import NetworkForecaster
 from nowcast.forecasting.external import FileForecasts
-from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
-from nowcast.report.plots.curves import plot_scores
-from nowcast.verification.scores.members import any_missing, members_of, single
-from nowcast.report.tables import ModelScores, score_table, write_continuous_csv, write_scores_csv, write_scores_netcdf
-from nowcast.verification.per_frame.variants import variant_table, write_variant_csv
+from nowcast.forecasting.members import any_missing, single
+from nowcast.progress import Track
+from nowcast.verification.plan import Counting, ModelSums, Scores, add_lead_time, collect
 
 log = logging.getLogger(__name__)
 MIN_EVENTS = 0.01  # share of cells with rain below which a window's CSI says nothing
-Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
-
-
-def choose_device(name: str) -> torch.device:
-    """The torch device.
-
-    Raises:
-        ValueError: Unknown, or a CUDA device where there is none.
-    """
-    if name not in ("cpu", "cuda"):
-        raise ValueError(f"device must be cpu or cuda, got {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda, but torch sees no CUDA device; use device=cpu")
-    return torch.device(name)
 
 
 @torch.inference_mode()
@@ -170,104 +144,3 @@ def _window_csi(forecast: Tensor, targets: Tensor, mask: Tensor, threshold: floa
     worth = events >= MIN_EVENTS * cells.clamp(min=1)
     scores: list[float] = torch.where(worth & (either > 0), hits / either, torch.nan).tolist()
     return scores
-
-
-@torch.inference_mode()
-def fit_calibration(
-    forecaster: NetworkForecaster, data: DataModule, levels: int, device: torch.device, track: Track
-) -> FrequencyCalibration:
-    """Fit the frequency calibration of a network on validation windows, which may differ in lead times."""
-    leads = ValidationLeads.of(data)
-    fit = CalibrationFit(leads.lead_times, levels).to(device)
-    forecaster.to(device).eval()
-    loader = data.val_dataloader()
-    for batch in track(loader, "calibrating", len(loader)):
-        inputs, targets, mask = (batch[key].to(device) for key in ("inputs", "targets", "mask"))
-        grey, observed = forecaster.grey(inputs, data.forecast_steps), forecaster.scaling.to_grey(targets)
-        for rows, chosen in leads.parts(batch["archive"]):
-            fit.update(grey[chosen], observed[chosen], mask[chosen], rows)
-    return fit.fit().cpu()
-
-
-def report(scores: Scores, folder: Path, console: Console) -> list[Path]:
-    """Print the tables and write them.
-
-    Pooled scores go to scores.csv, errors.csv, scores.nc and csi.png, each variant to <variant>.csv.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = report_pooled(scores.pooled, folder, console) if scores.pooled else []
-    for variant in dict.fromkeys(score.variant for score in scores.variants):
-        models = [score for score in scores.variants if score.variant == variant]
-        console.print(variant_table(models))
-        written.append(folder / f"{variant}.csv")
-        write_variant_csv(written[-1], models)
-    return written
-
-
-def report_pooled(models: list[ModelScores], folder: Path, console: Console) -> list[Path]:
-    """Print CSI and bias; write scores.csv, errors.csv, scores.nc and csi.png."""
-    console.print(score_table(models, "csi"))
-    console.print(score_table(models, "bias"))
-    written = [folder / "scores.csv", folder / "errors.csv", folder / "scores.nc"]
-    write_scores_csv(written[0], models)
-    write_continuous_csv(written[1], models)
-    write_scores_netcdf(written[2], models)
-    return [*written, plot_scores(models, "csi", folder / "csi.png")]
-
-
-def draw(
-    models: Mapping[str, nn.Module],
-    data: DataModule,
-    folder: Path,
-    device: torch.device,
-    colour_blind_safe: bool,
-) -> list[Path]:
-    """Pictures of one test window: the observation and every model's forecast."""
-    index = data.examples("test", 1)[0]
-    if data.quantity == "rain_rate":
-        case = make_case(models, data, index, device, colour_blind_safe)
-        return [plot_forecast(case, folder / "forecast.png"), animate_forecast(case, folder / "forecast.gif")]
-    sample = data.dataset("test")[index]
-    rows = {"input": sample["inputs"][:, 0].numpy(), "observed": sample["targets"][:, 0].numpy()}
-    rows |= _forecasts(models, sample, device)
-    return [plot_brightness(rows, "first test sequence", folder / "forecast.png")]
-
-
-@torch.inference_mode()
-def _forecasts(models: Mapping[str, nn.Module], sample: Sample, device: torch.device) -> dict[str, NDArray[Any]]:
-    """(T, H, W) of every model, of an ensemble its mean, which the name says then."""
-    batch: Any = {key: value[None] for key, value in dict[str, Any](sample).items()}
-    rows = {}
-    for name, (forecast, _) in run_models(models, batch, device).items():
-        members = members_of(forecast).shape[1]
-        rows[f"{name}, mean of {members}" if members > 1 else name] = single(forecast)[0, :, 0].cpu().numpy()
-    return rows
-
-
-def make_case(
-    models: Mapping[str, nn.Module], data: DataModule, index: int, device: torch.device, colour_blind_safe: bool
-) -> Case:
-    """A test window with every model's forecast."""
-    sample = data.dataset("test")[index]
-    return case_of_sample(_forecasts(models, sample, device), data, sample, colour_blind_safe=colour_blind_safe)
-
-
-def case_of_sample(
-    forecasts: Mapping[str, NDArray[Any]],
-    data: DataModule,
-    sample: Sample,
-    *,
-    colour_blind_safe: bool,
-) -> Case:
-    """A window with forecasts (T, H, W) mm h-1 of it."""
-    series, init_time = data.series[int(sample["archive"])], np.datetime64(int(sample["init_time"]), "s")
-    return Case(
-        observed=sample["targets"][:, 0].numpy(),
-        forecasts=forecasts,
-        inputs=sample["inputs"][:, 0].numpy(),
-        init_time=init_time,
-        timestep_minutes=series.step_seconds / 60,
-        cell_km=series.cell_km,
-        title=f"{series.name}, forecast from {init_time} UTC",
-        colours=RainColours(colour_blind_safe),
-    )

@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,21 +14,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from nowcast.forecasting import checkpoint
-from nowcast.forecasting.checkpoint import at_lead_times
-from nowcast.data.windows.dataset import Sample
+from nowcast.config.command_line.quoting import typed
 from nowcast.data.interface import DataModule, ValidationLeads
-from nowcast.verification.per_frame.metrics import Contingency
+from nowcast.data.windows.dataset import Sample
+from nowcast.forecasting import checkpoint
+from nowcast.forecasting.checkpoint import Checkpoint, at_lead_times
+from nowcast.forecasting.forecaster import Forecaster
 from nowcast.models.persistence import Persistence
+from nowcast.progress import Track
+from nowcast.verification.per_frame.metrics import Contingency
+from nowcast.verification.score_models import run_models
 from nowcast.verification.scores.categorical import categorical_scores
 from nowcast.verification.scores.lead_means import mean_over
-from nowcast.verification.score_models import run_models
 
 log = logging.getLogger(__name__)
 MOST_WINDOWS = 200  # extrapolation takes about a tenth of a second for each
 SCORES = ("csi", "bias")
 SIMPLE = ("persistence", "extrapolation")  # what a network is worth nothing without beating
-Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 @torch.inference_mode()
@@ -102,6 +105,17 @@ def mean_scores(scores: Mapping[str, Any], score: str, names: Sequence[str], num
     defined: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=0, keepdims=True))
     means: list[float] = mean_over(values, defined, axis=1)[:, 0].tolist()
     return means, int(defined.sum())
+
+
+def with_worth(forecaster: Forecaster, loaded: Checkpoint) -> Forecaster:
+    """The forecaster of a checkpoint, with what its scores on validation windows say of it."""
+    main = loaded.config.get("verification", {}).get("main_threshold")
+    evaluate = f"nowcast evaluate {typed('checkpoint', loaded.path)} split=val"
+    return replace(
+        forecaster,
+        worth=in_words(loaded.validation, forecaster.name, evaluate),
+        beaten_by=better_than(loaded.validation, forecaster.name, main),
+    )
 
 
 def in_words(scores: Mapping[str, Any] | None, network: str, evaluate: str) -> list[str]:

@@ -7,8 +7,8 @@
 import numpy as np
 import torch
 
-from nowcast.forecasting import checkpoint
 from nowcast.data.results.statistics_file import read_statistics
+from nowcast.forecasting import checkpoint
 from tests.programs import rows, run
 
 SETTINGS = [

@@ -9,10 +9,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from nowcast.studies.benchmarks import training
-from nowcast.studies.benchmarks.training import TrainingStep, measure_training
 from nowcast.commands.check import advice, describe
 from nowcast.data.windows.index import NoWindowError
+from nowcast.studies.benchmarks import training
+from nowcast.studies.benchmarks.training import TrainingStep, measure_training
 from tests.programs import TINY, run
 
 TRAINER = {"accelerator": "cpu", "precision": "32-true", "gradient_clip_val": 1.0, "accumulate_grad_batches": 1}

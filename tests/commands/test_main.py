@@ -33,7 +33,7 @@ def test_each_command_is_a_module_with_a_main(command, becomes, monkeypatch):
     line, tunables = becomes(command, "seed=1")
     assert line == ["-P", "-m", "nowcast.config.start", command, "seed=1"]
     assert (tunables == start.KEEP_MEMORY) == (command in start.WITH_NETWORKS)
-    assert callable(__import__(f"nowcast.{command}", fromlist=["main"]).main)
+    assert callable(__import__(f"nowcast.commands.{command}", fromlist=["main"]).main)
 
 
 def test_what_counts_memory_silences_what_torch_says_of_old_blocks(monkeypatch):

@@ -17,9 +17,9 @@ import yaml
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from nowcast.forecasting import checkpoint
 from nowcast.config.build import build
 from nowcast.config.program import CONFIGS
+from nowcast.forecasting import checkpoint
 from nowcast.training.trainer import close_loggers
 from tests.data.archives import frame, moving_rain, write
 from tests.data.formats import fakes
@@ -263,7 +263,9 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept(trained, tmp_p
     [(["data.strid=3"], "data.strid"), (["experiment=mnist_base", "--help"], "model= is missing; allowed: convlstm, ")],
 )
 def test_a_config_that_cannot_be_composed_ends_in_words(typed, named):
-    result = subprocess.run([sys.executable, "-m", "nowcast.commands.train", *typed], capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-m", "nowcast.commands.train", *typed], capture_output=True, text=True, timeout=60
+    )
     assert result.returncode == 2
     assert named in result.stderr
     assert "Traceback" not in result.stderr

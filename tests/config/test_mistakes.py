@@ -6,9 +6,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from nowcast.config.program import CONFIGS
-from nowcast.config.mistakes import groups
 from nowcast.config.command_line.overrides import readable
+from nowcast.config.mistakes import groups
+from nowcast.config.program import CONFIGS
 from tests.programs import TINY, run
 
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from nowcast.files import written_by_one
 from nowcast.config.run_folder import remove_unused
+from nowcast.files import written_by_one
 
 
 def refused(folder, *overrides):

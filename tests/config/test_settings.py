@@ -9,11 +9,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from nowcast.config.program import CONFIGS
 from nowcast.config.checks.definitions import NotThereError, Source, find
-from nowcast.config.mistakes import UsageError
 from nowcast.config.checks.settings import RANGES, check_settings
 from nowcast.config.checks.signatures import Signature, fits, signature
+from nowcast.config.mistakes import UsageError
+from nowcast.config.program import CONFIGS
 from tests.programs import TINY, ended
 
 
@@ -83,7 +83,7 @@ LOOK = """
 import importlib, sys
 sys.argv = ["nowcast", *sys.argv[1:]]
 try:
-    importlib.import_module("nowcast." + sys.argv.pop(1)).main()
+    importlib.import_module("nowcast.commands." + sys.argv.pop(1)).main()
 except SystemExit as end:
     heavy = {"torch", "lightning", "wandb", "optuna", "xarray", "matplotlib", "cv2"} & set(sys.modules)
     print(end.code, *sorted(heavy))

@@ -118,7 +118,9 @@ def test_the_users_wish_for_tracebacks_reaches_a_program_that_a_program_starts(m
         if users:
             monkeypatch.setenv("HYDRA_FULL_ERROR", users)
         nested = "import subprocess, sys; from nowcast.config.start import begin; begin(); "
-        nested += "sys.exit(subprocess.run([sys.executable, '-m', 'nowcast.config.start', 'prepare', 'sorce=a']).returncode)"
+        nested += (
+            "sys.exit(subprocess.run([sys.executable, '-m', 'nowcast.config.start', 'prepare', 'sorce=a']).returncode)"
+        )
         result = subprocess.run([sys.executable, "-c", nested], capture_output=True, text=True, timeout=100)
         assert ("Traceback" in result.stderr) == shown
         assert result.returncode == (1 if shown else 2)

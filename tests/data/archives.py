@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nowcast.data.archive.writer import ArchiveWriter
 from nowcast.data.archive.frame import Frame, Grid, Packing
+from nowcast.data.archive.writer import ArchiveWriter
 from nowcast.units import Quantity
 
 START = np.datetime64("2024-05-01T00:00:00", "s")

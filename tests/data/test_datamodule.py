@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.frame import DataFormatError, Grid
 from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
 from nowcast.data.datamodule import RadarDataModule
-from nowcast.data.windows.dataset import RadarDataset, Region
-from nowcast.data.archive.frame import DataFormatError, Grid
 from nowcast.data.interface import lead_times_of
+from nowcast.data.windows.dataset import RadarDataset, Region
+from nowcast.data.windows.index import NoWindowError
 from nowcast.data.windows.sampling import EPOCHS, EpochSampler, SameGridBatches, repeats
 from nowcast.data.windows.stored import StoredWindows, to_rain_rates
-from nowcast.data.windows.index import NoWindowError
 from tests.data.archives import frame, grid, moving_rain, write
 
 SETTINGS = {

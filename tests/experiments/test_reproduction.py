@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from nowcast.data.paper.hko import HkoTree
 from nowcast.data.paper.filter import PaperFilter
+from nowcast.data.paper.hko import HkoTree
 from tests.data.digits import write_images
 from tests.data.paper.hko_tree import write_day
 from tests.programs import TINY, rows, run

@@ -21,7 +21,7 @@ def start(folder, *overrides, settings=SMALL, limit=None, program="train", **var
 
     where = [f"data.archives.folder={folder.parent / 'data'}", f"output={folder}"] if program == "train" else []
     return subprocess.Popen(
-        [sys.executable, "-m", f"nowcast.{program}", *settings, *where, *overrides],
+        [sys.executable, "-m", f"nowcast.commands.{program}", *settings, *where, *overrides],
         env=os.environ | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -13,8 +13,8 @@ import pytest
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.paper.hko import _read_grey, _read_mask
 from nowcast.data.mnist.files import read_idx, read_sequences
+from nowcast.data.paper.hko import _read_grey, _read_mask
 from tests.data.archives import frame, write
 from tests.data.formats import fakes
 from tests.data.formats.readers import reader

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from nowcast.forecasting import checkpoint
 from nowcast.config.secrets import refuse_secrets
 from nowcast.config.trusted import trusted
+from nowcast.forecasting import checkpoint
 from tests.faults.runs import result, start
 from tests.programs import TINY, run
 
@@ -68,11 +68,23 @@ def test_a_malicious_pickle_is_refused_and_does_nothing(tmp_path, trained, make)
 # -- configs that come with a file -----------------------------------------------------------------------------
 
 BAD = [
-    "os.system", "subprocess.run", "builtins.eval", "torch.load", "nowcast.models.convlstm.torch.load",
-    "nowcast.data.windows.dataset.np.load", "nowcast.verification.scores.spatial.np", "nowcast.studies.search.process.run_process",
-    "nowcast.data.archive.writer.os.remove", "nowcast.data.mnist.moving_mnist.Path", "nowcast.models", "nowcast.modelsx.Y",
-    "nowcast.data.archive.prepare.prepare_archive", "ConvLSTM", "", "nowcast.models..ConvLSTM",
-]  # fmt: skip
+    "os.system",
+    "subprocess.run",
+    "builtins.eval",
+    "torch.load",
+    "nowcast.models.convlstm.torch.load",
+    "nowcast.data.windows.dataset.np.load",
+    "nowcast.verification.scores.spatial.np",
+    "nowcast.studies.search.process.run_process",
+    "nowcast.data.archive.writer.os.remove",
+    "nowcast.data.mnist.moving_mnist.Path",
+    "nowcast.models",
+    "nowcast.modelsx.Y",
+    "nowcast.data.archive.prepare.prepare_archive",
+    "ConvLSTM",
+    "",
+    "nowcast.models..ConvLSTM",
+]
 
 
 @pytest.mark.parametrize("name", [*BAD, 5, None])

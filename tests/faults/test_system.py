@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.forecasting import checkpoint
 from nowcast.data.archive import writer as archive_writer
 from nowcast.data.windows.dataset import RadarDataset
+from nowcast.forecasting import checkpoint
 from nowcast.training.loggers.metrics import MetricsWriter
 from nowcast.training.task import NowcastTask
 from tests.data.archives import frame, write

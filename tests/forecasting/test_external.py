@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.results.forecast_writer import Forecast, write_forecast
-from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.archive.frame import Grid
+from nowcast.data.results.forecast_reader import ForecastFiles
+from nowcast.data.results.forecast_writer import Forecast, write_forecast
 from tests.data.archives import frame, moving_rain, write
 from tests.programs import ended, rows, run
 
@@ -155,7 +155,9 @@ def test_only_the_wanted_part_of_a_large_file_is_read(tmp_path, monkeypatch):
     start = int(np.datetime64("2024-05-01T00:00:00", "s").astype(np.int64))
     grid = files.layout(start)[1]
     opened, real = [], netCDF4.Dataset
-    monkeypatch.setattr("nowcast.data.results.forecast_reader.netCDF4.Dataset", lambda name: opened.append(name) or real(name))
+    monkeypatch.setattr(
+        "nowcast.data.results.forecast_reader.netCDF4.Dataset", lambda name: opened.append(name) or real(name)
+    )
     for k in (3, 4, 19):
         read = files.read(start + 300 * k, [600, 900], grid)
         np.testing.assert_array_equal(read, rain[None, k, 1:3])

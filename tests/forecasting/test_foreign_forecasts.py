@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.archive.frame import DataFormatError, Grid
+from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
 from tests.data.cf_files import COLUMNS, RAIN, ROWS, SECONDS, START, cf
 from tests.programs import rows, run

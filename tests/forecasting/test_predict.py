@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.forecasting import checkpoint
-from nowcast.verification import validation
 from nowcast.config.build import build, from_plain
 from nowcast.data.archive.archive import Archive
-from nowcast.data.windows.dataset import RadarDataset
 from nowcast.data.formats.netcdf import NetcdfReader
 from nowcast.data.results.statistics_file import read_statistics
+from nowcast.data.windows.dataset import RadarDataset
+from nowcast.forecasting import checkpoint
 from nowcast.models.extrapolation import Extrapolation
 from nowcast.models.persistence import Persistence
+from nowcast.verification import validation
 from nowcast.verification.validation import better_than, in_words, validation_scores
 from tests.data.archives import frame, grid, moving_rain, write
 from tests.data.formats import fakes

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.verification.per_frame.metrics import Contingency
 from nowcast.models.extrapolation import Extrapolation, advect
 from nowcast.models.persistence import Persistence
+from nowcast.verification.per_frame.metrics import Contingency
 
 EXTRAPOLATION = Extrapolation(pairs=2, smoothing_cells=8.0)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pyproj
 from hypothesis import strategies as st
 
-from nowcast.data.archive.writer import ArchiveWriter
 from nowcast.data.archive.frame import Frame, Grid, Packing
+from nowcast.data.archive.writer import ArchiveWriter
 from nowcast.units import ZR, Quantity
 from tests.oracle.plain import FACTORS, SECONDS, Place, averaged, read_archive, read_provider
 

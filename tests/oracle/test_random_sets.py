@@ -32,7 +32,9 @@ def test_scores_of_many_more_random_sets_are_those_of_a_plain_loop(kind, tmp_pat
 
 def compare_many(kind, examples, folder, monkeypatch, phases):
     """Compare that many sets, the same ones each time."""
-    monkeypatch.setattr("nowcast.verification.score_models.plot_scores", lambda *arguments: arguments[-1])  # half of the time
+    monkeypatch.setattr(
+        "nowcast.verification.score_models.plot_scores", lambda *arguments: arguments[-1]
+    )  # half of the time
     outcomes = Counter()
 
     @seed(examples)

@@ -9,16 +9,15 @@ import pytest
 import xarray
 from rich.console import Console
 
-from nowcast.verification.scores.categorical import COUNTS
 from nowcast.report.tables import (
-    ModelScores,
-    SCORES,
     score_table,
     shown_lead_times,
     write_continuous_csv,
     write_scores_csv,
     write_scores_netcdf,
 )
+from nowcast.verification.results import SCORES, ModelScores
+from nowcast.verification.scores.categorical import COUNTS
 from tests.programs import rows
 
 

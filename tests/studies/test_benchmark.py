@@ -9,15 +9,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nowcast.commands import benchmark
+from nowcast.data.synthetic.archives import SyntheticArchives
+from nowcast.models.convlstm import ConvLSTM
+from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 from nowcast.studies.benchmarks.growth import enlarged, exponent, measure_growth
 from nowcast.studies.benchmarks.loading import measure_loading
 from nowcast.studies.benchmarks.memory import peak_memory
 from nowcast.studies.benchmarks.rounds import Contender, check_equal, measure
 from nowcast.studies.benchmarks.textbook import Textbook
 from nowcast.studies.benchmarks.work import Ceiling, necessary
-from nowcast.data.synthetic.archives import SyntheticArchives
-from nowcast.models.convlstm import ConvLSTM
-from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 from tests.data.synthetic.test_rain import RAIN
 from tests.programs import run
 
@@ -210,7 +210,9 @@ def test_windows_per_second_follow_from_the_clock(tmp_path):
 
 def test_a_peer_joins_with_a_python_file(tmp_path):
     peer, output = tmp_path / "peer.py", tmp_path / "out.json"
-    peer.write_text("from nowcast.studies.benchmarks.textbook import Textbook\n\n\ndef build(net):\n    return Textbook(net)\n")
+    peer.write_text(
+        "from nowcast.studies.benchmarks.textbook import Textbook\n\n\ndef build(net):\n    return Textbook(net)\n"
+    )
     settings = [*TINY, "modes=[inference]", "precisions=[fp32]", f"against={peer}", f"output={output}"]
     assert run("benchmark", *settings) == (0, "")
     rows = json.loads(output.read_text())["sizes"]["small"]["results"]

@@ -111,7 +111,8 @@ def test_two_processes_equal_one_with_twice_the_batch(one, launch):
 def test_processes_from_outside_need_one_run_directory(one, tmp_path):
     arguments = [text for text in settings(one, *TWO) if not text.startswith("output=")]
     process = subprocess.run(
-        [sys.executable, "-m", "nowcast.commands.train", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path,
+        [sys.executable, "-m", "nowcast.commands.train", *arguments],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
         env=os.environ | {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "TORCHELASTIC_RUN_ID": "x"},
     )  # fmt: skip
     assert process.returncode == 2

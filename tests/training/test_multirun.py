@@ -15,10 +15,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from wandb import wandb_agent
 
-from nowcast.forecasting import checkpoint
 from nowcast.config.program import CONFIGS
-from nowcast.training.multirun import refuse_processes
+from nowcast.forecasting import checkpoint
 from nowcast.studies.summary import summarise
+from nowcast.training.multirun import refuse_processes
 from tests.programs import TINY, run
 
 SETTINGS = [*TINY, "picture=false", "calibration=none"]
@@ -26,7 +26,14 @@ SWEEP = Path(__file__).parents[2] / "scripts" / "wandb_sweep.yaml"
 
 
 def multirun(folder, *overrides, **environment):
-    command = [sys.executable, "-m", "nowcast.commands.train", "-m", *SETTINGS, f"data.archives.folder={folder / 'data'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "nowcast.commands.train",
+        "-m",
+        *SETTINGS,
+        f"data.archives.folder={folder / 'data'}",
+    ]
     command += [f"hydra.sweep.dir={folder / 'sweep'}", *overrides]
     return subprocess.Popen(
         command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

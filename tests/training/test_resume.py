@@ -98,7 +98,8 @@ def test_a_signal_at_the_last_batch_waits_for_validation(folder):
 def test_inside_a_long_epoch_the_checkpoint_is_renewed(folder, monkeypatch):
     saved = []
     monkeypatch.setattr(
-        "nowcast.training.callbacks.checkpoints._save", lambda content, path: saved.append((content["global_step"], path.name))
+        "nowcast.training.callbacks.checkpoints._save",
+        lambda content, path: saved.append((content["global_step"], path.name)),
     )
     minutes = "callbacks.last.minutes=1e-9"
     assert (

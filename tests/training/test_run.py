@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.forecasting import checkpoint
-from nowcast.forecasting.calibration import CalibrationFit, FrequencyCalibration
 from nowcast.config.build import build, from_plain
 from nowcast.data.interface import lead_times_of
-from nowcast.training.run import scoring_device
+from nowcast.forecasting import checkpoint
 from nowcast.forecasting.calibrate import fit_calibration
+from nowcast.forecasting.calibration import CalibrationFit, FrequencyCalibration
+from nowcast.training.run import scoring_device
 from tests.data.archives import moving_rain
 from tests.programs import rows, run
 

@@ -6,9 +6,9 @@ import torch
 from scipy import stats
 
 from nowcast.verification.bootstrap import Bootstrap, percentile
+from nowcast.verification.ranking import goodness, winners
 from nowcast.verification.scores.categorical import Categorical
 from nowcast.verification.scores.continuous import Continuous
-from nowcast.verification.ranking import goodness, winners
 from nowcast.verification.scores.sal import StructureAmplitudeLocation
 from nowcast.verification.scores.sums import scores_of
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nowcast.verification.bootstrap import Bootstrap
 from nowcast.verification.intervals import (
     by_region,
     by_stratum,
@@ -14,7 +15,6 @@ from nowcast.verification.intervals import (
     write_estimates_csv,
     write_strata_csv,
 )
-from nowcast.verification.bootstrap import Bootstrap
 from nowcast.verification.scores.categorical import categorical_scores
 from tests.statistics import statistics
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from nowcast.verification.merge import merge
 from nowcast.data.results.statistics_file import write_statistics
 from nowcast.verification.intervals import by_region
+from nowcast.verification.merge import merge
 from tests.programs import run
 from tests.statistics import statistics
 from tests.verification.test_intervals import rows

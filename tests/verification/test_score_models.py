@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 import nowcast.training.run
-from nowcast.verification import score_models as verification
+from nowcast.data.archive.archive import Archive
 from nowcast.forecasting.calibration import FrequencyCalibration
 from nowcast.forecasting.checkpoint import NetworkForecaster
-from nowcast.data.archive.archive import Archive
 from nowcast.forecasting.forecaster import Forecaster
-from nowcast.models.convlstm import ConvLSTM
 from nowcast.forecasting.predict import Input, predict
-from nowcast.scaling import GreyScale
+from nowcast.models.convlstm import ConvLSTM
 from nowcast.report.plots.cases import draw
+from nowcast.scaling import GreyScale
+from nowcast.verification import score_models as verification
 from nowcast.verification.score_models import run_models
 from tests.data.archives import moving_rain
 from tests.data.test_datamodule import module

@@ -9,8 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from nowcast.config.checks.definitions import NotThereError
-from nowcast.config.mistakes import UsageError, near
 from nowcast.config.checks.signatures import signature
+from nowcast.config.mistakes import UsageError, near
 
 HYDRAS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 MISSING = "???"

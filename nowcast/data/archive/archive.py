@@ -14,11 +14,11 @@ from typing import Any
 
 import netCDF4
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nowcast.config.command_line.arguments import refuse_missing_archive
 from nowcast.data.archive.damage import damage, reason
-from nowcast.data.archive.frame import DataFormatError, Grid, MAX_TIMES, check_shape, check_size
+from nowcast.data.archive.frame import MAX_TIMES, DataFormatError, Grid, check_shape, check_size
 from nowcast.data.archive.probe import open_netcdf
 from nowcast.units import ZR, Quantity, amount_to_rate
 
@@ -285,3 +285,21 @@ def _check_layout(path: Path, dataset: netCDF4.Dataset, variable: Any) -> None: 
             raise DataFormatError(path, f"{name} has type {dataset.variables[name].dtype}, expected numbers")
         if dataset.variables[name].shape != shape:
             raise DataFormatError(path, f"{name} has shape {dataset.variables[name].shape}, expected {shape}")
+
+
+def describe_steps(times: ArrayLike) -> str:
+    """One line about the steps between rising times: the commonest, gaps, and what no window can use."""
+    seconds = np.diff(np.asarray(times, dtype="datetime64[s]")).astype(int)
+    if len(seconds) == 0:
+        return "one frame: no time step"
+    steps, counts = np.unique(seconds, return_counts=True)
+    common = int(steps[counts.argmax()])
+    gaps, odd = int((seconds > common).sum()), steps[steps % common != 0]
+    if len(odd) == 0:
+        return f"time step {common / 60:g} min, " + (f"{gaps} of {len(seconds)} longer (gaps)" if gaps else "no gap")
+    others = ", ".join(f"{step / 60:.3g}" for step in odd[:5]) + (", …" if len(odd) > 5 else "")
+    share = int(np.isin(seconds, odd).sum())
+    return (
+        f"irregular time steps: {share} of {len(seconds)} are no multiple of the commonest, {common / 60:g} min "
+        f"({others} min); a window never spans one"
+    )

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nowcast.data.archive.writer import describe_difference
 from nowcast.data.archive.frame import DataFormatError, Frame, Reader
 from nowcast.data.archive.limits import Limits
+from nowcast.data.archive.writer import describe_difference
 
 NAMED = 10  # unreadable files that an error names one by one
 

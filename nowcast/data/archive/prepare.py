@@ -14,11 +14,11 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from nowcast.data.archive.writer import ArchiveWriter
+from nowcast.data.archive.archive import describe_steps
 from nowcast.data.archive.first_pass import Entry, Report, first_pass, read_limited, scan
 from nowcast.data.archive.frame import Frame, Reader
 from nowcast.data.archive.limits import Limits
-from nowcast.data.windows.timesteps import describe_steps
+from nowcast.data.archive.writer import ArchiveWriter
 
 Track = Callable[[Iterable[Any], str, int], Iterable[Any]]  # progress bar: items, text, total
 Item = TypeVar("Item")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nowcast.files import written_whole
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.files import written_whole
 
 FRAMES_AT_ONCE = 64
 

@@ -15,9 +15,9 @@ import pyproj
 from numpy.typing import NDArray
 
 from nowcast import __version__
-from nowcast.files import partial_name
 from nowcast.data.archive.archive import EPOCH, FILL, RAIN_THRESHOLD, TILE, ToRainRate
 from nowcast.data.archive.frame import Frame, Grid
+from nowcast.files import partial_name
 
 TIME_CHUNK = 20  # frames per chunk: about one training window
 BUFFER_CELLS = 60_000_000  # cells of the frames that wait for a full chunk: large grids get shorter chunks

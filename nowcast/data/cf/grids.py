@@ -8,9 +8,9 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
+from nowcast.data.archive.frame import Grid, check_shape
 from nowcast.data.cf.axes import Axis
 from nowcast.data.cf.file import CFFile, Variable, attribute, lookup, numbers
-from nowcast.data.archive.frame import Grid, check_shape
 from nowcast.units import conversion
 
 SPACING = 0.02  # share by which steps of an axis may differ: coordinates are often single precision

@@ -10,9 +10,9 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from nowcast.data.archive.frame import MAX_TIMES, check_size
 from nowcast.data.cf.axes import Axis
 from nowcast.data.cf.file import CFFile, Variable, attribute, lookup, number_of, numbers, variables
-from nowcast.data.archive.frame import MAX_TIMES, check_size
 from nowcast.units import Quantity, conversion
 
 Times = NDArray[np.datetime64]

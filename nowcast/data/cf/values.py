@@ -6,8 +6,8 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.cf.file import CFFile, Variable, attribute, has, number_of, numbers_of
 from nowcast.data.archive.frame import Packing
+from nowcast.data.cf.file import CFFile, Variable, attribute, has, number_of, numbers_of
 from nowcast.units import Quantity
 
 SAME = 1e-6  # relative difference of a missing value and its copy in another floating-point type

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.formats.containers.gif import read_palette
 from nowcast.data.archive.frame import DataFormatError, Frame, regular_grid
+from nowcast.data.formats.containers.gif import read_palette
 from nowcast.units import Quantity
 
 MAP_SIDE = 480  # pixels of the map, 1 km each; the legend stands right of it

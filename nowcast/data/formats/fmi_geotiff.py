@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nowcast.data.formats.containers.raster import open_raster, read_band
 from nowcast.data.archive.frame import DataFormatError, Frame, Packing, regular_grid
+from nowcast.data.formats.containers.raster import open_raster, read_band
 from nowcast.units import ZR, Quantity
 
 

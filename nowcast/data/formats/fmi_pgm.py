@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyproj
 
+from nowcast.data.archive.frame import MAX_CELLS, DataFormatError, Frame, Grid, Packing, check_shape, regular_grid
 from nowcast.data.formats.containers.unpack import read_unpacked
-from nowcast.data.archive.frame import DataFormatError, Frame, Grid, MAX_CELLS, Packing, check_shape, regular_grid
 from nowcast.units import ZR, Quantity
 
 GAIN, OFFSET = 0.5, -32.0  # dBZ = v/2 - 32

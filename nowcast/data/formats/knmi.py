@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyproj
 
-from nowcast.data.formats.containers.hdf5 import Hdf5File, open_hdf5
 from nowcast.data.archive.frame import DataFormatError, Frame, Grid, Packing, regular_grid
+from nowcast.data.formats.containers.hdf5 import Hdf5File, open_hdf5
 from nowcast.units import Quantity
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[Ee][-+]?\d+)?"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nowcast.data.formats.containers.gif import read_palette
 from nowcast.data.archive.frame import DataFormatError, Frame, regular_grid
+from nowcast.data.formats.containers.gif import read_palette
 from nowcast.units import Quantity
 
 NO_DATA = 255  # palette index

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nowcast.data.archive.frame import DataFormatError, Frame, Packing, regular_grid
 from nowcast.data.formats.containers.raster import open_raster, read_band
 from nowcast.data.formats.containers.unpack import is_gzip, unpack_gzip
-from nowcast.data.archive.frame import DataFormatError, Frame, Packing, regular_grid
 from nowcast.units import Quantity
 
 NO_COVERAGE = -3.0

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from nowcast.data.archive.damage import damage
+from nowcast.data.archive.frame import MAX_FILE_CELLS, DataFormatError, Frame, check_shape, check_size
+from nowcast.data.archive.probe import open_netcdf
 from nowcast.data.cf.axes import Axis, axes_of, find_field, frames_index
 from nowcast.data.cf.file import CFFile, Told, Variable, attribute
 from nowcast.data.cf.grids import grid_of
 from nowcast.data.cf.times import field_times
 from nowcast.data.cf.values import physical
-from nowcast.data.archive.damage import damage
-from nowcast.data.archive.frame import DataFormatError, Frame, MAX_FILE_CELLS, check_shape, check_size
-from nowcast.data.archive.probe import open_netcdf
 from nowcast.units import ZR, Quantity, parse_unit
 
 

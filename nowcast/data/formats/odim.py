@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nowcast.data.archive.frame import DataFormatError, Frame, Packing
 from nowcast.data.formats.containers.hdf5 import Hdf5File, open_hdf5
 from nowcast.data.formats.odim_grid import read_grid
-from nowcast.data.archive.frame import DataFormatError, Frame, Packing
 from nowcast.units import ZR, Quantity
 
 QUANTITIES = {

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pyproj
 
-from nowcast.data.formats.containers.hdf5 import Hdf5File
 from nowcast.data.archive.frame import DataFormatError, Grid, regular_grid
+from nowcast.data.formats.containers.hdf5 import Hdf5File
 
 CELL_TOLERANCE = 0.05  # by which a cell in degrees may differ from the corners' distance by the number of cells
 

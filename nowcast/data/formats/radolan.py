@@ -8,8 +8,8 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from nowcast.data.formats.containers.unpack import read_unpacked
 from nowcast.data.archive.frame import DataFormatError, Frame, Grid, Packing, check_shape, regular_grid
+from nowcast.data.formats.containers.unpack import read_unpacked
 from nowcast.units import ZR, Quantity
 
 CRS = "+proj=stere +lat_0=90 +lat_ts=60 +lon_0=10 +R=6370040 +units=m +no_defs"

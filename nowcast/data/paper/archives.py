@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.files import made_by_one, written_whole
+from nowcast.data.archive.frame import Frame, Packing, regular_grid
 from nowcast.data.archive.writer import ArchiveWriter
 from nowcast.data.paper.days import Day, DaySource
-from nowcast.data.archive.frame import Frame, Packing, regular_grid
 from nowcast.data.paper.filter import PaperFilter, clutter_mask
+from nowcast.files import made_by_one, written_whole
 from nowcast.progress import track
 from nowcast.units import ZR, Quantity
 

@@ -12,15 +12,15 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from nowcast.data.archive.damage import damage
+from nowcast.data.archive.frame import MAX_FILE_CELLS, DataFormatError, Grid, check_size
+from nowcast.data.archive.probe import open_netcdf
 from nowcast.data.cf.axes import NAMES, STANDARD_NAMES, Axis, axes_of, is_field
 from nowcast.data.cf.file import NOTHING_TOLD, CFFile, Variable, attribute, lookup, numbers, variables
 from nowcast.data.cf.grids import grid_of
 from nowcast.data.cf.times import decode, field_times, since
 from nowcast.data.cf.values import physical
-from nowcast.data.archive.damage import damage
-from nowcast.data.archive.frame import DataFormatError, Grid, MAX_FILE_CELLS, check_size
 from nowcast.data.results.places import difference_of_place, unplaced
-from nowcast.data.archive.probe import open_netcdf
 from nowcast.units import Quantity, conversion, parse_unit
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.files import written_whole
 from nowcast.data.archive.archive import EPOCH
-from nowcast.data.archive.writer import write_grid
 from nowcast.data.archive.frame import Grid
+from nowcast.data.archive.writer import write_grid
+from nowcast.files import written_whole
 from nowcast.units import Quantity
 
 

@@ -12,11 +12,12 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.files import written_whole
+from nowcast.config.moved import as_now
 from nowcast.data.archive.archive import EPOCH
 from nowcast.data.archive.damage import damage
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.archive.probe import open_netcdf
+from nowcast.files import written_whole
 
 FORMAT = "nowcast statistics 2"
 OF_ARCHIVES = "nowcast statistics 1"  # a block was a day of an archive, "radar 2024-05-01", or a whole archive
@@ -206,8 +207,8 @@ def _read(path: Path, dataset: netCDF4.Dataset) -> Statistics:
         sums=sums,
         axes=axes,
         labels=labels,
-        families=json.loads(_text(path, dataset, "families")),
-        facts=json.loads(_text(path, dataset, "facts")),
+        families=as_now(json.loads(_text(path, dataset, "families"))),
+        facts=as_now(json.loads(_text(path, dataset, "facts"))),
         map_counts=_numbers(path, dataset, "map_counts").astype(np.int64) if mapped else None,
         map_threshold=_number(path, dataset.variables["map_counts"], "threshold") if mapped else None,
         examples=[_read_example(path, group) for group in examples.values()],

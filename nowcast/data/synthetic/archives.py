@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from nowcast.files import made_by_one
-from nowcast.data.archive.writer import ArchiveWriter
 from nowcast.data.archive.frame import Frame, Grid, Packing
+from nowcast.data.archive.writer import ArchiveWriter
 from nowcast.data.synthetic.rain import SyntheticRain
+from nowcast.files import made_by_one
 from nowcast.units import Quantity
 
 START = np.datetime64("2000-01-01T00:00:00", "s")  # events are dated a day apart, so that none touches another

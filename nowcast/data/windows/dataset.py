@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.archive.grid import CELL_TOLERANCE, area_average, cell_km
 from nowcast.data.archive.frame import Grid
-from nowcast.data.windows.tile_shares import archive_shares, crop_shares, window_counts
+from nowcast.data.archive.grid import CELL_TOLERANCE, area_average, cell_km
 from nowcast.data.windows.index import as_typed, owned_from, tile_corners
+from nowcast.data.windows.tile_shares import archive_shares, crop_shares, window_counts
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nowcast.data.windows.dataset import Region
+from nowcast.data.windows.index import SPLITS, NoWindowError, Split
 from nowcast.data.windows.splits import Splitting
-from nowcast.data.windows.index import NoWindowError, SPLITS, Split
 
 if TYPE_CHECKING:
     from nowcast.data.datamodule import RadarDataModule

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from nowcast.data.windows.dataset import Sample
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.loader_processes import start_worker_server
 
 EPOCHS = 1 << 20  # more than any training has

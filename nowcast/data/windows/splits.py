@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from nowcast.data.archive.archive import Archive
 from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import (
-    BlockSplit,
     SPLITS,
+    BlockSplit,
     Split,
     split_by_name,
     whole_archives,

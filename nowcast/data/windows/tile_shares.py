@@ -6,7 +6,7 @@ Tiles at the lower and right edge of a grid are smaller than TILE×TILE: a mean 
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.archive.archive import Archive, TILE
+from nowcast.data.archive.archive import TILE, Archive
 
 Counts = tuple[NDArray[np.int64], NDArray[np.int64]]  # rainy and valid cells
 

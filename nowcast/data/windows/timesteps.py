@@ -3,29 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.archive import Archive, describe_steps
 from nowcast.data.windows.index import frames_per_step
-
-
-def describe_steps(times: ArrayLike) -> str:
-    """One line about the steps between rising times: the commonest, gaps, and what no window can use."""
-    seconds = np.diff(np.asarray(times, dtype="datetime64[s]")).astype(int)
-    if len(seconds) == 0:
-        return "one frame: no time step"
-    steps, counts = np.unique(seconds, return_counts=True)
-    common = int(steps[counts.argmax()])
-    gaps, odd = int((seconds > common).sum()), steps[steps % common != 0]
-    if len(odd) == 0:
-        return f"time step {common / 60:g} min, " + (f"{gaps} of {len(seconds)} longer (gaps)" if gaps else "no gap")
-    others = ", ".join(f"{step / 60:.3g}" for step in odd[:5]) + (", …" if len(odd) > 5 else "")
-    share = int(np.isin(seconds, odd).sum())
-    return (
-        f"irregular time steps: {share} of {len(seconds)} are no multiple of the commonest, {common / 60:g} min "
-        f"({others} min); a window never spans one"
-    )
 
 
 def with_irregular_steps(archive: Archive) -> str:

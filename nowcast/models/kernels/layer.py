@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from nowcast.models.kernels.steps import Gates, steps_for
 from nowcast.models.kernels.convolution import Convolution, Memory, convolution_for
+from nowcast.models.kernels.steps import Gates, steps_for
 
 # Steps are convolved together while their gates fit. On CPUs larger pieces fall out of the caches, and their memory
 # is mapped anew each time; on GPUs they save launches.

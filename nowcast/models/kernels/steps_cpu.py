@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nowcast.models.kernels.steps import Gates
 from nowcast.models.kernels.compiler import library
+from nowcast.models.kernels.steps import Gates
 
 SOURCE = Path(__file__).with_name("cell_kernel.c")
 VALUES_PER_THREAD = 16384

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.results.statistics_file import Statistics
-from nowcast.verification.intervals import Estimates
 from nowcast.report.html.svg import Chart, Line
-from nowcast.verification.scores.family import Family
 from nowcast.report.tables import shown_lead_times
+from nowcast.verification.intervals import Estimates
+from nowcast.verification.scores.family import Family
 
 LABELS = {
     "csi": "CSI", "pod": "POD", "far": "false alarm ratio", "bias": "frequency bias", "hss": "HSS", "ets": "ETS",

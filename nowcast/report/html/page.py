@@ -14,16 +14,16 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.files import written_whole
-from nowcast.report.plots.colours import LINE_COLOURS, RAIN_LEVELS
 from nowcast.data.results.statistics_file import Statistics
-from nowcast.verification.intervals import Estimates, by_region, by_stratum
+from nowcast.files import written_whole
 from nowcast.report.html import charts, pictures, svg
-from nowcast.verification.bootstrap import BETTER, Bootstrap, WORSE
+from nowcast.report.plots.colours import LINE_COLOURS, RAIN_LEVELS
+from nowcast.report.tables import UNDEFINED, shown_lead_times
+from nowcast.verification.bootstrap import BETTER, WORSE, Bootstrap
+from nowcast.verification.intervals import Estimates, by_region, by_stratum
+from nowcast.verification.ranking import winners
 from nowcast.verification.scores.family import Family
 from nowcast.verification.scores.lead_means import are_over_the_same, mean_where_defined
-from nowcast.verification.ranking import winners
-from nowcast.report.tables import UNDEFINED, shown_lead_times
 
 REFERENCES = ("persistence", "extrapolation")
 

@@ -12,8 +12,8 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
 
-from nowcast.report.plots.colours import DRY, NO_DATA, RAIN_COLOURS, RAIN_LEVELS
 from nowcast.data.results.statistics_file import ExampleFields, Statistics
+from nowcast.report.plots.colours import DRY, NO_DATA, RAIN_COLOURS, RAIN_LEVELS
 from nowcast.report.plots.maps import scale_bar_km
 
 DIFFERENCE_LEVELS = (-10.0, -5.0, -2.0, -0.5, 0.5, 2.0, 5.0, 10.0)  # mm h-1

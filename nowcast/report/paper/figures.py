@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nowcast.files import written_whole
-from nowcast.report.plots.colours import LINE_COLOURS, LINE_MARKERS
 from nowcast.report.paper.rows import PaperRow
+from nowcast.report.plots.colours import LINE_COLOURS, LINE_MARKERS
 
 NAMES = {"csi": "CSI", "far": "FAR", "pod": "POD", "correlation": "correlation"}
 

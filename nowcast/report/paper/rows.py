@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from nowcast.data.archive.frame import DataFormatError
 from nowcast.config.differences import differences
-from nowcast.verification.scores.family import Best
-from nowcast.verification.results import MeanScore, mean_csi
+from nowcast.config.moved import as_now
+from nowcast.data.archive.frame import DataFormatError
 from nowcast.verification.per_frame.variants import VariantScores, read_variant_csv
+from nowcast.verification.results import MeanScore, mean_csi
+from nowcast.verification.scores.family import Best
 
 ARCHIVES_SHOWN = 3
 
@@ -125,9 +126,9 @@ def read_run(trained: Path, scored: Path, experiment: dict[str, Any], printed: M
     """
     if not (trained / "config.yaml").is_file():
         return None
-    config = _read(trained / "config.yaml", yaml.safe_load)
+    config = as_now(_read(trained / "config.yaml", yaml.safe_load))
     if scored != trained and (scored / "evaluation" / "settings.yaml").is_file():
-        config["data"] = _read(scored / "evaluation" / "settings.yaml", yaml.safe_load)["data"]
+        config["data"] = as_now(_read(scored / "evaluation" / "settings.yaml", yaml.safe_load)["data"])
     split = _read(trained / "split.json", json.loads)
     return Run(
         folder=trained,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from nowcast.files import written_whole
 from nowcast.report.plots.colours import LINE_COLOURS, LINE_MARKERS
-from nowcast.report.tables import ModelScores, check_comparable
+from nowcast.verification.results import ModelScores, check_comparable
 
 MAX_PANELS = 4  # side by side
 DPI = 100

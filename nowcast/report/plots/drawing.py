@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from nowcast.config.command_line.arguments import moment, refuse_no_picture
-from nowcast.report.plots.colours import MARSHALL_PALMER, RainColours, Unit
 from nowcast.data.archive.archive import Archive
-from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
-from nowcast.data.windows.dataset import Region
-from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.archive.frame import DataFormatError, Grid
+from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
+from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
+from nowcast.data.windows.dataset import Region
+from nowcast.forecasting.members import ensemble_mean
 from nowcast.report.plots.coastlines import map_lines
+from nowcast.report.plots.colours import MARSHALL_PALMER, RainColours, Unit
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
-from nowcast.verification.scores.members import ensemble_mean
 from nowcast.units import ZR
 
 FORMATS = ("png", "gif", "mp4")

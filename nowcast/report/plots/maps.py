@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nowcast.files import written_whole
-from nowcast.report.plots.colours import DRY, NO_DATA, RainColours
-from nowcast.report.plots.coastlines import MapLine
 from nowcast.report.plots.animation import write_gif, write_mp4
+from nowcast.report.plots.coastlines import MapLine
+from nowcast.report.plots.colours import DRY, NO_DATA, RainColours
 from nowcast.report.tables import shown_lead_times
 
 Field = NDArray[np.float32]

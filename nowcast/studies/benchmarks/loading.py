@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.unpacked import use_unpacked
 from nowcast.data.windows.dataset import RadarDataset, Region
 from nowcast.data.windows.stored import StoredWindows
-from nowcast.data.archive.unpacked import use_unpacked
 from nowcast.progress import track
 
 WINDOW = 20  # frames, as in the paper's radar experiment

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 from nowcast.studies.benchmarks.memory import peak_memory
 from nowcast.studies.benchmarks.work import Ceiling, Convolution, synchronise
-from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

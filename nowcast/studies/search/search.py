@@ -15,24 +15,24 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 from rich.console import Console
 
-from nowcast.files import written_whole
 from nowcast.config.build import build, plain
-from nowcast.config.compose import compose_train, standalone
-from nowcast.config.program import config_folders, given_on_command_line
-from nowcast.config.mistakes import as_typed
+from nowcast.config.checks.settings import check_settings
 from nowcast.config.command_line.overrides import override_text
-from nowcast.training.run import logged
-from nowcast.training.run import validate as validate_training
+from nowcast.config.compose import compose_train, standalone
+from nowcast.config.mistakes import as_typed
+from nowcast.config.program import config_folders, given_on_command_line
+from nowcast.config.start import command_line, environment
+from nowcast.files import written_whole
 from nowcast.studies.search.process import Ended, device_shares, environment_of, run_process
 from nowcast.studies.search.progress import StudyProgress
 from nowcast.studies.search.report import best_trials, tie, write_plots, write_trials
 from nowcast.studies.search.samplers import Grid
 from nowcast.studies.search.slots import slot_of
 from nowcast.studies.search.space import Scalar, SearchSpace
-from nowcast.studies.search.study import Objective, SECONDS, log_file, open_storage, open_study, quieten, trial_folder
+from nowcast.studies.search.study import SECONDS, Objective, log_file, open_storage, open_study, quieten, trial_folder
 from nowcast.studies.search.workers import Rules, Workers
-from nowcast.config.checks.settings import check_settings
-from nowcast.config.start import command_line, environment
+from nowcast.training.run import logged
+from nowcast.training.run import validate as validate_training
 
 TRAIN, START = command_line("train", []), environment("train")
 REFRESH_SECONDS = 1.0

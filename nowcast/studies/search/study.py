@@ -14,6 +14,7 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 
 from nowcast.config.differences import differences
+from nowcast.config.moved import as_now
 from nowcast.studies.search.process import Row
 from nowcast.studies.search.slots import queue_again
 
@@ -124,7 +125,7 @@ def open_study(
         study = optuna.create_study(study_name=name, storage=storage, directions=directions)
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage)
-        changed = differences(_definition(study), definition)
+        changed = differences(as_now(_definition(study)), definition)
         if changed:
             raise ValueError(
                 f"study {name} was begun with other settings, and going on would mix the two: "

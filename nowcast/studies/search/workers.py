@@ -18,7 +18,7 @@ from nowcast.studies.search.process import Ended, Row, diverged, last_lines, rea
 from nowcast.studies.search.samplers import SeededByTrial
 from nowcast.studies.search.slots import Step, is_surplus, next_step, queue_again, slot_of, slot_state, slots
 from nowcast.studies.search.space import Scalar, SearchSpace
-from nowcast.studies.search.study import Objective, SECONDS, log_file, trial_folder
+from nowcast.studies.search.study import SECONDS, Objective, log_file, trial_folder
 
 
 class TrialFailedError(Exception):

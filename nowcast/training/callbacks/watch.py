@@ -23,14 +23,14 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from nowcast.files import written_whole
-from nowcast.data.windows.dataset import Sample
 from nowcast.data.interface import DataModule
+from nowcast.data.windows.dataset import Sample
+from nowcast.files import written_whole
+from nowcast.report.plots.cases import case_of_sample
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
 from nowcast.scaling import values_of
-from nowcast.verification.scores.spatial import Spectrum
 from nowcast.training.task import NowcastTask
-from nowcast.report.plots.cases import case_of_sample
+from nowcast.verification.scores.spatial import Spectrum
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]

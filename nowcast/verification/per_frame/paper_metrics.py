@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nowcast.verification.per_frame.metrics import LeadTimeScores
 from nowcast.scaling import GreyScale
+from nowcast.verification.per_frame.metrics import LeadTimeScores
 
 
 class PaperScores(LeadTimeScores):

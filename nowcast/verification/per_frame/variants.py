@@ -12,10 +12,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from nowcast.files import written_whole
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.verification.scores.family import Best
+from nowcast.files import written_whole
 from nowcast.verification.ranking import winners
+from nowcast.verification.scores.family import Best
 
 OVERALL = "overall"  # in the lead-time column: one number for all lead times
 

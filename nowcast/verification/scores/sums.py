@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nowcast.forecasting.members import ensemble_mean, members_of
 from nowcast.verification.scores.family import Family, SharesObserved, shape_of
-from nowcast.verification.scores.members import ensemble_mean, members_of
 
 
 @dataclass(frozen=True)

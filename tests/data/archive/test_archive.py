@@ -8,8 +8,8 @@ import pytest
 import xarray
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.archive.writer import ArchiveWriter, pack, summarise_tiles, unpack
 from nowcast.data.archive.frame import DataFormatError, Packing
+from nowcast.data.archive.writer import ArchiveWriter, pack, summarise_tiles, unpack
 from nowcast.units import ZR, Quantity
 from tests.data.archives import START, frame, grid, write
 

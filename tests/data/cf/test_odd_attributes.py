@@ -6,8 +6,8 @@ import netCDF4
 import numpy as np
 import pytest
 
-from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.results.forecast_reader import ForecastFiles
 from tests.data.cf_files import DEGREES, RAIN, SECONDS, cf
 from tests.data.formats.readers import reader
 

@@ -11,8 +11,8 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from nowcast.data.mnist import files as mnist_files
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.mnist import files as mnist_files
 from nowcast.data.mnist.files import read_idx, read_sequences, training_images
 from tests.data.digits import write_images
 

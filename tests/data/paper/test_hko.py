@@ -6,12 +6,12 @@ import xarray as xr
 from PIL import Image
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.datamodule import RadarDataModule
-from nowcast.data.paper.days import ArchiveDays
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.paper.hko import HkoTree
+from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.paper.archives import PaperArchives
+from nowcast.data.paper.days import ArchiveDays
 from nowcast.data.paper.filter import PaperFilter
+from nowcast.data.paper.hko import HkoTree
 from nowcast.scaling import GreyScale
 from tests.data.archives import frame, write
 from tests.data.paper.hko_tree import day_folder, names, write_day, write_mask

@@ -4,9 +4,9 @@ import netCDF4
 import numpy as np
 import pytest
 
-from nowcast.data.results.forecast_writer import Forecast, write_forecast
-from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.results.forecast_reader import ForecastFiles
+from nowcast.data.results.forecast_writer import Forecast, write_forecast
 from tests.data.archives import grid
 
 INIT = np.datetime64("2024-05-01T00:10:00", "s")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.synthetic.rain import SyntheticRain
 from nowcast.data.synthetic.archives import SyntheticArchives
+from nowcast.data.synthetic.rain import SyntheticRain
 
 RAIN = SyntheticRain(
     shape=(64, 64),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nowcast.data.windows.index import NoWindowError, SPLITS
+from nowcast.data.windows.index import SPLITS, NoWindowError
 from tests.data.archives import frame, moving_rain, write
 from tests.data.test_datamodule import module
 

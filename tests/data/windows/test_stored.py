@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from nowcast.data.archive.archive import Archive, FILL
-from nowcast.data.windows.dataset import RadarDataset, Region
+from nowcast.data.archive.archive import FILL, Archive
 from nowcast.data.archive.frame import Packing
+from nowcast.data.windows.dataset import RadarDataset, Region
 from nowcast.data.windows.stored import StoredWindows, to_rain_rates
 from tests.data.archives import frame, moving_rain, write
 from tests.data.test_datamodule import module

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from nowcast.models.convlstm import ConvLSTM
-from nowcast.models.kernels.cuda_graphs import GraphedNetwork, WARM_UP, record_on_cuda
+from nowcast.models.kernels.cuda_graphs import WARM_UP, GraphedNetwork, record_on_cuda
 from tests.programs import TINY, rows, run
 
 

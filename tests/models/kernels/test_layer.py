@@ -3,13 +3,16 @@
 import pytest
 import torch
 
-from nowcast.models.kernels import compiler as native
-from nowcast.studies.benchmarks.textbook import Textbook
-from nowcast.models.kernels import layer as convlstm_core, steps as cell_steps, steps_cpu as cell_native, winograd
-from nowcast.models.kernels.steps import EagerSteps
 from nowcast.models.convlstm import ConvLSTM, ConvLSTMCell
-from nowcast.models.kernels.layer import Execution
 from nowcast.models.fc_lstm import FCLSTM
+from nowcast.models.kernels import compiler as native
+from nowcast.models.kernels import layer as convlstm_core
+from nowcast.models.kernels import steps as cell_steps
+from nowcast.models.kernels import steps_cpu as cell_native
+from nowcast.models.kernels import winograd
+from nowcast.models.kernels.layer import Execution
+from nowcast.models.kernels.steps import EagerSteps
+from nowcast.studies.benchmarks.textbook import Textbook
 
 IN_ONE_PASS = Execution(recompute=False, winograd=True)
 

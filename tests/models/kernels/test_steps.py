@@ -6,8 +6,8 @@ import os
 import pytest
 import torch
 
-from nowcast.models.kernels.steps_cpu import native_steps
 from nowcast.models.kernels.steps import EagerSteps, Gates
+from nowcast.models.kernels.steps_cpu import native_steps
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1" and importlib.util.find_spec("triton") is not None
 

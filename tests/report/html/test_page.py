@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nowcast.verification.intervals import estimate, write_estimates_csv
 from nowcast.report.html.charts import sections
 from nowcast.report.html.page import write_report
 from nowcast.report.html.pictures import (
@@ -26,6 +25,7 @@ from nowcast.report.html.pictures import (
     score_maps,
 )
 from nowcast.verification.bootstrap import Bootstrap
+from nowcast.verification.intervals import estimate, write_estimates_csv
 from tests.statistics import statistics
 
 BOOTSTRAP = Bootstrap(200, 0.95, 10, 0)

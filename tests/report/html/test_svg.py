@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from nowcast.report.html.svg import BOTTOM, Chart, HEIGHT, LEFT, Line, RIGHT, TOP, WIDTH, draw
+from nowcast.report.html.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Line, draw
 
 X = np.array([5.0, 10.0, 15.0, 20.0])
 

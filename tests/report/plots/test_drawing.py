@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nowcast.report.plots import drawing
 from nowcast.data.archive.archive import Archive
 from nowcast.data.results.forecast_writer import Forecast, write_forecast
+from nowcast.report.plots import drawing
 from nowcast.report.plots.drawing import Wish, draw_file
 from tests.data.archives import frame, moving_rain, write
 from tests.programs import run

@@ -5,10 +5,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from nowcast.report.plots import curves as score_plot, maps as plotting
+from nowcast.report.plots import curves as score_plot
+from nowcast.report.plots import maps as plotting
 from nowcast.report.plots.colours import DRY, NO_DATA, RAIN_COLOURS, RAIN_LEVELS, RainColours, rain_colormap
-from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast, scale_bar_km
 from nowcast.report.plots.curves import plot_scores
+from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast, scale_bar_km
 from tests.report.test_tables import scores_of
 
 

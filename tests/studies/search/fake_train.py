@@ -1,4 +1,4 @@
-"""Stands in for `python -m nowcast.commands.train` where a test is about the search: writes metrics.csv, trains nothing.
+"""Stands in for `python -m nowcast.commands.train` where a test is about the search: writes metrics.csv only.
 
 The score rises with the epochs to a best value that is highest at lr = 3e-3. NOWCAST_FAKE names, comma-separated, what
 happens to which seed, such as "fail=1,nan=2,crash=3,sleep=4,slow=*".

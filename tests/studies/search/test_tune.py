@@ -164,7 +164,8 @@ def test_two_objectives_give_the_trials_that_none_beats(tmp_path, fake):
 @pytest.mark.slow
 def test_interrupting_loses_nothing(tmp_path):
     command = [sys.executable, "-c",
-               f"import sys; from nowcast.studies.search import search; search.TRAIN = [sys.executable, {str(FAKE)!r}]; "
+               "import sys; from nowcast.studies.search import search; "
+               f"search.TRAIN = [sys.executable, {str(FAKE)!r}]; "
                "from nowcast.commands.tune import main; main()",
                f"output={tmp_path}", *QUICK, "tune.trials=3", "tune/pruner=none"]  # fmt: skip
     process = subprocess.Popen(

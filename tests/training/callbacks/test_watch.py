@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from nowcast.forecasting import checkpoint
-from nowcast.training.callbacks import watch
 from nowcast.scaling import GreyScale
-from nowcast.training.task import NowcastTask
+from nowcast.training.callbacks import watch
 from nowcast.training.callbacks.watch import Speed, TrainingBar, Watch, append, best_table, rows_of
+from nowcast.training.task import NowcastTask
 from tests.data.archives import moving_rain
 from tests.data.test_datamodule import module
 from tests.programs import TINY, run

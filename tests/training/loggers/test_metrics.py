@@ -2,8 +2,8 @@
 
 import math
 
-from nowcast.training.loggers.metrics import MetricsWriter
 from nowcast.studies.search.process import read_metrics
+from nowcast.training.loggers.metrics import MetricsWriter
 from tests.programs import TINY, rows, run
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from nowcast.forecasting.members import any_missing, ensemble_mean, members_of, single
 from nowcast.verification.plan import Counting, ModelSums, add_lead_time
 from nowcast.verification.scores.categorical import Categorical
 from nowcast.verification.scores.continuous import Continuous
-from nowcast.verification.scores.members import any_missing, ensemble_mean, members_of, single
 from nowcast.verification.strata import Groups, Strata
 
 

@@ -1,0 +1,1 @@
+"""YAML → checked objects. With the commands the only room that knows Hydra."""

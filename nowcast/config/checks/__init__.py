@@ -1,0 +1,1 @@
+"""Settings against the signatures and definitions of what they build, read from source without importing it."""

@@ -1,0 +1,56 @@
+"""Where the classes are now that stored configs name by their old place: checkpoints, runs, sums, searches.
+
+Every stored config is read through `as_now`, so that nothing else knows that there was another place.
+"""
+
+from typing import Any
+
+TARGETS = {
+    "nowcast.callbacks.BestCheckpoint": "nowcast.training.callbacks.checkpoints.BestCheckpoint",
+    "nowcast.callbacks.EarlyStopping": "nowcast.training.callbacks.stopping.EarlyStopping",
+    "nowcast.callbacks.LastCheckpoint": "nowcast.training.callbacks.checkpoints.LastCheckpoint",
+    "nowcast.callbacks.StopOnDivergence": "nowcast.training.callbacks.stopping.StopOnDivergence",
+    "nowcast.data.days.ArchiveDays": "nowcast.data.paper.days.ArchiveDays",
+    "nowcast.data.hko.HkoTree": "nowcast.data.paper.hko.HkoTree",
+    "nowcast.data.moving_mnist.MovingMnist": "nowcast.data.mnist.moving_mnist.MovingMnist",
+    "nowcast.data.paper_archives.PaperArchives": "nowcast.data.paper.archives.PaperArchives",
+    "nowcast.data.synthetic.SyntheticRain": "nowcast.data.synthetic.rain.SyntheticRain",
+    "nowcast.data.synthetic_archives.SyntheticArchives": "nowcast.data.synthetic.archives.SyntheticArchives",
+    "nowcast.frame_metrics.FrameScores": "nowcast.verification.per_frame.frame_metrics.FrameScores",
+    "nowcast.losses.BalancedError": "nowcast.training.losses.BalancedError",
+    "nowcast.losses.CrossEntropy": "nowcast.training.losses.CrossEntropy",
+    "nowcast.losses.MeanAbsoluteError": "nowcast.training.losses.MeanAbsoluteError",
+    "nowcast.losses.MeanSquaredError": "nowcast.training.losses.MeanSquaredError",
+    "nowcast.optimizers.PaperRMSProp": "nowcast.training.optimizers.PaperRMSProp",
+    "nowcast.optimizers.warmup_cosine": "nowcast.training.optimizers.warmup_cosine",
+    "nowcast.paper_metrics.PaperScores": "nowcast.verification.per_frame.paper_metrics.PaperScores",
+    "nowcast.scores.bootstrap.Bootstrap": "nowcast.verification.bootstrap.Bootstrap",
+    "nowcast.scores.categorical.Categorical": "nowcast.verification.scores.categorical.Categorical",
+    "nowcast.scores.categorical.MaxPooled": "nowcast.verification.scores.categorical.MaxPooled",
+    "nowcast.scores.continuous.Balanced": "nowcast.verification.scores.continuous.Balanced",
+    "nowcast.scores.continuous.Continuous": "nowcast.verification.scores.continuous.Continuous",
+    "nowcast.scores.ensemble.EnsembleErrors": "nowcast.verification.scores.ensemble.EnsembleErrors",
+    "nowcast.scores.ensemble.Probabilities": "nowcast.verification.scores.ensemble.Probabilities",
+    "nowcast.scores.ensemble.RankHistogram": "nowcast.verification.scores.ensemble.RankHistogram",
+    "nowcast.scores.sal.StructureAmplitudeLocation": "nowcast.verification.scores.sal.StructureAmplitudeLocation",
+    "nowcast.scores.spatial.Fractions": "nowcast.verification.scores.spatial.Fractions",
+    "nowcast.scores.spatial.Spectrum": "nowcast.verification.scores.spatial.Spectrum",
+    "nowcast.search.samplers.Grid": "nowcast.studies.search.samplers.Grid",
+    "nowcast.strata.Strata": "nowcast.verification.strata.Strata",
+    "nowcast.summary.SummaryAtEnd": "nowcast.studies.summary.SummaryAtEnd",
+    "nowcast.tensorboard_logger.tensorboard_logger": "nowcast.training.loggers.tensorboard.tensorboard_logger",
+    "nowcast.unused.RemoveUnused": "nowcast.config.run_folder.RemoveUnused",
+    "nowcast.wandb_logger.PatientWandbLogger": "nowcast.training.loggers.wandb.PatientWandbLogger",
+    "nowcast.watch.TrainingBar": "nowcast.training.callbacks.watch.TrainingBar",
+    "nowcast.watch.Watch": "nowcast.training.callbacks.watch.Watch",
+}
+
+
+def as_now(values: Any) -> Any:  # noqa: ANN401 (plain values)
+    """Plain values of a stored config as the configs say them now."""
+    if isinstance(values, dict):
+        return {
+            key: TARGETS.get(value, value) if key == "_target_" and isinstance(value, str) else as_now(value)
+            for key, value in values.items()
+        }
+    return [as_now(value) for value in values] if isinstance(values, (list, tuple)) else values

@@ -1,0 +1,1 @@
+"""Radar files → one archive; archives → frames of rain rate."""

@@ -1,0 +1,1 @@
+"""What several formats are packed in: GIF, HDF5, rasters, compression."""

@@ -1,0 +1,1 @@
+"""Moving-MNIST, as published and drawn on the fly."""

@@ -1,0 +1,1 @@
+"""Files that come out: forecasts, scores and statistics, written and read."""

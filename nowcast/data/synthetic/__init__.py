@@ -1,0 +1,1 @@
+"""Made rain, where there is no radar."""

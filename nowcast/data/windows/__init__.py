@@ -1,0 +1,1 @@
+"""Archives → windows of input and target frames → batches."""

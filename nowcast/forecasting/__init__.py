@@ -1,0 +1,1 @@
+"""What a network says, as rain: the one place that knows scaling, calibration and checkpoint."""

@@ -1,0 +1,1 @@
+"""The ConvLSTM's inner loops: layer, steps on CPU and CUDA, convolutions, and the C compiler."""

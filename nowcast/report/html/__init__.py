@@ -1,0 +1,1 @@
+"""The report page: charts and pictures in one file, without a script."""

@@ -1,0 +1,1 @@
+"""Maps, animations, curves and their colours."""

@@ -1,0 +1,151 @@
+"""The runs of a folder beside each other: mean and spread over seeds."""
+
+import atexit
+import csv
+import statistics
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from nowcast.config.differences import flat
+from nowcast.config.moved import as_now
+from nowcast.files import written_whole
+from nowcast.forecasting.named_models import model_name
+from nowcast.verification.results import MeanScore, mean_csi
+
+SEEDS = ("seed", "data.seed")
+MAX_COLUMNS = 6  # settings in the printed table; the file has them all
+SCORES = {"val_best": "best validation score", "test_csi": "test CSI", "test_csi_calibrated": "test CSI, calibrated"}
+OVER_LEAD_TIMES = ("test_csi", "test_csi_calibrated")
+
+
+class SummaryAtEnd(Callback):
+    """Hydra's callback: the table when `nowcast train -m` ends, also after a job failed."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401 (Hydra's)
+        """Hydra tells of the end only when no job failed."""
+        atexit.register(summarise_if_any, Path(config.hydra.sweep.dir))
+
+
+def summarise_if_any(folder: Path) -> None:
+    """The table, unless no run got as far as a directory."""
+    if list(folder.glob("*/config.yaml")):
+        summarise(folder)
+
+
+def summarise(folder: Path) -> None:
+    """Read the runs of a folder, print the table and write summary.csv.
+
+    Raises:
+        FileNotFoundError: There is no run in the folder.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    runs = [read_run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
+    if not runs:
+        raise FileNotFoundError(f"{folder} has no run: no {folder}/*/config.yaml")
+    names, rows = table(runs)
+    path = folder / "summary.csv"
+    with written_whole(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        columns = [f"{s}_{part}" for s in SCORES for part in ("mean", "sd")]
+        writer.writerow([*names, "runs", "unfinished", *columns, *(f"{s}_lead_times" for s in OVER_LEAD_TIMES)])
+        for row in rows:
+            scores = [row["scores"][s] for s in SCORES]
+            numbers = [*(part for pair in scores for part in pair), *row["lead_times"].values()]
+            writer.writerow([*row["settings"], row["runs"], row["unfinished"], *numbers])
+    console, shown = Console(), Table(title=f"{folder}: mean ± standard deviation over seeds", title_justify="left")
+    for name in [*names[:MAX_COLUMNS], "runs", *SCORES.values()]:
+        shown.add_column(name, overflow="fold")
+    for row in rows:
+        count = f"{row['runs']}" + (f" (+{row['unfinished']} unfinished)" if row["unfinished"] else "")
+        cells = [_cell(*row["scores"][s]) + ("*" if s in row["partial"] else "") for s in SCORES]
+        shown.add_row(*map(str, row["settings"][:MAX_COLUMNS]), count, *cells)
+    if any(row["partial"] for row in rows):
+        shown.caption = "* over fewer lead times than there are, in a run that is undefined at some (see summary.csv)"
+    console.print(shown)
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Settings and scores of a run; scores that it does not have are absent.
+
+    The test CSI is that of the network at the main threshold, averaged over lead times as in the printed tables; its
+    "means" say over how many.
+    """
+    config = as_now(yaml.safe_load((folder / "config.yaml").read_text()))
+    settings = {key: value for key, value in flat(config).items() if not _in_run(key, value, str(config["output"]))}
+    for name in ("output", "resume", "name"):
+        settings.pop(name, None)
+    scores: dict[str, float] = {}
+    means: dict[str, MeanScore] = {}
+    chosen_by = config["callbacks"].get("checkpoint") or {}
+    monitor, mode = str(chosen_by.get("monitor", "")), chosen_by.get("mode")
+    values = [float(row[monitor]) for row in _rows(folder / "metrics.csv") if row.get(monitor)]
+    finished = (folder / "evaluation" / "scores.csv").exists() or not config["evaluate"]
+    if values and finished:
+        scores["val_best"] = (max if mode == "max" else min)(values)
+    model = model_name(config)
+    for name, key in ((model, "test_csi"), (f"{model}_calibrated", "test_csi_calibrated")):
+        csi = mean_csi(folder / "evaluation" / "scores.csv", name, config["verification"]["main_threshold"])
+        if csi is not None and csi.defined:
+            scores[key], means[key] = csi.value, csi
+    return {
+        "settings": settings,
+        "scores": scores,
+        "means": means,
+        "finished": finished and (bool(values) or not monitor),
+    }
+
+
+def _in_run(key: str, value: Any, output: str) -> bool:  # noqa: ANN401 (whatever a setting may be)
+    """Whether a setting is a path of the run directory, in which runs differ without being different."""
+    is_path = key.rpartition(".")[2] in ("output", "dirpath", "save_dir")
+    return isinstance(value, str) and (value.startswith(f"{output}/") or (is_path and value == output))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Names of the settings that differ, and one row per combination of them: seeds are averaged over."""
+    keys = list(dict.fromkeys(key for run in runs for key in run["settings"] if key not in SEEDS))
+    names = [key for key in keys if len({repr(run["settings"].get(key)) for run in runs}) > 1]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(repr([run["settings"].get(name) for name in names]), []).append(run)
+    rows = []
+    for group in groups.values():
+        done = [run for run in group if run["finished"]]
+        scores = {s: _mean_and_spread([run["scores"][s] for run in done if s in run["scores"]]) for s in SCORES}
+        means = {s: [run["means"][s] for run in done if s in run["means"]] for s in SCORES if s in OVER_LEAD_TIMES}
+        rows.append(
+            {
+                "settings": [group[0]["settings"].get(name, "") for name in names],
+                "runs": len(done),
+                "unfinished": len(group) - len(done),
+                "scores": scores,
+                "lead_times": {s: min((one.defined for one in of), default="") for s, of in means.items()},
+                "partial": [s for s, of in means.items() if any(one.is_part for one in of)],
+            }
+        )
+    return names, rows
+
+
+def _mean_and_spread(values: list[float]) -> tuple[float | str, float | str]:
+    """Mean and sample standard deviation; empty where there are too few values."""
+    return (statistics.fmean(values) if values else "", statistics.stdev(values) if len(values) > 1 else "")
+
+
+def _cell(mean: float | str, spread: float | str) -> str:
+    if isinstance(mean, str):
+        return "–"  # noqa: RUF001 (as in the tables of scores)
+    return f"{mean:.3f}" + (f" ± {spread:.3f}" if isinstance(spread, float) else "")

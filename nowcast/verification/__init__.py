@@ -1,0 +1,1 @@
+"""Forecasts + observations → sums → scores with intervals."""

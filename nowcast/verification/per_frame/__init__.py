@@ -1,0 +1,1 @@
+"""Scores of single frames, averaged as papers average them."""
