@@ -1,4 +1,4 @@
-"""Rain rate, rain amount and reflectivity: the three quantities radar files hold, and the laws between them.
+"""Rain rate, rain amount and reflectivity: the three quantities radar files hold, and the relations between them.
 
 Canonical units are mm h-1, mm and dBZ. Arrays may be NumPy or torch; NaN means "no data" and stays NaN.
 """
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-Array = TypeVar("Array")  # np.ndarray or torch.Tensor: the laws below use operators both have
+Array = TypeVar("Array")  # np.ndarray or torch.Tensor: the relations below use operators both have
 
 
 class Quantity(StrEnum):

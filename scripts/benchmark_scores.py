@@ -21,7 +21,7 @@ from nowcast.config.program import CONFIGS
 from nowcast.training.run import make_families
 from nowcast.verification.bootstrap import Bootstrap
 from nowcast.verification.intervals import estimate
-from nowcast.verification.plan import Counting
+from nowcast.verification.plan import ScoringPlan
 from nowcast.verification.score_models import score_models
 from nowcast.verification.strata import Groups, Strata
 
@@ -85,9 +85,9 @@ def main() -> None:
         config = compose("evaluate", overrides=["model=persistence", "data.archives=[]", f"scores={settings.scores}"])
     models = {"one": Shifted(0), "two": Shifted(1), "three": Shifted(5)}
     days = np.arange(DAYS).astype("datetime64[D]").astype("datetime64[s]")
-    counting = Counting(
+    plan = ScoringPlan(
         main_threshold=config.verification.main_threshold,
-        variants={name: build(node) for name, node in config.metrics.items()},
+        variants={name: build(node) for name, node in config.frame_scores.items()},
         lead_times=tuple(5.0 * (k + 1) for k in range(STEPS)),
         lead_unit="minutes",
         families=make_families(config.scores),
@@ -105,12 +105,12 @@ def main() -> None:
             yield batch
 
     began = time.monotonic()
-    scores = score_models(models, windows, counting, torch.device("cpu"), watched)  # type: ignore[arg-type]
+    scores = score_models(models, windows, plan, torch.device("cpu"), watched)  # type: ignore[arg-type]
     scored = time.monotonic() - began
     own = sum(model.seconds for model in models.values())
     began = time.monotonic()
     assert scores.statistics is not None
-    estimate(scores.statistics, counting.families, Bootstrap(1000, 0.95, 10, 0))
+    estimate(scores.statistics, plan.families, Bootstrap(1000, 0.95, 10, 0))
     what = f"{len(windows) * windows.batch} windows of {STEPS}x{SIDE}x{SIDE} in batches of {windows.batch}"
     how = f"{len(models)} models, scores={settings.scores}, {settings.threads} threads"
     sys.stdout.write(

@@ -34,8 +34,8 @@ def main(config: DictConfig) -> None:
     from nowcast.forecasting.device import choose_device
     from nowcast.forecasting.external import check_common_windows
     from nowcast.progress import track
-    from nowcast.report.results import conclude
-    from nowcast.training.run import make_counting
+    from nowcast.report.results import write_results
+    from nowcast.training.run import make_plan
     from nowcast.verification.score_models import score_models
 
     device = choose_device(config.device)
@@ -47,20 +47,20 @@ def main(config: DictConfig) -> None:
     with as_typed():
         models = with_forecasts(models, systems, config)
     check_common_windows(systems, data, config.split)
-    counting = make_counting(settings, data, config.split)
+    plan = make_plan(settings, data, config.split)
     loader = data.ordered_loader(config.split)
-    scores = score_models(models, loader, counting, device, track)
+    scores = score_models(models, loader, plan, device, track)
     caveat = "; ".join(
         text for text in (data.caveat, *beyond_training(facts["checkpoints"], data.forecast_steps)) if text
     )
     facts |= {"split": config.split, "caveat": caveat, "data": data.provenance(), "settings": plain(settings)}
     console = Console()
-    written = conclude(
+    written = write_results(
         scores,
         models,
         data,
         config.split,
-        counting,
+        plan,
         build(config.uncertainty),
         facts,
         folder,
@@ -81,7 +81,7 @@ def write_settings(folder: Any, config: DictConfig, settings: Any) -> Any:  # no
     from nowcast.files import written_whole
 
     chosen = {key: config[key] for key in ("checkpoint", "model", "forecasts", "split", "uncertainty")}
-    chosen |= {key: settings[key] for key in ("data", "verification", "scores", "strata", "metrics", "baselines")}
+    chosen |= {key: settings[key] for key in ("data", "verification", "scores", "strata", "frame_scores", "baselines")}
     with written_whole(folder / "settings.yaml") as partial:
         partial.write_text(OmegaConf.to_yaml(OmegaConf.create(chosen), resolve=True))
     return folder / "settings.yaml"
@@ -253,7 +253,7 @@ def like_training(config: DictConfig, trained: dict[str, Any], facts: dict[str, 
     for text in given_on_command_line("verification."):
         key = text.lstrip("+~").split("=")[0].removeprefix("verification.")
         settings.verification[key] = config.verification[key]
-    for key in ("metrics", "baselines"):
+    for key in ("frame_scores", "baselines"):
         typed = given_on_command_line(key) or given_on_command_line(f"model@{key}") or key not in trained
         settings[key] = config[key] if typed else trusted(trained[key], f"{key} of the checkpoint's config")
     settings.scores, settings.strata = config.scores, config.strata

@@ -14,7 +14,7 @@ def main(config: DictConfig) -> None:
     """Draw what a file holds."""
     file = Path(config.file).expanduser()
     observed = None if config.observed is None else Path(config.observed).expanduser()
-    law = None if config.zr is None else list(config.zr)
+    relation = None if config.zr is None else list(config.zr)
     with as_typed():  # before anything is imported or read
         refuse_no_picture(file)
         if observed is not None:
@@ -22,27 +22,27 @@ def main(config: DictConfig) -> None:
         if config.init_time is not None:
             moment(config.init_time)
         refuse_unknown_unit(config.unit)
-        if law is not None and len(law) != 2:
-            raise ValueError(f"zr must be [a, b] of Z = a·R^b, such as [200, 1.6]; got {law}")
+        if relation is not None and len(relation) != 2:
+            raise ValueError(f"zr must be [a, b] of Z = a·R^b, such as [200, 1.6]; got {relation}")
     from rich.console import Console
 
-    from nowcast.report.plots.drawing import Wish, draw_file
+    from nowcast.report.plots.drawing import DrawingOptions, draw_file
     from nowcast.units import ZR
 
-    wish = Wish(
+    options = DrawingOptions(
         observed=observed,
         init_time=config.init_time,
         frames=config.frames,
         members=config.members,
         unit=config.unit,
-        zr=None if law is None else ZR(*law),
+        zr=None if relation is None else ZR(*relation),
         coastlines=config.coastlines,
         formats=list(config.formats),
         every=config.every,
         colour_blind_safe=config.colour_blind_safe,
     )
     stem = file.with_suffix("") if config.output is None else Path(config.output).expanduser()
-    written, remark = draw_file(file, stem, wish)
+    written, remark = draw_file(file, stem, options)
     console = Console()
     if remark:
         console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from nowcast.config.build import build, plain
 from nowcast.config.program import program
 
 OVERRIDES, RECORD = "overrides.txt", "tuned.json"
-DECISIVE = ("data", "baselines", "baseline", "grid", "variant", "score", "metrics")
+DECISIVE = ("data", "baselines", "baseline", "grid", "variant", "score", "frame_scores")
 
 
 @program("tune_baseline")
@@ -44,16 +44,16 @@ def tune(config: DictConfig, candidates: dict[str, dict[str, Any]], data: Any, f
     from nowcast.forecasting.device import choose_device
     from nowcast.progress import track
     from nowcast.report.scores import report
-    from nowcast.training.run import make_counting
+    from nowcast.training.run import make_plan
     from nowcast.verification.score_models import score_models
 
-    counting = make_counting(config, data, "val")
-    if config.variant not in counting.variants:
-        raise ValueError(f"variant={config.variant} is not among metrics: {', '.join(counting.variants) or 'none'}")
+    plan = make_plan(config, data, "val")
+    if config.variant not in plan.variants:
+        raise ValueError(f"variant={config.variant} is not among frame_scores: {', '.join(plan.variants) or 'none'}")
     models: dict[str, torch.nn.Module] = {
         name: build(config.baselines[config.baseline], **settings) for name, settings in candidates.items()
     }
-    scores = score_models(models, data.val_dataloader(), counting, choose_device("cpu"), track)
+    scores = score_models(models, data.val_dataloader(), plan, choose_device("cpu"), track)
     written = report(scores, folder, Console(quiet=True))
     rows = [entry for entry in scores.variants if entry.variant == config.variant]
     if config.score not in rows[0].overall:

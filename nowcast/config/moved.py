@@ -1,9 +1,12 @@
-"""Where the classes are now that stored configs name by their old place: checkpoints, runs, sums, searches.
+"""What stored configs say in old words – checkpoints, runs, sums, searches – and how it is said now.
 
-Every stored config is read through `as_now`, so that nothing else knows that there was another place.
+Every stored config is read through `as_now`, so that nothing else knows that there were other words.
 """
 
+import re
 from typing import Any
+
+from nowcast.config.mistakes import UsageError
 
 TARGETS = {
     "nowcast.callbacks.BestCheckpoint": "nowcast.training.callbacks.checkpoints.BestCheckpoint",
@@ -44,13 +47,30 @@ TARGETS = {
     "nowcast.watch.TrainingBar": "nowcast.training.callbacks.watch.TrainingBar",
     "nowcast.watch.Watch": "nowcast.training.callbacks.watch.Watch",
 }
+KEYS = {"metrics": "frame_scores"}  # groups of the config of a training
 
 
 def as_now(values: Any) -> Any:  # noqa: ANN401 (plain values)
     """Plain values of a stored config as the configs say them now."""
     if isinstance(values, dict):
+        keys = KEYS if "baselines" in values else {}  # the config of a training
         return {
-            key: TARGETS.get(value, value) if key == "_target_" and isinstance(value, str) else as_now(value)
+            keys.get(key, key): TARGETS.get(value, value)
+            if key == "_target_" and isinstance(value, str)
+            else as_now(value)
             for key, value in values.items()
         }
     return [as_now(value) for value in values] if isinstance(values, (list, tuple)) else values
+
+
+def refuse_old_keys(overrides: list[str]) -> None:
+    """Refuse settings that are called otherwise now.
+
+    Raises:
+        UsageError: One is; the message says how.
+    """
+    for text in overrides:
+        name, _, value = text.partition("=")
+        first, *others = re.split(r"(?=[@.])", name.lstrip("+~"), maxsplit=1)
+        if first in KEYS:
+            raise UsageError(f"{first} is called {KEYS[first]} now: type {KEYS[first]}{''.join(others)}={value}")

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nowcast.config.checks.settings import check_settings
 from nowcast.config.command_line.overrides import readable
 from nowcast.config.mistakes import ended_by
+from nowcast.config.moved import refuse_old_keys
 from nowcast.config.schema import SCHEMATA
 from nowcast.config.start import begin, wants_tracebacks
 
@@ -52,6 +53,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
                 sys.argv[0] = "nowcast"  # what the shell is to complete, in place of this file
             sys.argv[1:] = [readable(text) for text in sys.argv[1:]]
             try:
+                refuse_old_keys(sys.argv[1:])
                 command()
             except (HydraException, *MISTAKES) as error:
                 if wants_tracebacks():

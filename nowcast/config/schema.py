@@ -38,7 +38,7 @@ class TrainConfig:
     scores: Any = MISSING  # name → family of scores of rain
     strata: Any = MISSING  # how windows are grouped
     uncertainty: Any = MISSING  # intervals of scores
-    metrics: Any = MISSING  # variant → further scores by lead time
+    frame_scores: Any = MISSING  # variant → further scores by lead time
     baselines: Any = MISSING  # name → model to score beside the network
     picture: bool = MISSING  # PNG and GIF of one forecast
     colour_blind_safe: bool = MISSING
@@ -99,7 +99,7 @@ class EvaluateConfig:
     scores: Any = MISSING  # name → family of scores of rain
     strata: Any = MISSING  # how windows are grouped
     uncertainty: Any = MISSING  # intervals of scores
-    metrics: Any = MISSING  # variant → further scores by lead time
+    frame_scores: Any = MISSING  # variant → further scores by lead time
     split: str = MISSING  # test | val
     html: bool = MISSING  # report.html with pictures
     colour_blind_safe: bool = MISSING  # colours of the pictures
@@ -195,7 +195,7 @@ class TuneBaselineConfig(TrainConfig):
     baseline: str = MISSING  # key under baselines
     same_settings: list[str] = MISSING  # other baselines that get what is best for it
     grid: Any = MISSING  # setting → values to try
-    variant: str = MISSING  # key under metrics
+    variant: str = MISSING  # key under frame_scores
     score: str = MISSING
 
 

@@ -23,7 +23,7 @@ from nowcast.data.windows.index import SPLITS, BlockSplit, NoWindowError, Split,
 from nowcast.data.windows.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.windows.splits import How, Splitting
 from nowcast.data.windows.stored import StoredSample, StoredWindows, to_rain_rates
-from nowcast.data.windows.timesteps import common_lead_times, settle_steps, with_irregular_steps
+from nowcast.data.windows.timesteps import choose_steps, common_lead_times, with_irregular_steps
 from nowcast.progress import track
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class RadarDataModule(lightning.LightningDataModule):
         if self.regions:
             return
         archives = self._open_archives()
-        steps, every = settle_steps(archives, self.timestep_minutes, self.allow_mixed_timesteps)
+        steps, every = choose_steps(archives, self.timestep_minutes, self.allow_mixed_timesteps)
         regions = [
             Region(archive, averaging_factor(archive, self.cell_km), frames)
             for archive, frames in zip(archives, every, strict=True)

@@ -22,19 +22,19 @@ from nowcast.report.html.page import how_sure, write_report
 from nowcast.report.scores import report
 from nowcast.verification.bootstrap import Bootstrap
 from nowcast.verification.intervals import estimate, write_differences_csv, write_estimates_csv, write_strata_csv
-from nowcast.verification.plan import Counting, Scores
+from nowcast.verification.plan import Scores, ScoringPlan
 from nowcast.verification.score_models import run_models
 from nowcast.verification.scores.family import Family
 
 EXAMPLE_SIDE = 128  # cells of an example's longer side; larger grids are thinned
 
 
-def conclude(
+def write_results(
     scores: Scores,
     models: Mapping[str, nn.Module],
     data: DataModule,
     split: Split,
-    counting: Counting,
+    plan: ScoringPlan,
     bootstrap: Bootstrap,
     facts: dict[str, Any],
     folder: Path,
@@ -54,13 +54,13 @@ def conclude(
     written.append(folder / "statistics.nc")
     return written + write_estimates(
         statistics,
-        counting.families,
+        plan.families,
         bootstrap,
         folder,
         console,
         html=html,
         colour_blind_safe=colour_blind_safe,
-        main_threshold=counting.main_threshold,
+        main_threshold=plan.main_threshold,
     )
 
 

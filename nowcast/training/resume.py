@@ -28,8 +28,8 @@ MAY_DIFFER = (
 )  # fmt: skip
 # What may differ as well where a checkpoint is the start of another run.
 NEW_RUN_MAY_DIFFER = (
-    "output", "callbacks", "calibration", "verification", "scores", "strata", "uncertainty", "metrics", "baselines",
-    "picture", "colour_blind_safe", "trainer",
+    "output", "callbacks", "calibration", "verification", "scores", "strata", "uncertainty", "frame_scores",
+    "baselines", "picture", "colour_blind_safe", "trainer",
 )  # fmt: skip
 A_NEW_RUN = (*MAY_DIFFER, *NEW_RUN_MAY_DIFFER)
 # What the configs said before, and say now: a run that was begun with the one goes on with it.
@@ -60,7 +60,7 @@ class Start:
     step: int = 0
 
 
-def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], first_process: bool) -> Start:
+def choose_start(folder: Path, config: dict[str, Any], data: dict[str, Any], first_process: bool) -> Start:
     """What `resume` means for a run directory.
 
     Args:
@@ -98,7 +98,7 @@ def settle_start(folder: Path, config: dict[str, Any], data: dict[str, Any], fir
     return Start(chosen, known=False)
 
 
-def said_before(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+def stored_settings(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Settings that a run which is taken up goes on with, since the configs said so when it was begun: key → value."""
     path = folder / "config.yaml"
     if config["resume"] != "auto" or not path.exists():

@@ -27,24 +27,24 @@ from nowcast.forecasting.calibration import LEVELS
 from nowcast.forecasting.named_models import model_name
 from nowcast.progress import track
 from nowcast.report.plots.cases import draw
-from nowcast.report.results import conclude
+from nowcast.report.results import write_results
 from nowcast.training.failures import explained
 from nowcast.training.provenance import write_provenance
 from nowcast.training.resume import (
     Start,
+    choose_start,
     for_more_epochs,
     join_metrics,
     keep_metrics,
     note_end,
     note_resumption,
     remove_leftovers,
-    said_before,
-    settle_start,
+    stored_settings,
 )
 from nowcast.training.task import NowcastTask, score_name
 from nowcast.training.trainer import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
 from nowcast.training.trial_build import build_all, build_network
-from nowcast.verification.plan import Counting
+from nowcast.verification.plan import ScoringPlan
 from nowcast.verification.score_models import score_models
 from nowcast.verification.scores.family import Family
 from nowcast.verification.strata import Groups
@@ -124,7 +124,7 @@ def run(config: DictConfig) -> None:
     folder, console = Path(config.output), Console()
     quieten()
     with as_typed():
-        for key, value in said_before(folder, plain(config)).items():
+        for key, value in stored_settings(folder, plain(config)).items():
             if not given_on_command_line(f"{key}="):
                 OmegaConf.update(config, key, value)
         build_network(config)
@@ -140,18 +140,18 @@ def run(config: DictConfig) -> None:
 
 
 def _run(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console) -> None:
-    start = settle_start(folder, plain(config), data.provenance(), first_process=is_first_process())
+    start = choose_start(folder, plain(config), data.provenance(), first_process=is_first_process())
     if start.finished:
         more = for_more_epochs(folder, plain(config))
         console.print(f"{folder} is finished already: nothing to do; {more}", highlight=False, soft_wrap=True)
         return
     trainer = make_trainer(config, folder, start.lower_rate)
-    announce(config, data, task, folder, console, start)
+    begin_run(config, data, task, folder, console, start)
     try:
         with explained(folder, plain(config)):
             trainer = train(trainer, config, data, task, start, console)
             if trainer.is_global_zero:
-                conclude_run(config, data, Path(best_checkpoint(trainer)), folder, console, scoring_device(trainer))
+                after_training(config, data, Path(best_checkpoint(trainer)), folder, console, scoring_device(trainer))
                 if not config.evaluate and start.step == trainer.global_step:
                     more = f"for its scores: evaluate=true; {for_more_epochs(folder, plain(config))}"
                     console.print(f"{folder} was trained already; {more}", highlight=False, soft_wrap=True)
@@ -169,7 +169,7 @@ def scoring_device(trainer: lightning.Trainer) -> torch.device:
     return trained_on if trained_on.type == "cuda" else torch.device("cpu")
 
 
-def conclude_run(
+def after_training(
     config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console, device: torch.device
 ) -> None:
     """What comes after training, in one process."""
@@ -202,25 +202,25 @@ def dry_run(config: DictConfig, data: DataModule) -> None:
             data.dataset(split)
     if not config.evaluate:
         return
-    counting = make_counting(config, data, "test")
-    for make in counting.variants.values():
+    plan = make_plan(config, data, "test")
+    for make in plan.variants.values():
         make(lead_times=data.forecast_steps)
     for baseline in make_baselines(config).values():
         for shape in data.shapes("test"):
             baseline(torch.zeros(1, data.input_steps, 1, *shape), 1)
 
 
-def make_counting(config: DictConfig, data: DataModule, split: Split) -> Counting:
-    """What `verification`, `scores`, `strata` and `metrics` say, for the windows of a split.
+def make_plan(config: DictConfig, data: DataModule, split: Split) -> ScoringPlan:
+    """What `verification`, `scores`, `strata` and `frame_scores` say, for the windows of a split.
 
     Raises:
         ValueError: Its windows differ in lead times, or a setting is refused.
     """
     thresholds = list(config.verification.thresholds)
     rain = bool(thresholds) and data.quantity == "rain_rate"
-    return Counting(
+    return ScoringPlan(
         main_threshold=config.verification.main_threshold if rain else None,
-        variants={name: build(node) for name, node in config.metrics.items() if node is not None},
+        variants={name: build(node) for name, node in config.frame_scores.items() if node is not None},
         lead_times=data.lead_times(split),
         lead_unit=data.lead_unit,
         families=make_families(config.scores) if rain else {},
@@ -255,7 +255,7 @@ def make_baselines(config: DictConfig) -> dict[str, torch.nn.Module]:
 
 
 @rank_zero_only
-def announce(
+def begin_run(
     config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console, start: Start
 ) -> None:
     """Begin the run directory, or take it up again, and say where it is; once, however many processes train."""
@@ -288,15 +288,15 @@ def finish(
     if config.verification.thresholds and data.quantity == "rain_rate":
         store_validation(best, models, baselines, data, list(config.verification.thresholds), device, track)
     models = checkpoint.at_lead_times(models, data.lead_times("test")) | baselines
-    counting = make_counting(config, data, "test")
-    scores = score_models(models, data.test_dataloader(), counting, device, track)
+    plan = make_plan(config, data, "test")
+    scores = score_models(models, data.test_dataloader(), plan, device, track)
     facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}
-    written = conclude(
+    written = write_results(
         scores,
         models,
         data,
         "test",
-        counting,
+        plan,
         build(config.uncertainty),
         facts,
         folder / "evaluation",

@@ -30,7 +30,7 @@ def build_all(config: DictConfig) -> None:
     rain = (
         len(config.verification.thresholds) > 0
     )  # else scores of events have none, and are not built for a run either
-    for group in ("metrics", *(["scores"] if rain else []), "baselines"):
+    for group in ("frame_scores", *(["scores"] if rain else []), "baselines"):
         for node in config[group].values():
             build(node)
     _build_optimizer(config.optimizer)

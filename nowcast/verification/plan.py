@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Counting:
+class ScoringPlan:
     """What to score, and over which lead times.
 
     Args:
@@ -71,17 +71,17 @@ class Scores:
 class ModelSums:
     """All that is summed for one model."""
 
-    def __init__(self, counting: Counting, device: torch.device) -> None:
+    def __init__(self, plan: ScoringPlan, device: torch.device) -> None:
         """Start from nothing."""
-        steps, groups = len(counting.lead_times), counting.groups
-        self.threshold = counting.main_threshold
-        self.variants = {name: make(lead_times=steps).to(device) for name, make in counting.variants.items()}
+        steps, groups = len(plan.lead_times), plan.groups
+        self.threshold = plan.main_threshold
+        self.variants = {name: make(lead_times=steps).to(device) for name, make in plan.variants.items()}
         self.groups = self.map = None
         if groups is not None:
             sizes = {name: len(labels) for name, labels in groups.labels.items()}
-            self.groups = GroupSums(counting.families, steps, sizes, device)
-        if counting.map_shape is not None:
-            self.map = torch.zeros(4, *counting.map_shape, dtype=torch.int64, device=device)
+            self.groups = GroupSums(plan.families, steps, sizes, device)
+        if plan.map_shape is not None:
+            self.map = torch.zeros(4, *plan.map_shape, dtype=torch.int64, device=device)
 
     def add(self, forecast: Tensor, targets: Tensor, mask: Tensor, logits: Tensor | None) -> None:
         """Add a batch to variants and maps; a network's logits where they are the forecast."""
@@ -124,16 +124,16 @@ def add_lead_time(
         model.groups.add_lead_time(number, lead, numbers, seen)
 
 
-def collect(sums: Mapping[str, ModelSums], counting: Counting, window_scores: list[float]) -> Scores:
+def collect(sums: Mapping[str, ModelSums], plan: ScoringPlan, window_scores: list[float]) -> Scores:
     """Scores of all models."""
     variants = [
-        _variant(name, variant, metric, counting)
+        _variant(name, variant, metric, plan)
         for name, model in sums.items()
         for variant, metric in model.variants.items()
     ]
-    if counting.groups is None:
+    if plan.groups is None:
         return Scores([], variants, None, [])
-    statistics = _statistics(sums, counting)
+    statistics = _statistics(sums, plan)
     return Scores(pooled_scores(statistics), variants, statistics, window_scores)
 
 
@@ -142,41 +142,41 @@ def pooled_scores(statistics: Statistics) -> list[ModelScores]:
     return [_summary(statistics, number) for number in range(len(statistics.models))]
 
 
-def _variant(name: str, variant: str, metric: LeadTimeScores, counting: Counting) -> VariantScores:
+def _variant(name: str, variant: str, metric: LeadTimeScores, plan: ScoringPlan) -> VariantScores:
     by_lead_time = {score: values.cpu().numpy().reshape(-1) for score, values in metric.compute().items()}
     return VariantScores(
-        variant, name, tuple(counting.lead_times), counting.lead_unit, by_lead_time, metric.overall(), metric.best
+        variant, name, tuple(plan.lead_times), plan.lead_unit, by_lead_time, metric.overall(), metric.best
     )
 
 
-def _statistics(models: Mapping[str, ModelSums], counting: Counting) -> Statistics:
-    assert counting.groups is not None
+def _statistics(models: Mapping[str, ModelSums], plan: ScoringPlan) -> Statistics:
+    assert plan.groups is not None
     by_model = [
         {
             grouping: {key: value.cpu().numpy() for key, value in model.groups.sums(grouping).items()}
-            for grouping in counting.groups.labels
+            for grouping in plan.groups.labels
         }
         for model in models.values()
         if model.groups is not None
     ]
-    families = counting.families
+    families = plan.families
     maps = [model.map.cpu().numpy() for model in models.values() if model.map is not None]
     return Statistics(
         models=tuple(models),
-        lead_times=tuple(counting.lead_times),
-        lead_unit=counting.lead_unit,
-        groups=counting.groups.labels,
+        lead_times=tuple(plan.lead_times),
+        lead_unit=plan.lead_unit,
+        groups=plan.groups.labels,
         sums={
             grouping: {key: np.stack([model[grouping][key] for model in by_model]) for key in by_model[0][grouping]}
-            for grouping in counting.groups.labels
+            for grouping in plan.groups.labels
         },
         axes={"windows": (), "missing": ()}
         | {f"{name}/{key}": axes for name, family in families.items() for key, axes in family.statistics_axes.items()},
         labels={f"{name}/{axis}": labels for name, family in families.items() for axis, labels in family.axes.items()},
-        families=dict(counting.family_settings),
+        families=dict(plan.family_settings),
         facts={},
         map_counts=np.stack(maps) if maps else None,
-        map_threshold=counting.main_threshold if maps else None,
+        map_threshold=plan.main_threshold if maps else None,
     )
 
 

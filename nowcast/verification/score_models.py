@@ -14,7 +14,7 @@ from nowcast.forecasting.checkpoint import NetworkForecaster
 from nowcast.forecasting.external import FileForecasts
 from nowcast.forecasting.members import any_missing, single
 from nowcast.progress import Track
-from nowcast.verification.plan import Counting, ModelSums, Scores, add_lead_time, collect
+from nowcast.verification.plan import ModelSums, Scores, ScoringPlan, add_lead_time, collect
 
 log = logging.getLogger(__name__)
 MIN_EVENTS = 0.01  # share of cells with rain below which a window's CSI says nothing
@@ -24,7 +24,7 @@ MIN_EVENTS = 0.01  # share of cells with rain below which a window's CSI says no
 def score_models(
     models: Mapping[str, nn.Module],
     loader: DataLoader[Sample],
-    counting: Counting,
+    plan: ScoringPlan,
     device: torch.device,
     track: Track,
 ) -> Scores:
@@ -34,14 +34,14 @@ def score_models(
         models: Name → module from physical values (B, T_in, 1, H, W) and steps to a forecast of the same kind, with
             an axis of members after the first if it is an ensemble; or forecasts from files.
         loader: The windows.
-        counting: What to score.
+        plan: What to score.
         device: Where networks run.
         track: Progress bar.
 
     Raises:
         ValueError: No cell of any window counts.
     """
-    sums = {name: ModelSums(counting, device) for name in models}
+    sums = {name: ModelSums(plan, device) for name in models}
     window_scores: list[float] = []
     left_out = counted = 0
     for model in models.values():
@@ -50,20 +50,20 @@ def score_models(
         for batch in track(loader, "evaluating", len(loader)):
             targets, mask = batch["targets"].to(device), batch["mask"].to(device)
             ready = run_models(models, batch, device)
-            before, mask = mask, _common_mask(mask, models, batch, ready if counting.common_mask else {})
+            before, mask = mask, _common_mask(mask, models, batch, ready if plan.common_mask else {})
             left_out += int((before & ~mask).sum())
             counted += int(mask.sum())
-            numbers = counting.groups.numbers(batch, mask.cpu()) if counting.groups else {}
+            numbers = plan.groups.numbers(batch, mask.cpu()) if plan.groups else {}
             forecasts = [forecast for forecast, _ in ready.values()]
             for name, (forecast, logits) in ready.items():
                 sums[name].add(forecast, targets, mask, logits)
-            if counting.main_threshold is not None:
-                window_scores += _window_csi(forecasts[0], targets, mask, counting.main_threshold)
+            if plan.main_threshold is not None:
+                window_scores += _window_csi(forecasts[0], targets, mask, plan.main_threshold)
             add = partial(
                 add_lead_time,
                 sums=list(sums.values()), forecasts=forecasts, targets=targets, mask=mask, numbers=numbers,
             )  # fmt: skip
-            if counting.groups is not None:
+            if plan.groups is not None:
                 cores.share(add, range(targets.shape[1]))
     if not counted:
         raise ValueError(
@@ -72,7 +72,7 @@ def score_models(
         )
     if left_out:
         log.warning("%d observed values were left out for all models, since one has no forecast there", left_out)
-    return collect(sums, counting, window_scores)
+    return collect(sums, plan, window_scores)
 
 
 class _Cores:

@@ -9,7 +9,12 @@ from nowcast.commands.tune_baseline import best_candidate
 from tests.programs import TINY, run
 
 GRID = ["grid={alpha:[500.0,2000.0,8000.0],sigma:[2.0]}"]
-ROVERS = ["model@baselines.rover1=rover1", "model@baselines.rover2=rover2", "same_settings=[rover2]", "metrics=paper"]
+ROVERS = [
+    "model@baselines.rover1=rover1",
+    "model@baselines.rover2=rover2",
+    "same_settings=[rover2]",
+    "frame_scores=paper",
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,7 @@ def test_lowest_is_best_where_it_is(settings, tmp_path):
     [("baseline=rover9", "rover9 is not among the experiment's baselines: persistence, extrapolation, rover1"),
      ("+grid.alhpa=[1.0]", "grid.alhpa: rover1 has no such setting; it has weights, zr_a"),
      ("score=cis", "score=cis is not among paper's: rainfall_mse, csi"),
-     ("variant=frames", "variant=frames is not among metrics: paper"),
+     ("variant=frames", "variant=frames is not among frame_scores: paper"),
      ("grid={alpha:[-1.0]}", "rover needs settings above 0")],
 )  # fmt: skip
 def test_mistakes_are_named(settings, tmp_path, mistake, said):

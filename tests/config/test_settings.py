@@ -125,7 +125,8 @@ def test_a_usage_error_costs_no_import_of_what_is_slow(tmp_path, typed):
 
 
 GROUPS = (
-    "data", "model", "loss", "optimizer", "trainer", "callbacks", "logger", "metrics", "scores", "strata", "experiment",
+    "data", "model", "loss", "optimizer", "trainer", "callbacks", "logger", "frame_scores", "scores", "strata",
+    "experiment",
     "scaling",
 )  # fmt: skip
 FROM_TO = ["input=a", "output=b"]

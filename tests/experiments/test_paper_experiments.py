@@ -94,7 +94,7 @@ def test_rows_of_table_1(experiment, count):
     assert (data["input_steps"], data["forecast_steps"], data["batch_size"]) == (10, 10, 16)
     assert data["digits_per_sequence"] == 2
     assert config.scaling._target_.endswith("Brightness")
-    assert list(config.metrics) == ["frames"]
+    assert list(config.frame_scores) == ["frames"]
     if config.model._target_.endswith("ConvLSTM"):
         assert config.model.patch == 4
 
@@ -115,7 +115,7 @@ def test_rows_of_table_2(experiment, count):
     pipeline = {"crop": 330, "disk_radius": 10, "size": 100} | scale
     assert {key: data["archives"][key] for key in pipeline} == pipeline
     assert {key: config.scaling[key] for key in scale} == scale
-    paper = {key: value for key, value in plain(config.metrics.paper).items() if not key.startswith("_")}
+    paper = {key: value for key, value in plain(config.frame_scores.paper).items() if not key.startswith("_")}
     assert paper == {"threshold": 0.5, "epsilon": 1e-9} | scale
     assert {"persistence", "rover1", "rover2", "rover3"} <= {k for k, v in config.baselines.items() if v is not None}
     if config.model._target_.endswith("ConvLSTM"):

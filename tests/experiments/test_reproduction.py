@@ -92,7 +92,8 @@ def test_pictures_are_not_trained_on_as_if_they_were_rain(digits, tmp_path):
 def test_persistence_alone_on_moving_digits(digits):
     settings, folder = digits
     code = run(
-        "evaluate", "model=persistence", "data=moving_mnist", "metrics=frames", "verification.thresholds=[]", *settings,
+        "evaluate", "model=persistence", "data=moving_mnist", "frame_scores=frames", "verification.thresholds=[]",
+        *settings,
         "data.test_sequences=3", "data.train_sequences=1", "data.val_sequences=1", f"output={folder / 'persistence'}",
     )  # fmt: skip
     assert code == (0, "")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nowcast.forecasting.members import any_missing, ensemble_mean, members_of, single
-from nowcast.verification.plan import Counting, ModelSums, add_lead_time
+from nowcast.verification.plan import ModelSums, ScoringPlan, add_lead_time
 from nowcast.verification.scores.categorical import Categorical
 from nowcast.verification.scores.continuous import Continuous
 from nowcast.verification.strata import Groups, Strata
@@ -43,12 +43,12 @@ def test_maps_and_pooled_scores_count_a_missing_member_alike():
     days = np.array(["2024-05-01T12:00"], dtype="datetime64[s]")
     for threshold in (2.0, 2.5):
         groups = Groups(Strata("day", []), [("radar", days)])
-        counting = Counting(
+        plan = ScoringPlan(
             main_threshold=threshold, variants={}, lead_times=(5.0, 10.0), lead_unit="minutes",
             families={"categorical": Categorical([threshold]), "continuous": Continuous()}, family_settings={},
             groups=groups, map_shape=(4, 4), common_mask=False,
         )  # fmt: skip
-        sums = ModelSums(counting, torch.device("cpu"))
+        sums = ModelSums(plan, torch.device("cpu"))
         sums.add(forecast, observed, mask, None)
         numbers = {name: torch.zeros(2, dtype=torch.int64) for name in groups.labels}
         for lead in range(2):

@@ -67,7 +67,7 @@ def test_a_baseline_that_refuses_the_test_grids_does_so_before_training(tmp_path
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
-@pytest.mark.parametrize("metrics", [["metrics=paper", "metrics.paper=null"], ["metrics=pooled"]])
+@pytest.mark.parametrize("metrics", [["frame_scores=paper", "frame_scores.paper=null"], ["frame_scores=pooled"]])
 def test_a_variant_of_scores_can_be_left_out(tmp_path, metrics):
     typed = ["data=radar", f"data.archives=[{archives(tmp_path, a=5)[0]}]", "data.split=all", "scores=basic"]
     typed += ["model=persistence", "data.crop=16", "data.workers=0", "html=false", *metrics]

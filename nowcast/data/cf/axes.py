@@ -52,7 +52,7 @@ def find_field(file: CFFile) -> Variable:
         DataFormatError: There is none, or several.
     """
     every = variables(file.dataset)
-    wanted = file.told.variable
+    wanted = file.settings.variable
     if wanted is not None:
         named = [path for path in every if path == wanted.strip("/")] or [
             path for path in every if path.rpartition("/")[2] == wanted
@@ -145,10 +145,10 @@ def _axis(file: CFFile, variable: Variable, name: str, size: int) -> Axis:
 
 def _coordinate(file: CFFile, variable: Variable, name: str) -> Variable | None:
     """The coordinate of a dimension: told, of its name, named by the field, or a time of that length."""
-    told = file.told.time_variable and lookup(variable, file.told.time_variable)
+    given = file.settings.time_variable and lookup(variable, file.settings.time_variable)
     others = [lookup(variable, other) for other in attribute(variable, "coordinates").split()]
     times = [other for other in variable.group().variables.values() if attribute(other, "standard_name") == "time"]
-    for other in (told, lookup(variable, name), *others, *times):
+    for other in (given, lookup(variable, name), *others, *times):
         if other is not None and other.dimensions == (name,):
             return other
     text = lookup(variable, name)
@@ -184,7 +184,7 @@ def frames_index(file: CFFile, variable: Variable, axes: Sequence[Axis]) -> tupl
     Raises:
         DataFormatError: Another axis has several values and none is chosen, or what is chosen is not there.
     """
-    select = file.told.select or {}
+    select = file.settings.select or {}
     strange = sorted(set(select) - {axis.name for axis in axes})
     if strange:
         raise file.refuse(

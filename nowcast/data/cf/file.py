@@ -16,7 +16,7 @@ NOT_WRITTEN = 1e36  # coordinates above it are netCDF's default fill value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class SourceSettings:
     """What a user says where a file does not, or says it wrongly; keys of configs/source/netcdf.yaml.
 
     Args:
@@ -63,7 +63,7 @@ class Told:
                 raise ValueError(f"source.select.{name} must be 0 or more, got {number}")
 
 
-NOTHING_TOLD = Told(
+NOTHING_TOLD = SourceSettings(
     variable=None,
     units=None,
     time_variable=None,
@@ -86,7 +86,7 @@ class CFFile:
     Args:
         path: For messages.
         dataset: Open, with automatic masking and scaling off.
-        told: What the user says.
+        settings: What the user says.
         by_config: Whether there is a config to say it in, for messages.
 
     Attributes:
@@ -95,7 +95,7 @@ class CFFile:
 
     path: Path
     dataset: netCDF4.Dataset
-    told: Told
+    settings: SourceSettings
     by_config: bool
     assumptions: list[str] = field(default_factory=list)
 

@@ -80,7 +80,7 @@ def _centres(file: CFFile, field: Variable, axis: Axis) -> tuple[NDArray[np.floa
     values = numbers(file, variable)
     if not np.isfinite(values).all():
         raise file.refuse(f"coordinate {variable.name} is not equally spaced: a value is missing")
-    units = file.told.coordinate_units or attribute(variable, "units")
+    units = file.settings.coordinate_units or attribute(variable, "units")
     standard = attribute(variable, "standard_name")
     angular = standard in ("latitude", "longitude", "grid_latitude", "grid_longitude")
     if not units:

@@ -58,11 +58,11 @@ def field_times(file: CFFile, field: Variable, axes: list[Axis], quantity: Quant
 
 
 def _time_variable(file: CFFile, field: Variable, axes: list[Axis]) -> Variable:
-    told = file.told.time_variable
-    if told is not None:
-        time = lookup(field, told)
+    given = file.settings.time_variable
+    if given is not None:
+        time = lookup(field, given)
         if time is None:
-            raise file.refuse(f"no time variable {told!r} (source.time_variable); there are "
+            raise file.refuse(f"no time variable {given!r} (source.time_variable); there are "
                               f"{', '.join(variables(file.dataset))}")  # fmt: skip
         return time
     along = next((axis.coordinate for axis in axes if axis.kind == "time"), None)
@@ -116,7 +116,7 @@ def decode(file: CFFile, variable: Variable, stored: Variable | None = None, uni
     values = np.ravel(numbers(file, stored))
     if not np.isfinite(values).all():
         raise file.refuse(f"{stored.name} holds a time that is missing")
-    units = file.told.time_units or units or attribute(variable, "units")
+    units = file.settings.time_units or units or attribute(variable, "units")
     times = since(file, variable.name, units, values, calendar)
     return _as_written(file, stored, times, units)
 
@@ -214,10 +214,10 @@ def _from_text(file: CFFile, stored: Variable) -> Times:
 
 def _bounds(file: CFFile, field: Variable, time: Variable, times: Times) -> NDArray[Any] | None:
     """(T, 2) begins and ends, checked against the times; None when the file has none."""
-    if file.told.start_variable is not None:
-        start = lookup(field, file.told.start_variable)
+    if file.settings.start_variable is not None:
+        start = lookup(field, file.settings.start_variable)
         if start is None:
-            raise file.refuse(f"no variable {file.told.start_variable!r} (source.start_variable); there are "
+            raise file.refuse(f"no variable {file.settings.start_variable!r} (source.start_variable); there are "
                               f"{', '.join(variables(file.dataset))}")  # fmt: skip
         starts = decode(file, start)
         pairs = np.stack([starts, times], axis=1) if len(starts) == len(times) else None
@@ -246,29 +246,29 @@ def _bounds(file: CFFile, field: Variable, time: Variable, times: Times) -> NDAr
 
 
 def _amounts(file: CFFile, field: Variable, times: Times, bounds: NDArray[Any] | None) -> FieldTimes:
-    told = file.told.period_seconds
-    if bounds is not None and (told is None or file.told.time_of_period is None):
+    given = file.settings.period_seconds
+    if bounds is not None and (given is None or file.settings.time_of_period is None):
         lengths = sorted({int(length) for length in (bounds[:, 1] - bounds[:, 0]).astype(int)})
-        if told is None and (len(lengths) != 1 or lengths[0] <= 0):
+        if given is None and (len(lengths) != 1 or lengths[0] <= 0):
             raise file.refuse(f"accumulation periods of {lengths} s, expected one that is positive")
-        if told is not None and lengths != [told]:
+        if given is not None and lengths != [given]:
             raise file.refuse(
-                f"source.period_seconds={told:g}, and the bounds of the time are {', '.join(map(str, lengths[:5]))} s "
+                f"source.period_seconds={given:g}, and the bounds of the time are {', '.join(map(str, lengths[:5]))} s "
                 "long: leave it to them, or say where in the period the time lies",
                 "time_of_period=end",
                 "if it is the end",
             )
         return FieldTimes(bounds[:, 1], float(lengths[0]))
     if bounds is not None:
-        file.assume(f"bounds of the time are not used: period and place of the time in it are told, {told:g} s")
-    period = told or _interval(file, field)
+        file.assume(f"bounds of the time are not used: period and place of the time in it are told, {given:g} s")
+    period = given or _interval(file, field)
     if period is None:
         raise file.refuse(
             f"{field.name} is a rain amount whose accumulation period the file does not tell (no bounds of the time)",
             "period_seconds=300",
             "if it is five minutes",
         )
-    where = file.told.time_of_period
+    where = file.settings.time_of_period
     if where is None:
         where = "end"
         file.assume(

@@ -50,7 +50,7 @@ def physical(
     values = unpacked * factor
     values[missing] = np.nan
     _check_possible(file, variable, stored, values)
-    keep = file.told.keep_packing and not machine_made
+    keep = file.settings.keep_packing and not machine_made
     return values, _packing(stored.dtype, scale * factor, offset * factor, rain) if keep else None
 
 
@@ -70,8 +70,8 @@ def _named(file: CFFile, variable: Variable, stored: NDArray[Any], unpacked: Val
     for name in ("_FillValue", "missing_value"):
         for value in numbers_of(file, variable, name):
             missing |= _equal(stored, unpacked, value)
-    for told in file.told.missing_values:
-        missing |= _equal(stored, unpacked, np.float64(told))
+    for given in file.settings.missing_values:
+        missing |= _equal(stored, unpacked, np.float64(given))
     return missing
 
 
@@ -99,10 +99,10 @@ def _default(file: CFFile, variable: Variable, stored: NDArray[Any], offset: flo
         DataFormatError: It may as well be the lowest value that was packed: programs that pack use all integers.
     """
     default = netCDF4.default_fillvals.get(variable.dtype.str[1:])
-    if default is None or variable.dtype.itemsize == 1 or file.told.default_fill is False:
+    if default is None or variable.dtype.itemsize == 1 or file.settings.default_fill is False:
         return np.zeros(stored.shape, dtype=bool)
     filled = np.asarray(stored == np.asarray(default).astype(variable.dtype).view(stored.dtype))
-    if file.told.default_fill is None and offset != 0 and stored.dtype.kind == "i" and filled.any():
+    if file.settings.default_fill is None and offset != 0 and stored.dtype.kind == "i" and filled.any():
         lowest = float(default) * number_of(file, variable, "scale_factor", 1.0) + offset
         raise file.refuse(
             f"{variable.name} holds {int(filled.sum())} values {default}: netCDF's default for no data, or the lowest "

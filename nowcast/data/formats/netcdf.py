@@ -10,7 +10,7 @@ from nowcast.data.archive.damage import damage
 from nowcast.data.archive.frame import MAX_FILE_CELLS, DataFormatError, Frame, check_shape, check_size
 from nowcast.data.archive.probe import open_netcdf
 from nowcast.data.cf.axes import Axis, axes_of, find_field, frames_index
-from nowcast.data.cf.file import CFFile, Told, Variable, attribute
+from nowcast.data.cf.file import CFFile, SourceSettings, Variable, attribute
 from nowcast.data.cf.grids import grid_of
 from nowcast.data.cf.times import field_times
 from nowcast.data.cf.values import physical
@@ -18,7 +18,7 @@ from nowcast.units import ZR, Quantity, parse_unit
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetcdfReader(Told):
+class NetcdfReader(SourceSettings):
     """Fields of (time, y, x) in any order, or (y, x), on a regular grid; rows are turned so that the first is north.
 
     Args:
@@ -96,7 +96,7 @@ class NetcdfReader(Told):
 
 def _unit(file: CFFile, variable: Variable) -> tuple[Quantity, float]:
     try:
-        return parse_unit(file.told.units or attribute(variable, "units"))
+        return parse_unit(file.settings.units or attribute(variable, "units"))
     except ValueError as error:
         raise file.refuse(
             f"variable {variable.name}: {error}", "units=mm h-1", "if it is a rain rate in mm h-1"

@@ -13,7 +13,7 @@ def with_irregular_steps(archive: Archive) -> str:
     return f"{archive.name} ({steps})" if steps.startswith("irregular") else archive.name
 
 
-def settle_steps(archives: Sequence[Archive], minutes: float | None, allow_mixed: bool) -> tuple[list[int], list[int]]:
+def choose_steps(archives: Sequence[Archive], minutes: float | None, allow_mixed: bool) -> tuple[list[int], list[int]]:
     """Seconds between the frames of a window, and archive frames per such step, of each archive.
 
     Args:

@@ -27,7 +27,7 @@ ELEMENTS = 40_000_000  # cells of an archive's frames above which it is thinned 
 
 
 @dataclass(frozen=True)
-class Wish:
+class DrawingOptions:
     """What to draw.
 
     Args:
@@ -36,7 +36,7 @@ class Wish:
         frames: How many frames of an archive.
         members: How many members of an ensemble, beside its mean.
         unit: mm/h or dBZ.
-        zr: Law for dBZ; None = that of the archive, else Marshall and Palmer's.
+        zr: Relation for dBZ; None = that of the archive, else Marshall and Palmer's.
         coastlines: See map_lines.
         formats: Of FORMATS.
         every: See plot_forecast.
@@ -70,7 +70,7 @@ class Wish:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
-def draw_file(file: Path, stem: Path, wish: Wish) -> tuple[list[Path], str]:
+def draw_file(file: Path, stem: Path, options: DrawingOptions) -> tuple[list[Path], str]:
     """Write the pictures; return them, and a sentence on what is missing in them.
 
     Raises:
@@ -80,18 +80,20 @@ def draw_file(file: Path, stem: Path, wish: Wish) -> tuple[list[Path], str]:
     """
     refuse_no_picture(file)
     archive = as_archive(file)
-    if archive is not None and wish.observed is not None:
-        raise ValueError(f"observed={wish.observed}: {file} is an archive of observations itself; leave observed= out")
-    observed = archive if wish.observed is None else Archive(wish.observed)
-    law = observed.to_rain_rate.zr if observed is not None else None
-    colours = RainColours(wish.colour_blind_safe, wish.unit, wish.zr or law or MARSHALL_PALMER)
+    if archive is not None and options.observed is not None:
+        raise ValueError(
+            f"observed={options.observed}: {file} is an archive of observations itself; leave observed= out"
+        )
+    observed = archive if options.observed is None else Archive(options.observed)
+    relation = observed.to_rain_rate.zr if observed is not None else None
+    colours = RainColours(options.colour_blind_safe, options.unit, options.zr or relation or MARSHALL_PALMER)
     case, remark = (
-        case_of_archive(archive, wish, colours) if archive else case_of_forecast(file, observed, wish, colours)
+        case_of_archive(archive, options, colours) if archive else case_of_forecast(file, observed, options, colours)
     )
     written = []
-    for kind in wish.formats:
+    for kind in options.formats:
         path = stem.with_name(f"{stem.name}.{kind}")
-        written.append(plot_forecast(case, path, wish.every) if kind == "png" else animate_forecast(case, path))
+        written.append(plot_forecast(case, path, options.every) if kind == "png" else animate_forecast(case, path))
     return written, remark
 
 
@@ -103,17 +105,17 @@ def as_archive(file: Path) -> Archive | None:
         return None
 
 
-def case_of_archive(archive: Archive, wish: Wish, colours: RainColours) -> tuple[Case, str]:
+def case_of_archive(archive: Archive, options: DrawingOptions, colours: RainColours) -> tuple[Case, str]:
     """The last time steps up to a time; one without a frame is no data."""
-    last = len(archive.times) - 1 if wish.init_time is None else _index(archive, wish.init_time)
+    last = len(archive.times) - 1 if options.init_time is None else _index(archive, options.init_time)
     step = archive.timestep or 60
-    wanted = archive.times[last] - np.arange(wish.frames)[::-1] * np.timedelta64(step, "s")
+    wanted = archive.times[last] - np.arange(options.frames)[::-1] * np.timedelta64(step, "s")
     there = np.isin(wanted, archive.times)
     wanted, there = wanted[np.argmax(there) :], there[np.argmax(there) :]
     cells = archive.grid.shape[0] * archive.grid.shape[1] * len(wanted)
     factor = max(1, round((cells / ELEMENTS) ** 0.5))
     region = Region(archive, (factor, factor), 1)
-    lines, remark = map_lines(region.grid, wish.coastlines)
+    lines, remark = map_lines(region.grid, options.coastlines)
     return Case(
         observed=_observed(region, wanted),
         forecasts={},
@@ -125,23 +127,25 @@ def case_of_archive(archive: Archive, wish: Wish, colours: RainColours) -> tuple
         colours=colours,
         lines=lines,
         leads=False,
-    ), " ".join(text for text in (remark, _gaps(int(there.sum()), last, wish)) if text)
+    ), " ".join(text for text in (remark, _gaps(int(there.sum()), last, options)) if text)
 
 
-def _gaps(drawn: int, last: int, wish: Wish) -> str:
+def _gaps(drawn: int, last: int, options: DrawingOptions) -> str:
     """What is to be said of frames that are not drawn although the archive goes further back; "" = nothing."""
-    if drawn >= min(wish.frames, last + 1):
+    if drawn >= min(options.frames, last + 1):
         return ""
     return (
-        f"{drawn} of the last {wish.frames} time steps have a frame, the others are drawn as no data; "
+        f"{drawn} of the last {options.frames} time steps have a frame, the others are drawn as no data; "
         "frames= draws more steps, init_time= others"
     )
 
 
-def case_of_forecast(file: Path, observed: Archive | None, wish: Wish, colours: RainColours) -> tuple[Case, str]:
+def case_of_forecast(
+    file: Path, observed: Archive | None, options: DrawingOptions, colours: RainColours
+) -> tuple[Case, str]:
     """One forecast of a file, with the observation if there is one."""
     files = ForecastFiles([str(file)])
-    init = _init_time(files, file, wish.init_time)
+    init = _init_time(files, file, options.init_time)
     leads, grid = files.layout(init)
     leads = [lead for lead in leads if lead > 0]
     step = leads[0] if leads else 0
@@ -152,11 +156,11 @@ def case_of_forecast(file: Path, observed: Archive | None, wish: Wish, colours: 
         )
     members = files.read(init, leads, grid)
     start = np.datetime64(init, "s")
-    lines, remark = map_lines(grid, wish.coastlines)
+    lines, remark = map_lines(grid, options.coastlines)
     valid = start + np.array(leads, dtype="timedelta64[s]")
     return Case(
         observed=None if observed is None else _observed(_same_grid(observed, grid), valid),
-        forecasts=_rows(members, wish.members),
+        forecasts=_rows(members, options.members),
         inputs=None,
         init_time=start,
         timestep_minutes=step / 60,

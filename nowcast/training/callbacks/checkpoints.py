@@ -116,7 +116,7 @@ class LastCheckpoint(Checkpoint):
         """Stop after a save; by now the batch before has been logged, too."""
         if self.saved_inside:
             self.saved_inside = False
-            self._stop_if_told(trainer)
+            self._stop_if_signalled(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Save; the best epoch is chosen by then."""
@@ -124,12 +124,12 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Stop between two epochs."""
-        self._stop_if_told(trainer)
+        self._stop_if_signalled(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Give the signals back, and stop before scoring."""
         self._give_back()
-        self._stop_if_told(trainer)
+        self._stop_if_signalled(trainer)
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
@@ -148,15 +148,17 @@ class LastCheckpoint(Checkpoint):
         self.handlers = {}
 
     def _write(self, trainer: lightning.Trainer) -> None:
-        sick = [name for name, value in trainer.lightning_module.state_dict().items() if not value.isfinite().all()]
-        if sick:
+        non_finite = [
+            name for name, value in trainer.lightning_module.state_dict().items() if not value.isfinite().all()
+        ]
+        if non_finite:
             raise DivergedError(
-                f"training diverged: {sick[0]} is not finite after step {trainer.global_step}; last.ckpt was not "
+                f"training diverged: {non_finite[0]} is not finite after step {trainer.global_step}; last.ckpt was not "
                 f"overwritten. {REMEDY}"
             )
         trainer.save_checkpoint(self.path)
         self.written = time.monotonic()
 
-    def _stop_if_told(self, trainer: lightning.Trainer) -> None:
+    def _stop_if_signalled(self, trainer: lightning.Trainer) -> None:
         if any_process(trainer, bool(self.received)):
             raise SystemExit(128 + (self.received or signal.SIGTERM))

@@ -141,6 +141,6 @@ def _statistics(values: torch.Tensor) -> dict[str, float]:
     return shares | {"min": float(finite.min()), "mean": float(finite.mean()), "max": float(finite.max())}
 
 
-def any_process(trainer: lightning.Trainer, wish: bool) -> bool:
-    """Whether any of the processes that train together has the wish."""
-    return bool(trainer.strategy.reduce_boolean_decision(wish, all=False))
+def any_process(trainer: lightning.Trainer, flag: bool) -> bool:
+    """Whether any of the processes that train together has set its flag."""
+    return bool(trainer.strategy.reduce_boolean_decision(flag, all=False))

@@ -43,7 +43,9 @@ class FrameScores(LeadTimeScores):
             ValueError: Something is masked.
         """
         if not bool(mask.all()):
-            raise ValueError("metrics=frames is for data observed everywhere; use metrics=pooled or metrics=paper")
+            raise ValueError(
+                "frame_scores=frames is for data observed everywhere; use frame_scores=pooled or frame_scores=paper"
+            )
         axes = (2, 3, 4)
         target, error = observed.double(), forecast.double() - observed.double()
         entropy = torch.full(target.shape[:2], torch.nan, dtype=torch.float64, device=target.device)

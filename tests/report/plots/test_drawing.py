@@ -9,7 +9,7 @@ from PIL import Image
 from nowcast.data.archive.archive import Archive
 from nowcast.data.results.forecast_writer import Forecast, write_forecast
 from nowcast.report.plots import drawing
-from nowcast.report.plots.drawing import Wish, draw_file
+from nowcast.report.plots.drawing import DrawingOptions, draw_file
 from tests.data.archives import frame, moving_rain, write
 from tests.programs import run
 from tests.report.plots.test_maps import rgb, share
@@ -21,12 +21,12 @@ def archive(tmp_path):
     return Archive(moving_rain(tmp_path / "radar.nc", 10))
 
 
-def wish(**changes):
+def options(**changes):
     settings = {
         "observed": None, "init_time": None, "frames": 4, "members": 1, "unit": "mm/h", "zr": None,
         "coastlines": "none", "formats": ["png"], "every": None, "colour_blind_safe": False,
     }  # fmt: skip
-    return Wish(**settings | changes)
+    return DrawingOptions(**settings | changes)
 
 
 def forecast(path, archive, rain=None, init=4, steps=3):
@@ -46,7 +46,7 @@ def drawn(monkeypatch):
 
 def test_an_archive_is_drawn_with_its_times_and_without_lead_times(archive, tmp_path, monkeypatch):
     cases = drawn(monkeypatch)
-    written, _ = draw_file(archive.path, tmp_path / "out" / "a", wish(formats=["png", "gif"]))
+    written, _ = draw_file(archive.path, tmp_path / "out" / "a", options(formats=["png", "gif"]))
     assert [path.name for path in written] == ["a.png", "a.gif"]
     with Image.open(written[1]) as picture:
         assert picture.n_frames == 4
@@ -59,21 +59,21 @@ def test_a_long_gap_is_no_long_film(tmp_path, monkeypatch):
     """Sixty days without a frame were 17,272 frames of no data."""
     old, new = ([frame(start + 5 * k) for k in range(4)] for start in (0, 60 * 1440))
     archive, cases = Archive(write(tmp_path / "gap.nc", old + new)), drawn(monkeypatch)
-    _, remark = draw_file(archive.path, tmp_path / "a", wish(frames=6))
+    _, remark = draw_file(archive.path, tmp_path / "a", options(frames=6))
     assert len(cases[0].observed) == 4
     assert remark.startswith("4 of the last 6 time steps have a frame")
-    assert draw_file(archive.path, tmp_path / "b", wish(frames=4))[1] == ""
+    assert draw_file(archive.path, tmp_path / "b", options(frames=4))[1] == ""
     later = write(tmp_path / "hole.nc", [frame(5 * k) for k in (0, 1, 2, 4, 5)])
-    _, remark = draw_file(later, tmp_path / "c", wish(frames=4))
+    _, remark = draw_file(later, tmp_path / "c", options(frames=4))
     assert [bool(np.isfinite(field).any()) for field in cases[2].observed] == [True, False, True, True]
     assert remark.startswith("3 of the last 4 time steps have a frame")
-    assert draw_file(later, tmp_path / "d", wish(frames=12))[1] == ""  # there is no more
+    assert draw_file(later, tmp_path / "d", options(frames=12))[1] == ""  # there is no more
 
 
 def test_observations_stand_at_their_valid_times_and_missing_ones_are_no_data(archive, tmp_path, monkeypatch):
     cases = drawn(monkeypatch)
     file = forecast(tmp_path / "f.nc", archive, init=8, rain=np.full((3, *archive.grid.shape), 3, np.float32))
-    draw_file(file, tmp_path / "f", wish(observed=archive.path))
+    draw_file(file, tmp_path / "f", options(observed=archive.path))
     case = cases[0]
     np.testing.assert_array_equal(case.observed[0], archive.read(slice(9, 10), slice(None), slice(None))[0])
     assert np.isnan(case.observed[1:]).all()  # the archive ends before
@@ -86,7 +86,7 @@ def test_an_ensemble_is_its_mean_and_members(archive, tmp_path, monkeypatch):
     members = np.stack([np.full((3, *archive.grid.shape), value, np.float32) for value in (1, 2, 6)])
     members[2, :, 0] = np.nan
     members[:, :, 1] = np.nan
-    draw_file(forecast(tmp_path / "e.nc", archive, members), tmp_path / "e", wish(members=2))
+    draw_file(forecast(tmp_path / "e.nc", archive, members), tmp_path / "e", options(members=2))
     rows = cases[0].forecasts
     assert list(rows) == ["mean of 3", "member 1", "member 2"]
     mean = rows["mean of 3"][0, :, 0]
@@ -98,11 +98,11 @@ def test_an_ensemble_is_its_mean_and_members(archive, tmp_path, monkeypatch):
 def test_dbz_colours_are_those_of_the_law(archive, tmp_path):
     rate = 10 ** ((37 - 10 * np.log10(200)) / 16)  # 37 dBZ by Marshall and Palmer
     rain = np.full((1, *archive.grid.shape), rate, np.float32)
-    written, _ = draw_file(forecast(tmp_path / "f.nc", archive, rain), tmp_path / "f", wish(unit="dBZ"))
+    written, _ = draw_file(forecast(tmp_path / "f.nc", archive, rain), tmp_path / "f", options(unit="dBZ"))
     with Image.open(written[0]) as picture:
         assert share(picture, drawing.RainColours().table[0](5)[:3]) > 0.3  # the class of 35 to 40 dBZ
         assert share(picture, rgb_of_dry()) < 0.7
-    dry, _ = draw_file(forecast(tmp_path / "d.nc", archive, np.zeros_like(rain)), tmp_path / "d", wish(unit="dBZ"))
+    dry, _ = draw_file(forecast(tmp_path / "d.nc", archive, np.zeros_like(rain)), tmp_path / "d", options(unit="dBZ"))
     with Image.open(dry[0]) as picture:
         assert share(picture, "#b9b9b9") < 0.05  # no rain is not "no data", although it is -inf dBZ
 
@@ -113,31 +113,31 @@ def rgb_of_dry():
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 def test_mp4(archive, tmp_path):
-    written, _ = draw_file(archive.path, tmp_path / "a", wish(formats=["mp4"]))
+    written, _ = draw_file(archive.path, tmp_path / "a", options(formats=["mp4"]))
     assert written[0].read_bytes()[4:8] == b"ftyp"
 
 
 def test_what_cannot_be_drawn_is_refused(archive, tmp_path, monkeypatch):
     file = forecast(tmp_path / "f.nc", archive)
     for asked, message in (
-        (lambda: draw_file(tmp_path / "no.nc", tmp_path / "a", wish()), "no file at"),
+        (lambda: draw_file(tmp_path / "no.nc", tmp_path / "a", options()), "no file at"),
         (
-            lambda: draw_file(archive.path, tmp_path / "a", wish(observed=archive.path)),
+            lambda: draw_file(archive.path, tmp_path / "a", options(observed=archive.path)),
             "archive of observations itself",
         ),
-        (lambda: draw_file(archive.path, tmp_path / "a", wish(init_time="2001-01-01")), "no frame at init_time"),
-        (lambda: draw_file(file, tmp_path / "a", wish(init_time="2001-01-01")), "no forecast from init_time"),
-        (lambda: draw_file(file, tmp_path / "a", wish(init_time="noon")), "is not a time such as"),
-        (lambda: wish(formats=["bmp"]), "formats=bmp is unknown; choose of png, gif, mp4"),
-        (lambda: wish(formats=[]), "formats is empty"),
-        (lambda: wish(frames=0), "frames must be at least 1, got 0"),
-        (lambda: wish(every=0), "every must be at least 1, got 0"),
+        (lambda: draw_file(archive.path, tmp_path / "a", options(init_time="2001-01-01")), "no frame at init_time"),
+        (lambda: draw_file(file, tmp_path / "a", options(init_time="2001-01-01")), "no forecast from init_time"),
+        (lambda: draw_file(file, tmp_path / "a", options(init_time="noon")), "is not a time such as"),
+        (lambda: options(formats=["bmp"]), "formats=bmp is unknown; choose of png, gif, mp4"),
+        (lambda: options(formats=[]), "formats is empty"),
+        (lambda: options(frames=0), "frames must be at least 1, got 0"),
+        (lambda: options(every=0), "every must be at least 1, got 0"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             asked()
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(ValueError, match="mp4 needs ffmpeg, which is not installed"):
-        wish(formats=["mp4"])
+        options(formats=["mp4"])
     assert not list(tmp_path.glob("a.*"))
 
 

@@ -151,10 +151,10 @@ def test_weights_that_are_not_finite_never_overwrite_the_last_checkpoint(folder,
 
     monkeypatch.setattr(NowcastTask, "on_train_epoch_end", spoil)
     monkeypatch.setattr(NowcastTask, "on_validation_epoch_start", spoil, raising=False)
-    code, message = train(folder, "sick")
+    code, message = train(folder, "non_finite")
     assert code == 1
     assert "net.head.bias is not finite after step 4; last.ckpt was not overwritten" in message
-    assert checkpoint.read(folder / "sick" / "checkpoints" / "last.ckpt")["epoch"] == 0
+    assert checkpoint.read(folder / "non_finite" / "checkpoints" / "last.ckpt")["epoch"] == 0
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(folder, monkeypatch):

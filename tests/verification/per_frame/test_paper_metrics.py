@@ -126,7 +126,7 @@ def test_masked_and_missing_cells():
 
 
 def test_the_config_holds_the_constants_of_the_paper():
-    text = (CONFIGS / "metrics" / "paper.yaml").read_text()
+    text = (CONFIGS / "frame_scores" / "paper.yaml").read_text()
     for line in (
         "threshold: 0.5",
         "epsilon: 1.0e-9",
