@@ -56,7 +56,7 @@ def write_report(
     numbers = _Numbers(statistics, families, estimates, main)
     facts = statistics.facts
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("nowcast", "report"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("nowcast.report", "html"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     page = environment.get_template("page.html.j2").render(
         title=f"Scores of {', '.join(statistics.models[:4])}{' and others' if len(statistics.models) > 4 else ''}",
