@@ -1,56 +1,28 @@
 """`nowcast compare <run> <run> …`: the report of finished runs side by side, from their saved statistics."""
 
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
-from nowcast.config.build import build, plain
+from nowcast.config.build import plain
 from nowcast.config.mistakes import as_typed
 from nowcast.config.program import program
-from nowcast.config.trusted import trusted
 
 
 @program("compare")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> list[Path]:
     """Merge the statistics of several runs and write the report."""
     folder = Path(config.output).expanduser()
     if (folder / "statistics.nc").exists():
         raise FileExistsError(f"{folder} holds a comparison already; choose another output=")
     with as_typed():
         runs = find_runs(plain(config.runs) if config.runs else [])
-    from rich.console import Console
+    from nowcast.studies.comparison import compare
 
-    from nowcast.data.results.statistics_file import read_statistics, write_statistics
-    from nowcast.report.results import write_estimates
-    from nowcast.report.scores import report_pooled
-    from nowcast.training.run import make_families
-    from nowcast.verification.merge import merge
-    from nowcast.verification.plan import pooled_scores
-
-    statistics = merge({name: read_statistics(path) for name, path in runs.items()})
-    families = make_families(trusted(statistics.families, "scores of the runs"))
-    console = Console()
-    written = report_pooled(pooled_scores(statistics), folder, console)
-    write_statistics(folder / "statistics.nc", statistics)
-    written += [folder / "statistics.nc"]
-    written += write_estimates(
-        statistics,
-        families,
-        build(config.uncertainty),
-        folder,
-        console,
-        html=config.html,
-        colour_blind_safe=config.colour_blind_safe,
-        main_threshold=config.main_threshold,
-    )
-    if statistics.facts["caveat"]:
-        console.print(statistics.facts["caveat"], style="yellow", highlight=False)
-    for path in written:
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return compare(runs, folder, config)
 
 
-def find_runs(given: Any) -> dict[str, Path]:  # noqa: ANN401 (a list of folders, or a mapping)
+def find_runs(given: list[str] | dict[str, str]) -> dict[str, Path]:
     """Name → statistics.nc of each run.
 
     Raises:

@@ -44,7 +44,7 @@ def tune(config: DictConfig, candidates: dict[str, dict[str, Any]], data: Any, f
     from nowcast.forecasting.device import choose_device
     from nowcast.progress import track
     from nowcast.report.scores import report
-    from nowcast.training.run import make_plan
+    from nowcast.verification.from_config import make_plan
     from nowcast.verification.score_models import score_models
 
     plan = make_plan(config, data, "val")

@@ -1,7 +1,7 @@
 """What every program shares: its configuration, building objects from it, and plain errors."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from traceback import clear_frames
 
@@ -27,18 +27,21 @@ for _name, _schema in SCHEMATA.items():
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
 
 
-def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Turn a function of the composed config into the command `nowcast <name>`.
+def program(name: str) -> Callable[[Callable[[DictConfig], Iterable[Path] | None]], Callable[[], None]]:
+    """Turn a function of the composed config into the command `nowcast <name>`, which says what the function wrote.
+
+    The module of a command imports what is light, so that help, completion and refusals are there at once. What does
+    the work is one import, in the function, after it has refused what it can: PyTorch and Lightning load in seconds.
 
     Mistakes of the user end with one message and exit code 2 where what was typed cannot be run, and 1 where it was
     begun and failed (wrong data, full disk); HYDRA_FULL_ERROR=1 shows the traceback. Ctrl-C ends with one line and 130.
     """
 
-    def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+    def decorate(main: Callable[[DictConfig], Iterable[Path] | None]) -> Callable[[], None]:
         def run(config: DictConfig) -> None:
             try:
                 check_settings(config)
-                main(config)
+                say_written(main(config) or ())
             except MISTAKES as error:
                 clear_frames(error.__traceback__)  # ends progress bars of loops that it left: others would wait
                 if wants_tracebacks() or in_multirun():  # Hydra says of which job
@@ -69,9 +72,20 @@ def program(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
     return decorate
 
 
+def say_written(paths: Iterable[Path]) -> None:
+    """A line for each file that a command wrote."""
+    for path in paths:
+        sys.stdout.write(f"wrote {path}\n")
+
+
 def in_multirun() -> bool:
     """Whether this process runs jobs of `-m`."""
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def chosen(group: str) -> str:
+    """What was chosen of a group of configs, by its name."""
+    return str(HydraConfig.get().runtime.choices[group])
 
 
 def config_folders() -> list[str]:

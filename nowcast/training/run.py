@@ -19,7 +19,7 @@ from nowcast.config.mistakes import as_typed
 from nowcast.config.program import given_on_command_line
 from nowcast.config.secrets import refuse_secrets
 from nowcast.data.interface import DataModule, as_data_module
-from nowcast.data.windows.index import SPLITS, Split
+from nowcast.data.windows.index import SPLITS
 from nowcast.files import written_by_one
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.calibrate import fit_calibration
@@ -44,10 +44,8 @@ from nowcast.training.resume import (
 from nowcast.training.task import NowcastTask, score_name
 from nowcast.training.trainer import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
 from nowcast.training.trial_build import build_all, build_network
-from nowcast.verification.plan import ScoringPlan
+from nowcast.verification.from_config import make_baselines, make_plan
 from nowcast.verification.score_models import score_models
-from nowcast.verification.scores.family import Family
-from nowcast.verification.strata import Groups
 from nowcast.verification.validation import store_validation
 
 log = logging.getLogger(__name__)
@@ -208,50 +206,6 @@ def dry_run(config: DictConfig, data: DataModule) -> None:
     for baseline in make_baselines(config).values():
         for shape in data.shapes("test"):
             baseline(torch.zeros(1, data.input_steps, 1, *shape), 1)
-
-
-def make_plan(config: DictConfig, data: DataModule, split: Split) -> ScoringPlan:
-    """What `verification`, `scores`, `strata` and `frame_scores` say, for the windows of a split.
-
-    Raises:
-        ValueError: Its windows differ in lead times, or a setting is refused.
-    """
-    thresholds = list(config.verification.thresholds)
-    rain = bool(thresholds) and data.quantity == "rain_rate"
-    return ScoringPlan(
-        main_threshold=config.verification.main_threshold if rain else None,
-        variants={name: build(node) for name, node in config.frame_scores.items() if node is not None},
-        lead_times=data.lead_times(split),
-        lead_unit=data.lead_unit,
-        families=make_families(config.scores) if rain else {},
-        family_settings=plain(config.scores) if rain else {},
-        groups=make_groups(config.strata, data) if rain else None,
-        map_shape=data.common_shape(split) if rain else None,
-        common_mask=config.verification.common_mask,
-    )
-
-
-def make_families(nodes: DictConfig) -> dict[str, Family]:
-    """The families of scores that a config names.
-
-    Raises:
-        ValueError: Events or errors, which every table shows, are not among them.
-    """
-    families: dict[str, Family] = {str(name): build(node) for name, node in nodes.items() if node is not None}
-    if missing := {"categorical", "continuous"} - families.keys():
-        raise ValueError(f"scores must hold categorical and continuous, {', '.join(sorted(missing))} is missing")
-    return families
-
-
-def make_groups(node: DictConfig, data: DataModule) -> Groups:
-    """How windows of rain are grouped."""
-    data.setup()
-    return Groups(build(node), [(series.name, series.times) for series in data.series])
-
-
-def make_baselines(config: DictConfig) -> dict[str, torch.nn.Module]:
-    """The models to score beside the network."""
-    return {key: build(node) for key, node in config.baselines.items() if node is not None}
 
 
 @rank_zero_only

@@ -11,7 +11,7 @@ from importlib import import_module
 
 sys.argv[0] = "nowcast"
 try:
-    import_module("nowcast." + sys.argv.pop(1)).main()
+    import_module("nowcast.commands." + sys.argv.pop(1)).main()
 finally:
     print(sorted({"torch", "matplotlib", "netCDF4"} & set(sys.modules)))
 """

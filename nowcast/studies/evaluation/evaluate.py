@@ -1,0 +1,111 @@
+"""Scores checkpoints, raw and calibrated, beside baselines and forecasts from files; or one baseline alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from nowcast.config.build import build, plain
+from nowcast.config.mistakes import as_typed
+from nowcast.config.program import chosen
+from nowcast.data.interface import as_data_module
+from nowcast.forecasting.checkpoint import at_lead_times
+from nowcast.forecasting.device import choose_device
+from nowcast.forecasting.external import check_common_windows
+from nowcast.progress import track
+from nowcast.report.results import write_results
+from nowcast.studies.evaluation.models import (
+    Models,
+    beyond_training,
+    checkpoint_facts,
+    file_forecasts,
+    load_checkpoints,
+    networks,
+    refuse_other_quantity,
+    with_baselines,
+    with_forecasts,
+)
+from nowcast.studies.evaluation.settings import like_training, write_settings
+from nowcast.verification.from_config import make_baselines, make_plan
+from nowcast.verification.score_models import score_models
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is scored.
+
+    Attributes:
+        models: By name.
+        settings: On which data and how.
+        checkpoints: Facts of the checkpoints among them, plain types.
+    """
+
+    models: Models
+    settings: DictConfig
+    checkpoints: dict[str, dict[str, Any]]
+
+
+def evaluate(config: DictConfig) -> list[Path]:
+    """Score what the config of `nowcast evaluate` names; print tables, write everything, return what was written."""
+    device, folder, console = choose_device(config.device), Path(config.output).expanduser(), Console()
+    subject = choose_subject(config)
+    settings = subject.settings
+    data = as_data_module(build(settings.data))
+    refuse_other_quantity(subject.models, data)
+    models = at_lead_times(subject.models, data.lead_times(config.split))
+    files = plain(config.forecasts) if config.forecasts else {}
+    systems = file_forecasts(files, data)
+    with as_typed():
+        models = with_forecasts(models, systems, files)
+    check_common_windows(systems, data, config.split)
+    plan = make_plan(settings, data, config.split)
+    scores = score_models(models, data.ordered_loader(config.split), plan, device, track)
+    caveat = "; ".join(
+        text for text in (data.caveat, *beyond_training(subject.checkpoints, data.forecast_steps)) if text
+    )
+    facts = {
+        "checkpoints": subject.checkpoints,
+        "split": config.split,
+        "caveat": caveat,
+        "data": data.provenance(),
+        "settings": plain(settings),
+    }
+    written = write_results(
+        scores,
+        models,
+        data,
+        config.split,
+        plan,
+        build(config.uncertainty),
+        facts,
+        folder,
+        console,
+        device,
+        html=config.html,
+        colour_blind_safe=config.colour_blind_safe,
+    )
+    if caveat:
+        console.print(caveat, style="yellow", highlight=False)
+    return [*written, write_settings(folder, config, settings)]
+
+
+def choose_subject(config: DictConfig) -> Subject:
+    """A model alone, baselines beside forecasts from files, or the networks of checkpoints beside baselines.
+
+    Raises:
+        ValueError: model= is a network, which needs a checkpoint.
+    """
+    if config.model is not None:
+        model, name = build(config.model), chosen("model")
+        if getattr(model, "works_on", "grey") != "rain_rate":
+            raise ValueError(f"model={name} is a network: score a trained one with checkpoint=<file>")
+        return Subject({name: model}, config, {})
+    if config.checkpoint is None:
+        return Subject(make_baselines(config), config, {})
+    loaded = load_checkpoints(config.checkpoint)
+    first = next(iter(loaded.values()))
+    settings = like_training(config, first.config, first.data)
+    models = with_baselines(networks(loaded), make_baselines(settings), loaded)
+    return Subject(models, settings, checkpoint_facts(loaded))
