@@ -12,7 +12,7 @@ from nowcast.forecasting.checkpoint import NetworkForecaster
 from nowcast.forecasting.forecaster import Forecaster
 from nowcast.forecasting.predict import Input, predict
 from nowcast.models.convlstm import ConvLSTM
-from nowcast.report.plots.cases import draw
+from nowcast.report.plots import cases as drawn_cases
 from nowcast.scaling import GreyScale
 from nowcast.verification import score_models as verification
 from nowcast.verification.score_models import run_models
@@ -94,9 +94,9 @@ class Members(nn.Module):
 def test_an_ensemble_is_drawn_by_its_mean_at_each_lead_time(tmp_path, monkeypatch):
     data = module(moving_rain(tmp_path / "a.nc", shape=(16, 16), frames=12), forecast_steps=4, eval_crop=None)
     cases = []
-    monkeypatch.setattr(verification, "plot_forecast", lambda case, path: cases.append(case) or path)
-    monkeypatch.setattr(verification, "animate_forecast", lambda case, path: path)
-    draw({"members": Members(), "one": Counted()}, data, tmp_path, CPU, colour_blind_safe=False)
+    monkeypatch.setattr(drawn_cases, "plot_forecast", lambda case, path: cases.append(case) or path)
+    monkeypatch.setattr(drawn_cases, "animate_forecast", lambda case, path: path)
+    drawn_cases.draw({"members": Members(), "one": Counted()}, data, tmp_path, CPU, colour_blind_safe=False)
     rows = cases[0].forecasts
     assert list(rows) == ["members, mean of 3", "one"]
     last = cases[0].inputs[-1]
