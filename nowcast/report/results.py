@@ -18,10 +18,11 @@ from nowcast.data.interface import DataModule
 from nowcast.data.results.statistics_file import ExampleFields, Statistics, write_statistics
 from nowcast.data.windows.index import Split
 from nowcast.forecasting.members import single
+from nowcast.report.estimate_files import write_differences_csv, write_estimates_csv, write_strata_csv
 from nowcast.report.html.page import how_sure, write_report
 from nowcast.report.scores import report
 from nowcast.verification.bootstrap import Bootstrap
-from nowcast.verification.intervals import estimate, write_differences_csv, write_estimates_csv, write_strata_csv
+from nowcast.verification.intervals import estimate
 from nowcast.verification.plan import Scores, ScoringPlan
 from nowcast.verification.score_models import run_models
 from nowcast.verification.scores.family import Family

@@ -5,8 +5,8 @@ from pathlib import Path
 from rich.console import Console
 
 from nowcast.report.plots.curves import plot_scores
-from nowcast.report.tables import score_table, write_continuous_csv, write_scores_csv, write_scores_netcdf
-from nowcast.verification.per_frame.variants import variant_table, write_variant_csv
+from nowcast.report.score_files import write_continuous_csv, write_scores_csv, write_scores_netcdf, write_variant_csv
+from nowcast.report.tables import score_table, variant_table
 from nowcast.verification.plan import Scores
 from nowcast.verification.results import ModelScores
 

@@ -1,25 +1,19 @@
-"""Scores as a terminal table, CSV and netCDF."""
+"""Scores as tables on the terminal."""
 
-import csv
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from nowcast.data.results.score_file import write_score_file
-from nowcast.files import written_whole
+from nowcast.verification.per_frame.variants import VariantScores
 from nowcast.verification.ranking import winners
-from nowcast.verification.results import SCORES, ModelScores, check_comparable
-from nowcast.verification.scores.categorical import BEST, COUNTS
+from nowcast.verification.results import ModelScores, check_comparable
+from nowcast.verification.scores.categorical import BEST
 from nowcast.verification.scores.lead_means import are_over_the_same, mean_where_defined
 
-SCORE_COLUMNS = ("model", "threshold", "lead_time_minutes", *COUNTS, *SCORES)
 MAX_COLUMNS = 6  # lead times that fit a terminal of 80 characters
 UNDEFINED = "\N{EN DASH}"
 
@@ -79,67 +73,31 @@ def _cell(value: float, bold: bool, lead_times: int | None = None) -> Text:
     return Text(UNDEFINED if math.isnan(value) else number, style="bold" if bold else "")
 
 
-def write_scores_csv(path: Path, models: Sequence[ModelScores]) -> None:
-    """One row per model, threshold and lead time; full precision, NaN is written as nan.
-
-    Raises:
-        ValueError: Not comparable (see check_comparable).
-    """
-    check_comparable(models)
-    _write_csv(path, SCORE_COLUMNS, _score_rows(models))
-
-
-def _score_rows(models: Sequence[ModelScores]) -> Iterator[list[Any]]:
-    for model in models:
-        for k, threshold in enumerate(model.thresholds):
-            for t, minutes in enumerate(model.lead_minutes):
-                counts = [int(count) for count in model.counts[:, k, t]]
-                yield [model.name, threshold, minutes, *counts, *(float(model.scores[name][k, t]) for name in SCORES)]
-
-
-def write_continuous_csv(path: Path, models: Sequence[ModelScores]) -> None:
-    """One row per model and lead time: mae, rmse, me, rainfall_mse, correlation, n, missing_forecasts.
-
-    Raises:
-        ValueError: Not comparable (see check_comparable).
-    """
-    check_comparable(models)
-    names = list(models[0].continuous)
-    rows = (
-        [model.name, minutes, *(float(model.continuous[name][t]) for name in names), int(model.missing_forecasts[t])]
-        for model in models
-        for t, minutes in enumerate(model.lead_minutes)
+def variant_table(models: Sequence[VariantScores]) -> Table:
+    """Overall scores: a row per model, a column per score; the best of a column is bold."""
+    first = models[0]
+    table = Table(
+        title=f"{first.variant} scores over {len(first.lead_times)} lead times",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
     )
-    _write_csv(path, ["model", "lead_time_minutes", *names, "missing_forecasts"], rows)
+    table.add_column("model", overflow="fold")
+    for name in first.overall:
+        table.add_column(name, justify="right", overflow="fold")
+    values = np.array([[model.overall[name] for name in first.overall] for model in models])  # (models, scores)
+    won = np.stack([winners(values[:, k], first.best[name]) for k, name in enumerate(first.overall)], axis=1)
+    for row, model in enumerate(models):
+        cells = [
+            Text(shown(value), style="bold" if bold else "") for value, bold in zip(values[row], won[row], strict=True)
+        ]
+        table.add_row(Text(model.model), *cells)
+    return table
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")  # csv writes a float with repr, which loses nothing
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def write_scores_netcdf(path: Path, models: Sequence[ModelScores]) -> None:
-    """The same as netCDF, by model, threshold (mm h-1) and lead time (minutes).
-
-    Raises:
-        ValueError: Not comparable (see check_comparable).
-    """
-    check_comparable(models)
-    by_threshold: dict[str, NDArray[Any]] = {
-        name: np.stack([model.counts[index] for model in models]) for index, name in enumerate(COUNTS)
-    }
-    by_threshold |= {name: np.stack([model.scores[name] for model in models]) for name in SCORES}
-    by_lead_time: dict[str, NDArray[Any]] = {
-        name: np.stack([model.continuous[name] for model in models]) for name in models[0].continuous
-    }
-    by_lead_time["missing_forecasts"] = np.stack([model.missing_forecasts for model in models])
-    write_score_file(
-        path,
-        [model.name for model in models],
-        models[0].thresholds,
-        models[0].lead_minutes,
-        by_threshold,
-        by_lead_time,
-    )
+def shown(value: float) -> str:
+    """A score with as many digits as are worth reading; "–" if undefined."""
+    if math.isnan(value):
+        return "\N{EN DASH}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"

@@ -1,7 +1,6 @@
 """The runs of a folder beside each other: mean and spread over seeds."""
 
 import atexit
-import csv
 import statistics
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,14 @@ from typing import Any
 import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
 
 from nowcast.config.differences import flat
 from nowcast.config.moved import as_now
-from nowcast.files import written_whole
 from nowcast.forecasting.named_models import model_name
-from nowcast.verification.results import MeanScore, mean_csi
+from nowcast.report.csv_files import read_records, write_rows
+from nowcast.report.score_files import MeanScore, mean_csi
 
 SEEDS = ("seed", "data.seed")
 MAX_COLUMNS = 6  # settings in the printed table; the file has them all
@@ -42,23 +43,31 @@ def summarise(folder: Path) -> None:
     Raises:
         FileNotFoundError: There is no run in the folder.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     runs = [read_run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
     if not runs:
         raise FileNotFoundError(f"{folder} has no run: no {folder}/*/config.yaml")
     names, rows = table(runs)
-    path = folder / "summary.csv"
-    with written_whole(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        columns = [f"{s}_{part}" for s in SCORES for part in ("mean", "sd")]
-        writer.writerow([*names, "runs", "unfinished", *columns, *(f"{s}_lead_times" for s in OVER_LEAD_TIMES)])
-        for row in rows:
-            scores = [row["scores"][s] for s in SCORES]
-            numbers = [*(part for pair in scores for part in pair), *row["lead_times"].values()]
-            writer.writerow([*row["settings"], row["runs"], row["unfinished"], *numbers])
-    console, shown = Console(), Table(title=f"{folder}: mean ± standard deviation over seeds", title_justify="left")
+    path, console = folder / "summary.csv", Console()
+    write_summary(path, names, rows)
+    console.print(summary_table(f"{folder}: mean ± standard deviation over seeds", names, rows))
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def write_summary(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
+    """One row per combination of settings; what `table` gives."""
+    columns = [f"{s}_{part}" for s in SCORES for part in ("mean", "sd")]
+    lines = (
+        [*row["settings"], row["runs"], row["unfinished"]]
+        + [number for s in SCORES for number in row["scores"][s]]
+        + list(row["lead_times"].values())
+        for row in rows
+    )
+    write_rows(path, [*names, "runs", "unfinished", *columns, *(f"{s}_lead_times" for s in OVER_LEAD_TIMES)], lines)
+
+
+def summary_table(title: str, names: list[str], rows: list[dict[str, Any]]) -> Table:
+    """The same for a terminal, with the first MAX_COLUMNS settings."""
+    shown = Table(title=title, title_justify="left")
     for name in [*names[:MAX_COLUMNS], "runs", *SCORES.values()]:
         shown.add_column(name, overflow="fold")
     for row in rows:
@@ -67,8 +76,7 @@ def summarise(folder: Path) -> None:
         shown.add_row(*map(str, row["settings"][:MAX_COLUMNS]), count, *cells)
     if any(row["partial"] for row in rows):
         shown.caption = "* over fewer lead times than there are, in a run that is undefined at some (see summary.csv)"
-    console.print(shown)
-    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return shown
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -85,7 +93,9 @@ def read_run(folder: Path) -> dict[str, Any]:
     means: dict[str, MeanScore] = {}
     chosen_by = config["callbacks"].get("checkpoint") or {}
     monitor, mode = str(chosen_by.get("monitor", "")), chosen_by.get("mode")
-    values = [float(row[monitor]) for row in _rows(folder / "metrics.csv") if row.get(monitor)]
+    metrics = folder / "metrics.csv"
+    logged = read_records(metrics) if metrics.exists() else []
+    values = [float(row[monitor]) for row in logged if row.get(monitor)]
     finished = (folder / "evaluation" / "scores.csv").exists() or not config["evaluate"]
     if values and finished:
         scores["val_best"] = (max if mode == "max" else min)(values)
@@ -106,13 +116,6 @@ def _in_run(key: str, value: Any, output: str) -> bool:  # noqa: ANN401 (whateve
     """Whether a setting is a path of the run directory, in which runs differ without being different."""
     is_path = key.rpartition(".")[2] in ("output", "dirpath", "save_dir")
     return isinstance(value, str) and (value.startswith(f"{output}/") or (is_path and value == output))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -1,7 +1,5 @@
 """Going on with an interrupted run in its own directory."""
 
-import csv
-import io
 import json
 import math
 import os
@@ -19,6 +17,7 @@ from nowcast.config.mistakes import UsageError
 from nowcast.config.moved import as_now
 from nowcast.files import refuse_existing_run, written_whole
 from nowcast.forecasting import checkpoint
+from nowcast.report.csv_files import read_complete_records, write_records
 from nowcast.training.loggers.metrics import joined
 
 # What may differ from the run that is taken up: what has no part in the weights.
@@ -223,7 +222,7 @@ def keep_metrics(folder: Path, resumed: Path | None) -> None:
     """Put metrics.csv aside up to the checkpoint, as the logger would delete it; `join_metrics` brings it back."""
     path, steps = folder / "metrics.csv", 0 if resumed is None else checkpoint.read(resumed)["global_step"]
     if path.exists():
-        _write(folder / f"metrics_before_{len(_pieces(folder)) + 1}.csv", _rows(path), before=steps)
+        _write(folder / f"metrics_before_{len(_pieces(folder)) + 1}.csv", read_complete_records(path), before=steps)
         path.unlink()
 
 
@@ -233,7 +232,7 @@ def join_metrics(folder: Path) -> None:
     if not pieces:
         return
     parts = [*pieces, folder / "metrics.csv"]
-    rows = [row for path in parts if path.exists() for row in _rows(path)]
+    rows = [row for path in parts if path.exists() for row in read_complete_records(path)]
     # A kill between putting a piece aside and removing its source leaves lines twice.
     once = dict.fromkeys(tuple((name, value) for name, value in row.items() if value) for row in rows)
     _write(folder / "metrics.csv", joined([dict(row) for row in once]))
@@ -247,16 +246,7 @@ def _pieces(folder: Path) -> list[Path]:
 
 def _write(path: Path, rows: list[dict[str, str]], before: float = math.inf) -> None:
     names = sorted({name for row in rows for name in row})
-    with written_whole(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row for row in rows if int(row["step"]) < before)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The whole lines; a kill may have cut the last."""
-    text = path.read_text()
-    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+    write_records(path, names, (row for row in rows if int(row["step"]) < before))
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,11 +1,8 @@
 """Scores with their uncertainty from saved sums, the differences between models, and scores by stratum."""
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, combinations, product
-from pathlib import Path
-from typing import Any
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -13,13 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nowcast.data.results.statistics_file import Statistics
-from nowcast.files import written_whole
 from nowcast.verification.bootstrap import Bootstrap, Difference, Estimate
 from nowcast.verification.scores.categorical import categorical_scores
 from nowcast.verification.scores.family import Family
 from nowcast.verification.scores.sums import scores_of
-
-PLACE = ("threshold_mmh", "axis", "position", "lead_time")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,82 +96,3 @@ def by_region(statistics: Statistics) -> Iterator[tuple[str, dict[str, dict[str,
         for label, counts in zip(labels, parts, strict=True):
             summed = torch.from_numpy(counts.sum(axis=(-2, -1)))  # (M, 4)
             yield label, dict(zip(statistics.models, map(categorical_scores, summed), strict=True))
-
-
-def write_estimates_csv(
-    path: Path, estimates: Estimates, families: Mapping[str, Family], lead_times: Sequence[float]
-) -> None:
-    """One row per model, score, threshold, further axis and lead time ("mean" = over them), with its interval."""
-    rows = (
-        [name, *score.split("/"), *place]
-        + [float(part[index]) for part in (one.value, one.low, one.high)]
-        + [estimates.blocks, int(one.lead_times[index])]
-        for name in estimates.scores
-        for source in (estimates.scores, estimates.means)
-        for score, one in source[name].items()
-        for place, index in _places(score, families, lead_times if source is estimates.scores else ["mean"])
-    )
-    _write(path, ["model", "family", "score", *PLACE, "value", "low", "high", "blocks", "lead_times"], rows)
-
-
-def write_differences_csv(
-    path: Path, estimates: Estimates, families: Mapping[str, Family], lead_times: Sequence[float]
-) -> None:
-    """One row per pair of models, score, place and lead time: difference, gain with interval, verdict."""
-    rows = (
-        [*pair, *score.split("/"), *place]
-        + [float(part[index]) for part in (one.value, one.gain, one.low, one.high)]
-        + [str(one.verdict[index]), estimates.blocks, int(one.lead_times[index])]
-        for pair in estimates.differences
-        for source in (estimates.differences, estimates.mean_differences)
-        for score, one in source[pair].items()
-        for place, index in _places(score, families, lead_times if source is estimates.differences else ["mean"])
-    )
-    header = ["model", "other", "family", "score", *PLACE, "difference", "gain", "low", "high", "verdict", "blocks"]
-    _write(path, [*header, "lead_times"], rows)
-
-
-def write_strata_csv(path: Path, statistics: Statistics, families: Mapping[str, Family]) -> None:
-    """One row per stratum, model, score of events or errors, threshold and lead time; without intervals."""
-    basic = {name: families[name] for name in ("categorical", "continuous")}
-    rows = (
-        [grouping, label, windows, name, *score.split("/"), *place, float(values[index])]
-        for grouping in statistics.groups
-        for label, windows, scores in by_stratum(statistics, basic, grouping)
-        for name, by_score in scores.items()
-        for score, values in by_score.items()
-        for place, index in _places(score, basic, statistics.lead_times)
-        if not np.isnan(values[index])
-    )
-    regions = (
-        ["region", label, "", name, "categorical", score, statistics.map_threshold, "", "", "all", float(value)]
-        for label, models in by_region(statistics)
-        for name, scores in models.items()
-        for score, value in scores.items()
-        if not value.isnan()
-    )
-    header = ["stratum", "group", "windows", "model", "family", "score", *PLACE, "value"]
-    _write(path, header, chain(rows, regions))
-
-
-def _places(
-    score: str, families: Mapping[str, Family], lead_times: Sequence[Any]
-) -> Iterator[tuple[list[Any], tuple[int, ...]]]:
-    """Every threshold, further axis and lead time of a score, and its index."""
-    name, short = score.split("/")
-    family = families[name]
-    axes = family.score_axes[short]
-    for index in product(range(len(lead_times)), *(range(len(family.axes[axis])) for axis in axes)):
-        labels = {axis: family.axes[axis][k] for axis, k in zip(axes, index[1:], strict=True)}
-        threshold = labels.pop("threshold", "")
-        axis, position = next(iter(labels.items()), ("", ""))
-        yield [threshold, axis, position, lead_times[index[0]]], index
-
-
-def _write(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
-    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        for row in rows:
-            # Seven digits are more than any interval is worth, and half the size of all of them.
-            writer.writerow([f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row])

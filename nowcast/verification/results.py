@@ -1,14 +1,10 @@
-"""What is measured of each model, and means over lead times of what an evaluation wrote to scores.csv."""
+"""What is measured of each model."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from nowcast.verification.scores.lead_means import mean_where_defined
 
 SCORES = ("csi", "pod", "far", "bias", "hss", "ets", "pofd", "f1", "sedi")
 
@@ -69,35 +65,3 @@ def check_comparable(models: Sequence[ModelScores], score: str | None = None) ->
             raise ValueError(f"{model.name} and {names[0]} have other thresholds or lead times; score them together")
     if score is not None and score not in SCORES:
         raise ValueError(f"unknown score {score!r}; known: {', '.join(SCORES)}")
-
-
-@dataclass(frozen=True)
-class MeanScore:
-    """A mean over the lead times where a score is defined.
-
-    Args:
-        value: NaN where it is undefined at all of them.
-        defined: How many they are.
-        lead_times: Of how many.
-    """
-
-    value: float
-    defined: int
-    lead_times: int
-
-    @property
-    def is_part(self) -> bool:
-        """Whether it is the mean of some lead times and not of all."""
-        return 0 < self.defined < self.lead_times
-
-
-def mean_csi(path: Path, model: str, threshold: float | None) -> MeanScore | None:
-    """CSI of a model at a threshold; None without threshold, file, or rows of it in the file."""
-    if threshold is None or not path.is_file():
-        return None
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["model"] == model and float(row["threshold"]) == threshold]
-    if not rows:
-        return None
-    mean, defined = mean_where_defined(np.array([float(row["csi"]) for row in rows]))
-    return MeanScore(float(mean[0]), int(defined[0]), len(rows))

@@ -1,24 +1,16 @@
-"""Tables on the terminal, as CSV and as netCDF."""
+"""Tables on the terminal."""
 
-import csv
 import dataclasses
 import io
+import math
 
 import numpy as np
 import pytest
-import xarray
 from rich.console import Console
 
-from nowcast.report.tables import (
-    score_table,
-    shown_lead_times,
-    write_continuous_csv,
-    write_scores_csv,
-    write_scores_netcdf,
-)
+from nowcast.report.tables import score_table, shown_lead_times, variant_table
+from nowcast.verification.per_frame.variants import VariantScores
 from nowcast.verification.results import SCORES, ModelScores
-from nowcast.verification.scores.categorical import COUNTS
-from tests.programs import rows
 
 
 def scores_of(name, hole=False, steps=8):
@@ -36,38 +28,6 @@ def scores_of(name, hole=False, steps=8):
         {key: np.arange(steps) / 7 for key in ("mae", "rmse", "me", "rainfall_mse", "correlation", "n")},
         np.zeros(steps, dtype=np.int64),
     )
-
-
-def test_csv_has_the_columns_that_others_rely_on(tmp_path):
-    write_scores_csv(tmp_path / "s.csv", [scores_of("a"), scores_of("b", hole=True)])
-    with (tmp_path / "s.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    columns = "model threshold lead_time_minutes hits misses false_alarms correct_negatives csi pod far bias hss ets"
-    columns += " pofd f1 sedi"
-    assert " ".join(rows[0]) == columns
-    assert len(rows) == 2 * 2 * 8
-    value = repr(float(scores_of("a").scores["csi"][1, 1]))
-    assert list(rows[9].values()) == ["a", "5.0", "10.0", "9", "25", "41", "57", *[value] * 9]
-    assert rows[-1]["csi"] == "nan"
-
-
-def test_continuous_csv(tmp_path):
-    write_continuous_csv(tmp_path / "e.csv", [scores_of("a")])
-    with (tmp_path / "e.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0])[:3] == ["model", "lead_time_minutes", "mae"]
-    assert float(rows[7]["rmse"]) == 1.0
-
-
-def test_netcdf_holds_the_same(tmp_path):
-    models = [scores_of("a"), scores_of("b", hole=True)]
-    write_scores_netcdf(tmp_path / "s.nc", models)
-    with xarray.open_dataset(tmp_path / "s.nc", engine="netcdf4", decode_timedelta=False) as dataset:
-        one = dataset.sel(model="b", threshold=5.0)
-        np.testing.assert_array_equal(one.csi, models[1].scores["csi"][1])
-        np.testing.assert_array_equal(one.hits, models[1].counts[0, 1])
-        assert dataset.lead_time.attrs["units"] == "minutes"
-    assert [file.name for file in tmp_path.iterdir()] == ["s.nc"]
 
 
 def text(table, width=80):
@@ -183,46 +143,31 @@ def test_arrays_of_another_shape_are_refused(change, message):
         dataclasses.replace(scores_of("a"), **change)
 
 
-def test_csv_holds_every_number_to_the_last_digit(tmp_path):
-    draw = np.random.default_rng(3)
-    models = [scores_of('b, "quoted" ü'), scores_of("a", hole=True)]
-    for model in models:
-        model.scores["bias"][:] = draw.random((2, 8)) * 10.0 ** draw.integers(-300, 300, (2, 8))
-        model.counts[:] = draw.integers(0, 2**62, (4, 2, 8))
-        model.continuous["me"][:] = -1 / 3
-        model.missing_forecasts[:] = draw.integers(0, 2**62, 8)
-    models[0].scores["ets"][0, 0] = np.inf
-    write_scores_csv(tmp_path / "new" / "s.csv", models)
-    write_continuous_csv(tmp_path / "new" / "e.csv", models)
-    for file, names in (("s.csv", (*COUNTS, *SCORES)), ("e.csv", (*models[0].continuous, "missing_forecasts"))):
-        written = rows(tmp_path / "new" / file)
-        for model in models:
-            own = [row for row in written if row["model"] == model.name]
-            minutes = [float(row["lead_time_minutes"]) for row in own]
-            assert minutes == list(model.lead_minutes) * (2 if file == "s.csv" else 1)
-            known = dict(zip(COUNTS, model.counts, strict=True)) | model.scores | model.continuous
-            known["missing_forecasts"] = model.missing_forecasts
-            for name in names:
-                kind = known[name].dtype.type
-                np.testing.assert_array_equal([kind(row[name]) for row in own], known[name].ravel(), err_msg=name)
-    assert b"\r" not in (tmp_path / "new" / "s.csv").read_bytes()
-    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["e.csv", "s.csv"]
-
-
-@pytest.mark.parametrize("write", [write_scores_csv, write_continuous_csv])
-def test_a_failure_half_way_keeps_the_earlier_csv(tmp_path, write):
-    (tmp_path / "s.csv").write_text("earlier")
-    broken = scores_of("b")
-    object.__setattr__(broken, "scores", {})  # fails at the second model's rows
-    object.__setattr__(broken, "continuous", {})
-    with pytest.raises(KeyError):
-        write(tmp_path / "s.csv", [scores_of("a"), broken])
-    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"s.csv": "earlier"}
-
-
 @pytest.mark.parametrize(("count", "expected"), [(1, [0]), (3, [0, 1, 2]), (12, [1, 3, 5, 7, 9, 11]), (15, None)])
 def test_lead_times_shown_end_with_the_last(count, expected):
     shown = shown_lead_times([5.0 * (k + 1) for k in range(count)])
     assert shown[-1] == count - 1
     assert len(shown) == min(6, count)
     assert expected is None or shown == expected
+
+
+BEST = {"csi": "highest", "far": "lowest"}
+
+
+def variant(model="net", csi=(0.5, 0.25), far=(0.1, math.nan)):
+    by_lead_time = {"csi": np.array(csi), "far": np.array(far)}
+    overall = {"csi": float(np.mean(csi)), "far": float(np.mean(far))}
+    return VariantScores("paper", model, (6.0, 12.0), "minutes", by_lead_time, overall, BEST)
+
+
+def test_the_table_shows_the_best_of_each_column():
+    out = io.StringIO()
+    table = variant_table(
+        [variant(far=(0.1, 0.2)), variant("rover1", (0.9, 0.8), (0.3, 0.3)), variant("x", far=(0.2, math.nan))]
+    )
+    Console(file=out, force_terminal=True, width=80, color_system="standard").print(table)
+    text = out.getvalue()
+    assert "\x1b[1m0.850\x1b[0m" in text
+    assert "\x1b[1m0.150\x1b[0m" in text
+    assert "\x1b[1m0.375" not in text
+    assert "\N{EN DASH}" in text

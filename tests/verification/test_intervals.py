@@ -1,7 +1,5 @@
 """Numbers of a report: intervals, differences, strata and regions."""
 
-import csv
-
 import numpy as np
 import pytest
 import torch
@@ -11,20 +9,12 @@ from nowcast.verification.intervals import (
     by_region,
     by_stratum,
     estimate,
-    write_differences_csv,
-    write_estimates_csv,
-    write_strata_csv,
 )
 from nowcast.verification.scores.categorical import categorical_scores
 from tests.statistics import statistics
 
 BOOTSTRAP = Bootstrap(300, 0.9, 10, 0)
 MODELS = {"good": 0.3, "bad": 3.0, "moved": "shift"}
-
-
-def rows(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 def test_values_are_those_of_all_blocks_and_lie_in_their_intervals():
@@ -51,27 +41,7 @@ def test_blocks_without_windows_do_not_count():
     assert (numbers.differences["good", "bad"]["categorical/csi"].verdict == "too few blocks").all()
 
 
-def test_csv_has_a_row_for_every_number(tmp_path):
-    sums, families = statistics(MODELS)
-    numbers = estimate(sums, families, BOOTSTRAP)
-    write_estimates_csv(tmp_path / "i.csv", numbers, families, sums.lead_times)
-    table = rows(tmp_path / "i.csv")
-    chosen = [
-        row for row in table
-        if (row["model"], row["score"], row["threshold_mmh"], row["position"]) == ("moved", "fss", "2", "9")
-    ]  # fmt: skip
-    assert [row["lead_time"] for row in chosen] == ["5", "10", "15", "mean"]
-    assert {row["axis"] for row in chosen} == {"window"}
-    assert {row["blocks"] for row in chosen} == {"12"}
-    expected = numbers.scores["moved"]["fss/fss"].value[:, 1, 1]
-    np.testing.assert_allclose([float(row["value"]) for row in chosen[:3]], expected, rtol=1e-6)
-    write_differences_csv(tmp_path / "d.csv", numbers, families, sums.lead_times)
-    pairs = [row for row in rows(tmp_path / "d.csv") if row["score"] == "rmse" and row["lead_time"] == "mean"]
-    assert next((row["model"], row["other"], row["verdict"]) for row in pairs) == ("good", "bad", "better")
-    assert float(pairs[0]["difference"]) == pytest.approx(-float(pairs[0]["gain"]))
-
-
-def test_strata_and_regions(tmp_path):
+def test_strata_and_regions():
     sums, families = statistics(MODELS)
     label, windows, scores = next(iter(by_stratum(sums, families, "season")))
     assert (label, windows) == ("MAM", 12)
@@ -82,8 +52,3 @@ def test_strata_and_regions(tmp_path):
     assert list(regions) == ["NW", "N", "NE", "W", "centre", "E", "SW", "S", "SE"]
     counts = torch.from_numpy(sums.map_counts[1, :, 6:12, :6].sum(axis=(1, 2)))
     assert float(regions["W"]["bad"]["csi"]) == pytest.approx(float(categorical_scores(counts)["csi"]))
-    write_strata_csv(tmp_path / "s.csv", sums, families)
-    table = rows(tmp_path / "s.csv")
-    assert {row["stratum"] for row in table} == {"block", "season", "region"}
-    one = [row for row in table if (row["group"], row["model"], row["score"]) == ("W", "bad", "csi")]
-    assert float(one[0]["value"]) == pytest.approx(float(regions["W"]["bad"]["csi"]), rel=1e-6)

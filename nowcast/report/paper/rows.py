@@ -1,6 +1,5 @@
 """What finished runs say of each row of a printed table."""
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ import yaml
 from nowcast.config.differences import differences
 from nowcast.config.moved import as_now
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.verification.per_frame.variants import VariantScores, read_variant_csv
-from nowcast.verification.results import MeanScore, mean_csi
+from nowcast.report.csv_files import read_records
+from nowcast.report.score_files import MeanScore, mean_csi, read_variant_csv
+from nowcast.verification.per_frame.variants import VariantScores
 from nowcast.verification.scores.family import Best
 
 ARCHIVES_SHOWN = 3
@@ -152,13 +152,8 @@ def _read(path: Path, parse: Any) -> Any:  # noqa: ANN401
         raise DataFormatError(path, f"cannot be read: {error}") from error
 
 
-def _table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def _losses(path: Path, column: str) -> list[tuple[int, float]]:
-    rows = _table(path) if path.is_file() else []
+    rows = read_records(path) if path.is_file() else []
     return [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nowcast.config.differences import flat
 from nowcast.report.paper.rows import PaperRow, Run
-from nowcast.verification.results import MeanScore
+from nowcast.report.score_files import MeanScore
 
 MISSING = "\N{EN DASH}"
 POOLING = (

@@ -4,8 +4,6 @@ A process, because a trial may run out of memory, crash, or start further proces
 """
 
 import contextlib
-import csv
-import io
 import math
 import os
 import signal
@@ -14,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from nowcast.report.csv_files import read_complete_records
 
 LOG_LINES = 40
 LOSSES = ("train/loss", "val/loss")
@@ -34,9 +34,8 @@ def read_metrics(path: Path) -> list[Row]:
     """
     if not path.exists():
         return []
-    text = path.read_text()
     epochs: dict[int, dict[str, float]] = {}
-    for line in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
+    for line in read_complete_records(path):
         if line.get("epoch"):
             logged = {key: float(value) for key, value in line.items() if value and key not in ("epoch", "step")}
             epochs.setdefault(int(line["epoch"]), {}).update(logged)

@@ -1,6 +1,5 @@
 """What a study leaves to read: trials.csv, the best trial's config, and plots."""
 
-import csv
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as png
 
 from nowcast.files import written_whole
+from nowcast.report.csv_files import write_rows
 from nowcast.studies.search.slots import slot_of
 from nowcast.studies.search.study import Objective
 
@@ -42,15 +42,14 @@ def write_trials(path: Path, study: optuna.Study, objectives: Sequence[Objective
     names = list(dict.fromkeys(name for trial in trials for name in trial.params))
     columns = ["trial", "first_trial", "state", *[o.name for o in objectives], "epochs", "duration_seconds", "seed"]
     columns += [*names, "host", "error"]
-    with written_whole(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for trial in trials:
-            values = list(trial.values or [""] * len(objectives))
-            seconds, host, error = (trial.user_attrs.get(name, "") for name in ("seconds", "host", "error"))
-            run = [len(trial.intermediate_values) or "", seconds, seed + slot_of(trial)]
-            parameters = [trial.params.get(name, "") for name in names]
-            writer.writerow([trial.number, slot_of(trial), state_word(trial), *values, *run, *parameters, host, error])
+    rows = []
+    for trial in trials:
+        values = list(trial.values or [""] * len(objectives))
+        seconds, host, error = (trial.user_attrs.get(name, "") for name in ("seconds", "host", "error"))
+        run = [len(trial.intermediate_values) or "", seconds, seed + slot_of(trial)]
+        parameters = [trial.params.get(name, "") for name in names]
+        rows.append([trial.number, slot_of(trial), state_word(trial), *values, *run, *parameters, host, error])
+    write_rows(path, columns, rows)
 
 
 def best_trials(study: optuna.Study) -> list[FrozenTrial]:

@@ -3,7 +3,6 @@
 Nothing here draws random numbers or logs to metrics.csv, so that training is the same with and without it.
 """
 
-import csv
 import logging
 import math
 import resource
@@ -25,7 +24,7 @@ from rich.table import Table
 
 from nowcast.data.interface import DataModule
 from nowcast.data.windows.dataset import Sample
-from nowcast.files import written_whole
+from nowcast.report.csv_files import read_records, write_records
 from nowcast.report.plots.cases import case_of_sample
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
 from nowcast.scaling import values_of
@@ -33,7 +32,7 @@ from nowcast.training.task import NowcastTask
 from nowcast.verification.scores.spatial import Spectrum
 
 log = logging.getLogger(__name__)
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 
 class Speed:
@@ -215,7 +214,7 @@ class Watch(lightning.Callback):
         """Print the best epochs."""
         path = self.folder / "epochs.csv"
         if trainer.is_global_zero and self.best_epochs and path.exists():
-            Console().print(best_table(rows_of(path), self.monitor, self.best_epochs))
+            Console().print(best_table(read_records(path), self.monitor, self.best_epochs))
 
     def is_due(self, epoch: int, validated_every: int) -> bool:
         """Whether N epochs are full since the last validation."""
@@ -302,19 +301,10 @@ def show(trainer: lightning.Trainer, name: str, picture: Path) -> None:
 
 def append(path: Path, rows: Sequence[Row], epoch: int) -> None:
     """Add rows to a CSV file, in place of those of this epoch and later ones that an interrupted run left."""
-    known = [row for row in rows_of(path) if int(row["epoch"]) < epoch] if path.exists() else []
+    known = [row for row in read_records(path) if int(row["epoch"]) < epoch] if path.exists() else []
     everything: list[Row] = [*known, *rows]
     names = list(dict.fromkeys(name for row in everything for name in row))
-    with written_whole(path) as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(everything)
-
-
-def rows_of(path: Path) -> list[Row]:
-    """The lines of a CSV file."""
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    write_records(path, names, everything)
 
 
 def best_table(rows: Sequence[Row], monitor: str, count: int) -> Table:

@@ -1,7 +1,5 @@
 """metrics.csv: every line that was written stays, whenever the process is killed or the disk is full."""
 
-import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +7,9 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from nowcast.files import written_whole
+from nowcast.report.csv_files import append_records, write_records
+
+LINE_END = "\r\n"  # as Lightning's own logger writes it
 
 
 class MetricsWriter(ExperimentWriter):
@@ -39,12 +39,9 @@ class MetricsWriter(ExperimentWriter):
         columns = sorted({*self.columns, *(name for row in new for name in row)})
         end = joined([*self.written[-1:], *new])
         if columns == self.columns and path.exists() and end[:1] == self.written[-1:]:
-            _append(path, columns, end[1:])
+            append_records(path, columns, end[1:], line_end=LINE_END)
         else:
-            with written_whole(path) as partial, partial.open("w", newline="") as file:
-                writer = csv.DictWriter(file, columns)
-                writer.writeheader()
-                writer.writerows([*self.written[:-1], *end])
+            write_records(path, columns, [*self.written[:-1], *end], line_end=LINE_END)
         self.columns, self.metrics = columns, []
         self.written[-1:] = end
 
@@ -68,16 +65,6 @@ def _belong_together(last: dict[str, Any], row: dict[str, Any]) -> bool:
         return True
     same = all(last[name] == value for name, value in row.items() if name in last)
     return same and "epoch" in last
-
-
-def _append(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    size = path.stat().st_size
-    try:
-        with path.open("a", newline="") as file:
-            csv.DictWriter(file, columns).writerows(rows)
-    except OSError:
-        os.truncate(path, size)
-        raise
 
 
 class MetricsLogger(CSVLogger):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nowcast.report.estimate_files import write_estimates_csv
 from nowcast.report.html.charts import sections
 from nowcast.report.html.page import write_report
 from nowcast.report.html.pictures import (
@@ -25,7 +26,7 @@ from nowcast.report.html.pictures import (
     score_maps,
 )
 from nowcast.verification.bootstrap import Bootstrap
-from nowcast.verification.intervals import estimate, write_estimates_csv
+from nowcast.verification.intervals import estimate
 from tests.statistics import statistics
 
 BOOTSTRAP = Bootstrap(200, 0.95, 10, 0)

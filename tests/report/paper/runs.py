@@ -5,8 +5,9 @@ import json
 import numpy as np
 import yaml
 
+from nowcast.report.score_files import write_variant_csv
 from nowcast.verification.per_frame.paper_metrics import PaperScores
-from nowcast.verification.per_frame.variants import VariantScores, write_variant_csv
+from nowcast.verification.per_frame.variants import VariantScores
 
 PRINTED = {
     "title": "Table 2",

@@ -9,8 +9,8 @@ import yaml
 
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.report.paper.rows import read_rows
+from nowcast.report.score_files import MeanScore
 from nowcast.verification.per_frame.paper_metrics import PaperScores
-from nowcast.verification.results import MeanScore
 from tests.report.paper.runs import CONFIG, PRINTED, write_run
 
 BEST = dict(PaperScores.best)

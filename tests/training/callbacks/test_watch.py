@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from nowcast.forecasting import checkpoint
+from nowcast.report.csv_files import read_records
 from nowcast.scaling import GreyScale
 from nowcast.training.callbacks import watch
-from nowcast.training.callbacks.watch import Speed, TrainingBar, Watch, append, best_table, rows_of
+from nowcast.training.callbacks.watch import Speed, TrainingBar, Watch, append, best_table
 from nowcast.training.task import NowcastTask
 from tests.data.archives import moving_rain
 from tests.data.test_datamodule import module
@@ -40,19 +41,19 @@ def test_a_run_leaves_pictures_and_numbers(folder):
     ]  # fmt: skip
     with Image.open(place / "case_1_epoch_001.gif") as picture:
         assert picture.n_frames == 3 + 4
-    epochs = rows_of(place / "epochs.csv")
+    epochs = read_records(place / "epochs.csv")
     assert [row["epoch"] for row in epochs] == ["0", "1"]
     assert all(float(row["samples_per_second"]) > 0 for row in epochs)
     assert all(float(row["memory_mb"]) > 50 for row in epochs)
     assert all(float(row["watch_seconds"]) > 0 for row in epochs)
-    spectra = rows_of(place / "spectra.csv")
+    spectra = read_records(place / "spectra.csv")
     assert {row["lead_minutes"] for row in spectra} == {"5.0", "10.0", "15.0", "20.0"}
     assert any(float(row["spectral_ratio"]) > 0 for row in spectra)
 
 
 def test_its_scores_are_those_of_validation(folder):
-    logged = [row for row in rows_of(folder / "drawn" / "metrics.csv") if row["val/csi_0p5mmh"]]
-    rows = rows_of(folder / "drawn" / "watch" / "csi.csv")
+    logged = [row for row in read_records(folder / "drawn" / "metrics.csv") if row["val/csi_0p5mmh"]]
+    rows = read_records(folder / "drawn" / "watch" / "csi.csv")
     for epoch in (0, 1):
         csi = [float(row["csi"]) for row in rows if row["epoch"] == str(epoch) and row["threshold"] == "0.5"]
         assert len(csi) == 4
@@ -65,14 +66,14 @@ def test_its_scores_are_those_of_validation(folder):
 def test_training_is_the_same_without_it(folder):
     drawn, plain = (checkpoint.read(folder / name / "checkpoints" / "last.ckpt") for name in ("drawn", "plain"))
     assert all((drawn["state_dict"][key] == value).all() for key, value in plain["state_dict"].items())
-    assert rows_of(folder / "drawn" / "metrics.csv") == rows_of(folder / "plain" / "metrics.csv")
+    assert read_records(folder / "drawn" / "metrics.csv") == read_records(folder / "plain" / "metrics.csv")
 
 
 def test_the_epochs_of_an_interruption_stand_once(tmp_path):
     for epoch in (0, 1, 2, 1):
         append(tmp_path / "a.csv", [{"epoch": epoch, "csi": 0.1 * epoch}], epoch)
     append(tmp_path / "a.csv", [{"epoch": 2, "csi": 0.5, "new": 1}], 2)
-    assert [(row["epoch"], row["csi"], row["new"]) for row in rows_of(tmp_path / "a.csv")] == [
+    assert [(row["epoch"], row["csi"], row["new"]) for row in read_records(tmp_path / "a.csv")] == [
         ("0", "0.0", ""), ("1", "0.1", ""), ("2", "0.5", "1"),
     ]  # fmt: skip
 

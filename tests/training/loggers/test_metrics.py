@@ -22,6 +22,8 @@ def test_what_belongs_to_one_step_is_one_line(tmp_path):
         ("0", "2", "0.1", "3.0", ""), ("0", "4", "", "2.0", "5.0"), ("1", "7", "0.2", "nan", "4.0"),
         ("1", "7", "", "", "3.0"),
     ]  # fmt: skip
+    lines = (tmp_path / "metrics.csv").read_bytes().split(b"\r\n")
+    assert lines[:3] == [b"epoch,lr-AdamW,step,train/loss,val/loss", b"0,0.1,2,3.0,", b"0,,4,2.0,5.0"]
 
 
 def test_an_epoch_that_is_shorter_than_the_interval_of_logging_has_its_training_loss(tmp_path):
