@@ -16,15 +16,16 @@ from matplotlib.figure import Figure
 from nowcast.config.build import from_plain
 from nowcast.data.results.statistics_file import ExampleFields, Statistics, read_statistics
 from nowcast.report.html.charts import Section, sections
-from nowcast.report.html.svg import Chart, Line
-from nowcast.report.plots.colours import LINE_COLOURS, LINE_MARKERS
+from nowcast.report.plots.colours import LINE_COLOURS
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
+from nowcast.report.plots.svg import Chart, Line
 from nowcast.training.run import make_families
 from nowcast.verification.bootstrap import Bootstrap
 from nowcast.verification.intervals import by_stratum, estimate
 from nowcast.verification.scores.family import Family
 
 COLUMNS = 4
+LINE_MARKERS = "osD^vPX"
 NAMES = {  # beginning of a section's title → file
     "Critical": "csi_bias", "Performance": "performance", "Errors": "errors", "Fractions": "fss", "Spectra": "spectra",
     "Reliability": "reliability", "Rank": "ranks",

@@ -25,8 +25,8 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
 
     from nowcast.files import written_whole
+    from nowcast.report.html.text import text_page
     from nowcast.report.paper.figures import plot_lead_times, plot_losses
-    from nowcast.report.paper.page import page
     from nowcast.report.paper.rows import read_rows
     from nowcast.report.paper.text import write_text
 
@@ -37,13 +37,13 @@ def main(config: DictConfig) -> None:
         raise FileNotFoundError(f"runs={runs} holds none of the runs {wanted}; scripts/reproduce_paper.sh makes them")
     examples = draw_examples(rows, printed["examples"], folder, config.colour_blind_safe)
     figures: dict[str, Sequence[Path | None]] = {
-        "Scores by lead time (figure 5)": [plot_lead_times(rows, printed["by_lead_time"], folder / "lead_times.png")],
-        "Training": [plot_losses(rows, printed["by_epoch"], folder / "epochs.png")],
+        "Scores by lead time (figure 5)": [plot_lead_times(rows, printed["by_lead_time"], folder / "lead_times.svg")],
+        f"Training: {printed['by_epoch']}": [plot_losses(rows, folder / "epochs.svg")],
         "Forecasts (figure 6, with all input frames)": examples,
     }
     drawn = {heading: kept for heading, paths in figures.items() if (kept := [path for path in paths if path])}
     text = write_text(printed, rows, drawn, [*caveats(rows), *tuning_caveats(runs)], config.quick)
-    pages = {"report.md": text, "report.html": page(text, printed["title"], folder)}
+    pages = {"report.md": text, "report.html": text_page(text, printed["title"], folder)}
     for name, content in pages.items():
         with written_whole(folder / name) as partial:
             partial.write_text(content, encoding="utf-8")

@@ -19,8 +19,9 @@ from nowcast.data.results.statistics_file import ExampleFields, Statistics, writ
 from nowcast.data.windows.index import Split
 from nowcast.forecasting.members import single
 from nowcast.report.estimate_files import write_differences_csv, write_estimates_csv, write_strata_csv
-from nowcast.report.html.page import how_sure, write_report
+from nowcast.report.html.page import write_report
 from nowcast.report.scores import report
+from nowcast.report.tables import how_sure
 from nowcast.verification.bootstrap import Bootstrap
 from nowcast.verification.intervals import estimate
 from nowcast.verification.plan import Scores, ScoringPlan

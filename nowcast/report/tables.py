@@ -8,6 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from nowcast.verification.bootstrap import Bootstrap
+from nowcast.verification.intervals import Estimates
 from nowcast.verification.per_frame.variants import VariantScores
 from nowcast.verification.ranking import winners
 from nowcast.verification.results import ModelScores, check_comparable
@@ -101,3 +103,13 @@ def shown(value: float) -> str:
     if math.isnan(value):
         return "\N{EN DASH}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def how_sure(estimates: Estimates, bootstrap: Bootstrap) -> str:
+    """One sentence on the uncertainty of all numbers."""
+    if not estimates.enough:
+        return (
+            f"{estimates.blocks} independent block{'s' if estimates.blocks != 1 else ''} of windows, fewer than "
+            f"{bootstrap.min_blocks}: no intervals and no verdicts; the scores describe these windows only"
+        )
+    return f"Intervals: {bootstrap.level:.0%}, {bootstrap.resamples} draws of {estimates.blocks} blocks of windows"

@@ -48,14 +48,16 @@ def test_radar_runs_become_a_report(tmp_path, capsys):
     assert "`model.hidden: [64, 64] → [4, 4]`" in text
     assert "- FC-LSTM-2000-2000 (folder `paper_radar_fc_lstm`): not begun" in text
     assert "SyntheticArchives" in text
-    for name in ("lead_times.png", "epochs.png", "forecast_1.png"):
-        with Image.open(folder / name) as picture:
-            assert picture.convert("L").getextrema() != (255, 255)
-    assert (folder / "report.html").read_text().count("data:image/png;base64,") == 3
+    with Image.open(folder / "forecast_1.png") as picture:
+        assert picture.convert("L").getextrema() != (255, 255)
+    assert (folder / "lead_times.svg").read_text().count("<title>ROVER2, ") == 4 * 15
+    assert (folder / "epochs.svg").read_text().count("<title>") == 1
+    page = (folder / "report.html").read_text()
+    assert (page.count("data:image/png;base64,"), page.count("data:image/svg+xml;base64,")) == (1, 2)
     safe = ["colour_blind_safe=true", f"output={tmp_path / 'safe'}"]
     assert run("paper_report", "printed=radar", f"runs={tmp_path}", *safe) == (0, "")
     assert (tmp_path / "safe" / "forecast_1.png").read_bytes() != (folder / "forecast_1.png").read_bytes()
-    assert (tmp_path / "safe" / "epochs.png").read_bytes() == (folder / "epochs.png").read_bytes()
+    assert (tmp_path / "safe" / "epochs.svg").read_bytes() == (folder / "epochs.svg").read_bytes()
 
 
 def test_a_report_without_runs_says_what_makes_them(tmp_path):

@@ -49,7 +49,7 @@ def test_a_run_leaves_everything_that_it_promises(trained):
     for name in (
         "config.yaml", "provenance.json", "split.json", "metrics.csv", "train.log", "checkpoints/best.ckpt",
         "checkpoints/last.ckpt", "evaluation/scores.csv", "evaluation/scores.nc", "evaluation/errors.csv",
-        "evaluation/csi.png", "evaluation/forecast.png", "evaluation/forecast.gif",
+        "evaluation/csi.svg", "evaluation/forecast.png", "evaluation/forecast.gif",
     ):  # fmt: skip
         assert (trained / name).stat().st_size > 0, name
     facts = json.loads((trained / "provenance.json").read_text())

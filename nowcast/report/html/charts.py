@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.results.statistics_file import Statistics
-from nowcast.report.html.svg import Chart, Line
+from nowcast.report.plots.svg import Chart, Line
 from nowcast.report.tables import shown_lead_times
 from nowcast.verification.intervals import Estimates
 from nowcast.verification.scores.family import Family

@@ -21,9 +21,8 @@ RAIN_COLOURS = (
     "#def0fc", "#b0dafa", "#88d596", "#dfb02a", "#e8862a", "#d9502a", "#b8202a", "#8a1560", "#5c0a5c", "#2b0530",
 )  # fmt: skip
 DRY, NO_DATA = "#ffffff", "#b9b9b9"
-# Okabe & Ito's colours that tell apart for most colour-blind readers; with the markers also in print.
+# Okabe & Ito's colours that tell apart for most colour-blind readers.
 LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#e69f00")
-LINE_MARKERS = "osD^vPX"
 
 
 def rain_colormap(

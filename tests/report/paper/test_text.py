@@ -7,8 +7,8 @@ import re
 import pytest
 from PIL import Image
 
+from nowcast.report.html.text import text_page
 from nowcast.report.paper.figures import plot_lead_times, plot_losses
-from nowcast.report.paper.page import page
 from nowcast.report.paper.rows import read_rows
 from nowcast.report.paper.text import MISSING, pooled_table, score_table, write_text
 from nowcast.verification.per_frame.paper_metrics import PaperScores
@@ -80,24 +80,29 @@ def test_sequences_are_counted_in_words(tmp_path):
 
 
 def test_figures_show_every_scored_row(rows, tmp_path):
-    for path in (
-        plot_lead_times(rows, ["csi", "far", "pod"], tmp_path / "lead.png"),
-        plot_losses(rows, "loss", tmp_path / "loss.png"),
-    ):
-        with Image.open(path) as picture:
-            assert picture.convert("L").getextrema()[0] < 100  # something is drawn
-    assert plot_lead_times(rows[2:3], ["csi"], tmp_path / "none.png") is None
-    assert plot_losses(rows[2:3], "loss", tmp_path / "none.png") is None
-    assert not (tmp_path / "none.png").exists()
+    curves = plot_lead_times(rows, ["csi", "far", "pod"], tmp_path / "lead.svg").read_text()
+    for part in (">CSI<", ">FAR<", ">POD<", "<title>ROVER1, 6: ", "<title>ConvLSTM, 12: ", ">ROVER1</text>"):
+        assert part in curves, part
+    losses = plot_losses(rows, tmp_path / "loss.svg").read_text()
+    assert "<title>ConvLSTM, 1: " in losses
+    assert "ROVER1" not in losses
+    assert plot_lead_times(rows[2:3], ["csi"], tmp_path / "none.svg") is None
+    assert plot_losses(rows[2:3], tmp_path / "none.svg") is None
+    assert not (tmp_path / "none.svg").exists()
 
 
 def test_the_page_needs_no_other_file(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
-    made = page("# A <b>\n\n![x](a.png)\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n", "T & t", tmp_path)
+    (tmp_path / "b.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    made = text_page(
+        "# A <b>\n\n![x](a.png)\n\n![y](b.svg)\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n", "T & t", tmp_path
+    )
     assert "<title>T &amp; t</title>" in made
     assert "<h1>A &lt;b&gt;</h1>" in made
     assert '<img src="data:image/png;base64,' in made
+    assert '<img src="data:image/svg+xml;base64,' in made
+    assert made.count('<div class="scroll"><table>') == made.count("</table></div>") == 1
     assert re.search(r'<td style="text-align:right">2</td>', made)
     assert "http" not in made
     with pytest.raises(FileNotFoundError):
-        page("![x](b.png)", "t", tmp_path)
+        text_page("![x](b.png)", "t", tmp_path)

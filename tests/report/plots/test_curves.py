@@ -1,74 +1,84 @@
 """Curves of scores by lead time."""
 
 import dataclasses
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 
-from nowcast.report.plots import curves as score_plot
-from nowcast.report.plots.curves import plot_scores
+from nowcast.report.plots import svg
+from nowcast.report.plots.curves import csi_charts, plot_csi
 from tests.report.test_tables import scores_of
 
 
-def lines_of(monkeypatch, models, score, path):
-    """The figure that plot_scores saves."""
-    figures, save = [], score_plot.Figure.savefig
-
-    def keep(self, *args, **kwargs):
-        figures.append(self)
-        return save(self, *args, **kwargs)
-
-    monkeypatch.setattr(score_plot.Figure, "savefig", keep)
-    plot_scores(models, score, path)
-    return figures[0]
+def texts(path):
+    return [element.text for element in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_curves_with_gaps(tmp_path, monkeypatch):
+def test_curves_with_gaps(tmp_path):
     models = [scores_of("a"), scores_of("b", hole=True)]
-    figure = lines_of(monkeypatch, models, "csi", tmp_path / "csi.png")
-    assert [axes.get_title() for axes in figure.axes] == [f"rain rate ≥ {k} mm h$^{{-1}}$" for k in ("0.5", "5")]
-    for k, axes in enumerate(figure.axes):
-        for line, model in zip(axes.get_lines(), models, strict=True):
-            np.testing.assert_array_equal(line.get_xdata(), model.lead_minutes)
-            np.testing.assert_array_equal(line.get_ydata(), model.scores["csi"][k])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
-    colours = [[line.get_color() for line in axes.get_lines()] for axes in figure.axes]
-    assert colours[0] == colours[1]
-    assert len(set(colours[0])) == 2
+    charts = csi_charts(models)
+    assert [chart.title for chart in charts] == ["rain rate ≥ 0.5 mm/h", "rain rate ≥ 5 mm/h"]
+    for k, chart in enumerate(charts):
+        for number, (line, model) in enumerate(zip(chart.lines, models, strict=True)):
+            assert (line.name, line.number) == (model.name, number)
+            np.testing.assert_array_equal(line.x, model.lead_minutes)
+            np.testing.assert_array_equal(line.y, model.scores["csi"][k])
+    path = plot_csi(models, tmp_path / "new" / "csi.svg")
+    assert texts(path)[-2:] == ["a", "b"]
+    assert path.read_text().count("<circle") == 16 + 8 + 3 + 2  # defined values, and the key's
 
 
-@pytest.mark.parametrize("score", ["csi", "bias", "hss", "ets"])
-def test_every_defined_value_is_inside_its_panel(tmp_path, monkeypatch, score):
+def test_every_defined_value_is_inside_its_chart_and_all_charts_have_one_axis():
     model = scores_of("a", hole=True)
-    model.scores[score][0, :3] = [-0.3, 0.0, 7.0]
-    for axes in lines_of(monkeypatch, [model, scores_of("b")], score, tmp_path / "s.png").axes:
-        low, high = axes.get_ylim()
-        values = np.concatenate([line.get_ydata() for line in axes.get_lines()]).astype(float)
-        assert low < np.nanmin(values)
-        assert high > np.nanmax(values)
-        assert axes.get_xlim()[1] > 40
+    model.scores["csi"][0, :3] = [0.0, 1.0, 0.5]
+    charts = csi_charts([model, scores_of("b")])
+    assert {chart.y_range for chart in charts} == {(0.0, 1.05)}
+    assert {chart.x_range for chart in charts} == {(0.0, 1.04 * 40)}
 
 
-def test_a_panel_without_any_value_says_so(tmp_path, monkeypatch):
+def test_a_chart_without_any_value_says_so(tmp_path):
     model = scores_of("a")
     model.scores["csi"][1] = np.nan
-    figure = lines_of(monkeypatch, [model], "csi", tmp_path / "s.png")
-    notes = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert notes == [[], ["undefined (no such rain)"]]
+    assert texts(plot_csi([model], tmp_path / "s.svg")).count("undefined here") == 1
     model.scores["csi"][:] = np.nan
-    assert plot_scores([model], "csi", tmp_path / "s.png").exists()
+    assert texts(plot_csi([model], tmp_path / "s.svg")).count("undefined here") == 2
+    assert csi_charts([model])[0].y_range[1] > 0
 
 
-def test_one_threshold_and_one_lead_time(tmp_path):
-    assert plot_scores([scores_of("a", steps=1)], "csi", tmp_path / "new" / "s.png").exists()
+def test_one_lead_time(tmp_path):
+    assert plot_csi([scores_of("a", steps=1)], tmp_path / "s.svg").exists()
+
+
+def test_charts_stand_beside_and_below_each_other_and_a_long_key_has_lines(tmp_path):
+    names = [f"a model with a long name <{k}>" for k in range(6)]
+    charts = [svg.Chart("t", "x", "y", [svg.Line(name, np.ones(2), np.ones(2), k) for k, name in enumerate(names)])] * 5
+    root = ET.parse(svg.write_charts(tmp_path / "s.svg", charts, names, most_columns=2)).getroot()
+    panels = [(float(one.get("x")), float(one.get("y"))) for one in root.findall("{*}svg")]
+    assert panels == [(column * svg.WIDTH, row * svg.HEIGHT) for row in range(3) for column in range(2)][:5]
+    key = root.find("{*}g")
+    assert [entry.find("{*}text").text for entry in key] == names
+    assert len({entry.get("transform").split()[1] for entry in key}) == 3
+    *_, width, height = map(float, root.get("viewBox").split())
+    assert (width, height) == (2 * svg.WIDTH, 3 * svg.HEIGHT + 3 * svg.KEY_HEIGHT)
+
+
+def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
+    def half(path, text, **_):
+        path.write_bytes(text.encode()[:9])
+        raise OSError("disk full")
+
+    (tmp_path / "s.svg").write_bytes(b"earlier")
+    monkeypatch.setattr(type(tmp_path), "write_text", half)
+    with pytest.raises(OSError, match="disk full"):
+        plot_csi([scores_of("a")], tmp_path / "s.svg")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"s.svg": b"earlier"}
 
 
 def test_scores_that_cannot_be_drawn_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no scores"):
-        plot_scores([], "csi", tmp_path / "none.png")
-    with pytest.raises(ValueError, match="unknown score 'rmse'; known: csi, pod"):
-        plot_scores([scores_of("a")], "rmse", tmp_path / "none.png")
+        plot_csi([], tmp_path / "none.svg")
     other = dataclasses.replace(scores_of("b"), thresholds=(0.5, 10.0))
     with pytest.raises(ValueError, match="b and a have other thresholds"):
-        plot_scores([scores_of("a"), other], "csi", tmp_path / "none.png")
+        plot_csi([scores_of("a"), other], tmp_path / "none.svg")
     assert not list(tmp_path.iterdir())

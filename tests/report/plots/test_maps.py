@@ -5,12 +5,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from nowcast.report.plots import curves as score_plot
 from nowcast.report.plots import maps as plotting
 from nowcast.report.plots.colours import DRY, NO_DATA, RAIN_COLOURS, RAIN_LEVELS, RainColours, rain_colormap
-from nowcast.report.plots.curves import plot_scores
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast, scale_bar_km
-from tests.report.test_tables import scores_of
 
 
 def case(steps=4, shape=(20, 24), **changes):
@@ -295,7 +292,6 @@ def fail(*_, **__):
     [
         ("a.png", lambda path: plot_forecast(case(), path), (plotting.Figure, "savefig")),
         ("a.gif", lambda path: animate_forecast(case(), path), (Image.Image, "save")),
-        ("s.png", lambda path: plot_scores([scores_of("a")], "csi", path), (score_plot.Figure, "savefig")),
     ],
 )
 def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, name, draw, broken, earlier):

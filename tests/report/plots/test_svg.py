@@ -5,13 +5,13 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from nowcast.report.html.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Line, draw
+from nowcast.report.plots.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Line, draw
 
 X = np.array([5.0, 10.0, 15.0, 20.0])
 
 
 def drawn(chart):
-    return ET.fromstring(draw(chart, ["#000000", "#ff0000"]))
+    return ET.fromstring(draw(chart))
 
 
 def circles(root):
@@ -36,14 +36,14 @@ def test_gaps_are_gaps_and_bands_have_holes():
     root = drawn(Chart("t", "x", "y", [line]))
     assert len(circles(root)) == 3
     assert "(0 to 0.2)" in circles(root)[0][2]
-    curves = [path for path in root.iter("path") if path.get("stroke") == "#ff0000"]
+    curves = [path for path in root.iter("path") if path.get("stroke") == "#d55e00"]
     assert len(curves) == 2
     assert not re.search("nan", ET.tostring(root, "unicode"))
 
 
 def test_positions_that_are_undefined_are_left_out():
     line = Line("a", np.array([np.nan, 0.2, 0.3, np.nan]), X / 20, 0)
-    text = draw(Chart("t", "x", "y", [line], x_range=(0.0, 1.0), y_range=(0.0, 1.0)), ["#000"])
+    text = draw(Chart("t", "x", "y", [line], x_range=(0.0, 1.0), y_range=(0.0, 1.0)))
     assert "nan" not in text
     assert text.count("<circle") == 2
 
@@ -63,6 +63,6 @@ def test_logarithms_have_even_decades():
 
 def test_constant_and_zero_values_have_an_axis():
     for value in (0.0, 3.0, -2.0):
-        text = draw(Chart("t", "x", "y", [Line("a", X, np.full(4, value), 0)]), ["#000"])
+        text = draw(Chart("t", "x", "y", [Line("a", X, np.full(4, value), 0)]))
         assert "nan" not in text
         assert text.count("<circle") == 4

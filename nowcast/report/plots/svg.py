@@ -1,18 +1,30 @@
-"""Small line charts as SVG text: a chart is 1 to 5 kB, its numbers show when pointed at, and print stays sharp."""
+"""Small line charts as SVG: a chart is 1 to 5 kB, its numbers show when pointed at, and print stays sharp."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from nowcast.files import written_whole
+from nowcast.report.plots.colours import LINE_COLOURS
+
 Values = NDArray[np.float64]
 WIDTH, HEIGHT = 330, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 26, 42
 DASHES = ("", "6 3", "2 3", "8 3 2 3", "", "6 3", "2 3")
+STYLE = """
+.chart { width: 100%; height: auto; } .chart .t { font: 600 12px system-ui, sans-serif; }
+.chart .l { font: 10.5px system-ui, sans-serif; fill: #333; } .chart .s { font: 9px system-ui, sans-serif; fill: #777; }
+.chart .g { stroke: #ececec; } .chart .a { fill: none; stroke: #555; }
+.chart .r { fill: none; stroke: #999; stroke-width: .9; }
+"""  # of charts, in a page as in a file of their own
+KEY_HEIGHT, LETTER = 20, 7  # of a line of the key, and of a letter at most
+ENLARGED = 1.2  # a file's charts, against those in a page
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +60,8 @@ class Chart:
         guides: Thin reference curves without a name: (x, y, label at the end).
         x_log: Logarithmic x axis.
         y_log: Logarithmic y axis.
-        y_range: Ends of the y axis; None = what the values need, 0 included.
+        y_zero: 0 is on the y axis, unless it is logarithmic.
+        y_range: Ends of the y axis; None = what the values need.
         x_range: Ends of the x axis; None = what the values need.
     """
 
@@ -59,23 +72,83 @@ class Chart:
     guides: Sequence[tuple[Values, Values, str]] = field(default_factory=tuple)
     x_log: bool = False
     y_log: bool = False
+    y_zero: bool = True
     y_range: tuple[float, float] | None = None
     x_range: tuple[float, float] | None = None
 
 
-def draw(chart: Chart, colours: Sequence[str]) -> str:
+def write_charts(path: Path, charts: Sequence[Chart], names: Sequence[str], most_columns: int) -> Path:
+    """Write charts side by side, with the key of all below them, as one SVG file.
+
+    Args:
+        path: Where to.
+        charts: At least one.
+        names: Of the lines, in the order of their numbers.
+        most_columns: Charts side by side.
+    """
+    rows = math.ceil(len(charts) / most_columns)
+    columns = math.ceil(len(charts) / rows)
+    width, places = columns * WIDTH, [divmod(k, columns) for k in range(len(charts))]
+    key, key_lines = _key(names, width)
+    height = rows * HEIGHT + key_lines * KEY_HEIGHT
+    with written_whole(path) as partial:
+        partial.write_text(
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{ENLARGED * width:g}" height="{ENLARGED * height:g}"><style>{STYLE}</style>'
+            '<rect width="100%" height="100%" fill="#fff"/>'
+            + "".join(
+                f'<svg x="{column * WIDTH}" y="{row * HEIGHT}" width="{WIDTH}" height="{HEIGHT}">{draw(chart)}</svg>'
+                for chart, (row, column) in zip(charts, places, strict=True)
+            )
+            + f'<g class="chart" transform="translate(0 {rows * HEIGHT})">{key}</g></svg>\n',
+            encoding="utf-8",
+        )
+    return path
+
+
+def _key(names: Sequence[str], width: float) -> tuple[str, int]:
+    """The key, and in how many lines it fits the width."""
+    parts, x, line = [], LEFT, 0
+    for number, name in enumerate(names):
+        needed = 45 + LETTER * len(name)
+        if x > LEFT and x + needed > width:
+            x, line = LEFT, line + 1
+        parts.append(
+            f'<g transform="translate({x} {line * KEY_HEIGHT})">{sample(number)}'
+            f'<text class="l" x="40" y="9">{escape(name)}</text></g>'
+        )
+        x += needed
+    return "".join(parts), line + 1
+
+
+def sample(number: int) -> str:
+    """A bit of a line, 34 by 10, for a key."""
+    colour, dash = _look(number)
+    return (
+        f'<path d="M0 5H34" stroke="{colour}" stroke-width="2.4"{dash}/>'
+        f'<circle cx="17" cy="5" r="3.2" fill="{colour}"/>'
+    )
+
+
+def _look(number: int) -> tuple[str, str]:
+    """Colour, and the attribute of its dashes."""
+    dash = DASHES[number % len(DASHES)]
+    return LINE_COLOURS[number % len(LINE_COLOURS)], f' stroke-dasharray="{dash}"' if dash else ""
+
+
+def draw(chart: Chart) -> str:
     """The chart as an SVG element."""
     x_axis = _axis([line.x for line in chart.lines], chart.x_range, chart.x_log, zero=False)
     shown = [part for line in chart.lines for part in (line.y, line.low, line.high) if part is not None]
-    y_axis = _axis(shown, chart.y_range, chart.y_log, zero=not chart.y_log)
+    y_axis = _axis(shown, chart.y_range, chart.y_log, zero=chart.y_zero and not chart.y_log)
     place = _Place(x_axis, y_axis, chart.x_log, chart.y_log)
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}">',
         f'<text class="t" x="{LEFT}" y="15">{escape(chart.title)}</text>',
         *_grid(place, chart),
         *(part for guide in chart.guides for part in _guide(place, guide)),
-        *(part for line in chart.lines for part in _band(place, line, colours)),
-        *(part for line in chart.lines for part in _curve(place, line, colours)),
+        *(part for line in chart.lines for part in _band(place, line)),
+        *(part for line in chart.lines for part in _curve(place, line)),
     ]
     if not any(np.isfinite(line.y).any() for line in chart.lines):
         parts.append(f'<text class="l" x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle">undefined here</text>')
@@ -166,24 +239,20 @@ def _path(place: _Place, points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{place.x(x)} {place.y(y)}" for x, y in points)
 
 
-def _band(place: _Place, line: Line, colours: Sequence[str]) -> Iterator[str]:
+def _band(place: _Place, line: Line) -> Iterator[str]:
     if line.low is None or line.high is None:
         return
     for run in _runs(np.isfinite(line.low) & np.isfinite(line.high)):
         upper = [(line.x[k], line.high[k]) for k in run]
         lower = [(line.x[k], line.low[k]) for k in reversed(run)]
-        colour = colours[line.number % len(colours)]
-        yield f'<path d="{_path(place, upper + lower)}Z" fill="{colour}" fill-opacity=".13"/>'
+        yield f'<path d="{_path(place, upper + lower)}Z" fill="{_look(line.number)[0]}" fill-opacity=".13"/>'
 
 
-def _curve(place: _Place, line: Line, colours: Sequence[str]) -> Iterator[str]:
-    colour, dash = colours[line.number % len(colours)], DASHES[line.number % len(DASHES)]
+def _curve(place: _Place, line: Line) -> Iterator[str]:
+    colour, dash = _look(line.number)
     for run in _runs(np.isfinite(line.x) & np.isfinite(line.y)):
         points = [(float(line.x[k]), float(line.y[k])) for k in run]
-        yield (
-            f'<path d="{_path(place, points)}" fill="none" stroke="{colour}" stroke-width="1.8"'
-            f"{f' stroke-dasharray={dash!r}' if dash else ''}/>"
-        )
+        yield (f'<path d="{_path(place, points)}" fill="none" stroke="{colour}" stroke-width="1.8"{dash}/>')
         for k, (x, y) in zip(run, points, strict=True):
             between = ""
             if line.low is not None and line.high is not None and np.isfinite([line.low[k], line.high[k]]).all():
