@@ -1,7 +1,7 @@
 """Puts the statistics of finished evaluations side by side, when they are of the same observations."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from nowcast.data.results.statistics_file import ExampleFields, Statistics
 
 SAME_SUM = 1e-6  # relative: sums of float32 rain in another order of batches
+OBSERVED = {"n": "valid cells", "o": "sum of observed rain", "oo": "sum of squared observed rain"}  # moments
+Chosen = Mapping[str, tuple[str, int]]  # name in the comparison → (run, number of the model in it)
 
 
 def merge(runs: Mapping[str, Statistics]) -> Statistics:
@@ -24,25 +26,14 @@ def merge(runs: Mapping[str, Statistics]) -> Statistics:
     Raises:
         ValueError: Other lead times or thresholds, no block in common, or other observations in one.
     """
-    names, first = list(runs), next(iter(runs.values()))
-    for name, run in runs.items():
-        _check_settings(names[0], first, name, run)
-    families = [
-        family
-        for family, settings in first.families.items()
-        if all(run.families.get(family) == settings for run in runs.values())
-    ]
+    first = next(iter(runs.values()))
+    _check_settings(runs)
     blocks = _common_blocks(runs)
-    for name, run in runs.items():
-        _check_observations(names[0], first, name, run, blocks)
+    _check_observations(runs, blocks)
     same_blocks = all(set(_used(run)) == set(blocks) for run in runs.values())
-    groupings = ["block", *(key for key in first.groups if key != "block" and same_blocks)]
-    groupings = [
-        key
-        for key in groupings
-        if key == "block" or all(run.groups.get(key) == first.groups[key] for run in runs.values())
-    ]
+    families = _common_families(runs)
     keys = [key for key in first.axes if key in ("windows", "missing") or key.split("/")[0] in families]
+    groupings = _common_groupings(runs) if same_blocks else ["block"]
     chosen = _chosen_models(runs, blocks, keys)
     maps, no_maps = _maps(runs, chosen) if same_blocks else (None, "they are of all blocks of a run")
     return Statistics(
@@ -50,20 +41,7 @@ def merge(runs: Mapping[str, Statistics]) -> Statistics:
         lead_times=first.lead_times,
         lead_unit=first.lead_unit,
         groups={key: first.groups[key] for key in groupings} | {"block": tuple(blocks)},
-        sums={
-            grouping: {
-                key: np.stack(
-                    [
-                        _of_blocks(runs[run], key, blocks)[number]
-                        if grouping == "block"
-                        else runs[run].sums[grouping][key][number]
-                        for run, number in chosen.values()
-                    ]
-                )
-                for key in keys
-            }
-            for grouping in groupings
-        },
+        sums={grouping: _sums(runs, chosen, grouping, keys, blocks) for grouping in groupings},
         axes={key: first.axes[key] for key in keys},
         labels={key: labels for key, labels in first.labels.items() if key.split("/")[0] in families},
         families={family: first.families[family] for family in families},
@@ -77,13 +55,45 @@ def merge(runs: Mapping[str, Statistics]) -> Statistics:
     )
 
 
-def _check_settings(first_name: str, first: Statistics, name: str, run: Statistics) -> None:
-    for what, ours, theirs in (
-        ("lead times", (first.lead_times, first.lead_unit), (run.lead_times, run.lead_unit)),
-        ("thresholds", first.labels["categorical/threshold"], run.labels["categorical/threshold"]),
-    ):
-        if ours != theirs:
-            raise ValueError(f"{name} has other {what} than {first_name}: {theirs} against {ours}; evaluate them alike")
+def _common_families(runs: Mapping[str, Statistics]) -> list[str]:
+    """Those that every run counted with the same settings."""
+    first, *others = runs.values()
+    return [name for name, known in first.families.items() if all(run.families.get(name) == known for run in others)]
+
+
+def _common_groupings(runs: Mapping[str, Statistics]) -> list[str]:
+    """Blocks, and the ways of grouping in which every run has the same groups."""
+    first, *others = runs.values()
+    alike = [name for name, groups in first.groups.items() if all(run.groups.get(name) == groups for run in others)]
+    return ["block", *(name for name in alike if name != "block")]
+
+
+def _sums(
+    runs: Mapping[str, Statistics], chosen: Chosen, grouping: str, keys: Sequence[str], blocks: list[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Statistic → (M, groups, T, …) of the chosen models; of blocks those in common."""
+    return {
+        key: np.stack(
+            [
+                (_of_blocks(runs[run], key, blocks) if grouping == "block" else runs[run].sums[grouping][key])[number]
+                for run, number in chosen.values()
+            ]
+        )
+        for key in keys
+    }
+
+
+def _check_settings(runs: Mapping[str, Statistics]) -> None:
+    (first_name, first), *others = runs.items()
+    for name, run in others:
+        for what, ours, theirs in (
+            ("lead times", (first.lead_times, first.lead_unit), (run.lead_times, run.lead_unit)),
+            ("thresholds", first.labels["categorical/threshold"], run.labels["categorical/threshold"]),
+        ):
+            if ours != theirs:
+                raise ValueError(
+                    f"{name} has other {what} than {first_name}: {theirs} against {ours}; evaluate them alike"
+                )
 
 
 def _used(run: Statistics) -> list[str]:
@@ -107,23 +117,28 @@ def _of_blocks(run: Statistics, key: str, blocks: list[str]) -> NDArray[np.float
     return run.sums["block"][key][:, [where[block] for block in blocks]]
 
 
-def _check_observations(first_name: str, first: Statistics, name: str, run: Statistics, blocks: list[str]) -> None:
+def _check_observations(runs: Mapping[str, Statistics], blocks: list[str]) -> None:
     """Refuse runs that did not see the same rain: their scores cannot be compared in pairs."""
-    moments = list(first.labels["continuous/moment"])
-    for what in ("n", "o", "oo"):
-        ours, theirs = (
-            _of_blocks(one, "continuous/moments", blocks)[..., moments.index(what)][0] for one in (first, run)
-        )
-        differs = ~np.isclose(ours, theirs, rtol=SAME_SUM, atol=0)
-        if differs.any():
-            block, lead = np.argwhere(differs)[0]
-            meaning = {"n": "valid cells", "o": "sum of observed rain", "oo": "sum of squared observed rain"}[what]
-            raise ValueError(
-                f"{name} and {first_name} did not score the same observations in block {blocks[block]} at lead time "
-                f"{first.lead_times[lead]:g}: {meaning} {theirs[block, lead]:.10g} against {ours[block, lead]:.10g}. "
-                f"{_other_archives(first_name, first, name, run)}"
-                "Evaluate both on the same windows, crops and mask (verification.common_mask)"
-            )
+    first_name, first = next(iter(runs.items()))
+    for name, run in runs.items():
+        for what, meaning in OBSERVED.items():
+            ours, theirs = (_observed(one, what, blocks) for one in (first, run))
+            differs = ~np.isclose(ours, theirs, rtol=SAME_SUM, atol=0)
+            if differs.any():
+                block, lead = np.argwhere(differs)[0]
+                raise ValueError(
+                    f"{name} and {first_name} did not score the same observations in block {blocks[block]} at lead "
+                    f"time {first.lead_times[lead]:g}: {meaning} {theirs[block, lead]:.10g} against "
+                    f"{ours[block, lead]:.10g}. {_other_archives(first_name, first, name, run)}"
+                    "Evaluate both on the same windows, crops and mask (verification.common_mask)"
+                )
+
+
+def _observed(run: Statistics, moment: str, blocks: list[str]) -> NDArray[np.float64]:
+    """(blocks, T) of a moment that says nothing of a forecast."""
+    number = list(run.labels["continuous/moment"]).index(moment)
+    values: NDArray[np.float64] = _of_blocks(run, "continuous/moments", blocks)[0, ..., number]
+    return values
 
 
 def _other_archives(first_name: str, first: Statistics, name: str, run: Statistics) -> str:
@@ -137,8 +152,7 @@ def _other_archives(first_name: str, first: Statistics, name: str, run: Statisti
     return f"Their archives differ: {'; '.join(parts)}. " if parts else ""
 
 
-def _chosen_models(runs: Mapping[str, Statistics], blocks: list[str], keys: list[str]) -> dict[str, tuple[str, int]]:
-    """Name in the comparison → (run, number of the model in it)."""
+def _chosen_models(runs: Mapping[str, Statistics], blocks: list[str], keys: list[str]) -> Chosen:
     chosen: dict[str, tuple[str, int]] = {}
     for run_name, run in runs.items():
         for number, model in enumerate(run.models):
@@ -146,23 +160,13 @@ def _chosen_models(runs: Mapping[str, Statistics], blocks: list[str], keys: list
                 chosen[model] = (run_name, number)
                 continue
             other, index = chosen[model]
-            alike = all(
-                np.allclose(
-                    _of_blocks(runs[other], key, blocks)[index],
-                    _of_blocks(run, key, blocks)[number],
-                    rtol=SAME_SUM,
-                    equal_nan=True,
-                )
-                for key in keys
-            )
-            if not alike:
+            pairs = ((_of_blocks(runs[other], k, blocks)[index], _of_blocks(run, k, blocks)[number]) for k in keys)
+            if not all(np.allclose(ours, theirs, rtol=SAME_SUM, equal_nan=True) for ours, theirs in pairs):
                 chosen[f"{model} ({run_name})"] = (run_name, number)
     return chosen
 
 
-def _maps(
-    runs: Mapping[str, Statistics], chosen: Mapping[str, tuple[str, int]]
-) -> tuple[NDArray[np.int64] | None, str]:
+def _maps(runs: Mapping[str, Statistics], chosen: Chosen) -> tuple[NDArray[np.int64] | None, str]:
     """Maps of all models, or None and why they cannot stand side by side."""
     maps = [runs[run].map_counts for run, _ in chosen.values()]
     known = [counts[number] for counts, (_, number) in zip(maps, chosen.values(), strict=True) if counts is not None]
@@ -178,7 +182,7 @@ def _maps(
     return np.stack(known), ""
 
 
-def _examples(runs: Mapping[str, Statistics], chosen: Mapping[str, tuple[str, int]]) -> list[ExampleFields]:
+def _examples(runs: Mapping[str, Statistics], chosen: Chosen) -> list[ExampleFields]:
     """The first run's windows, with the forecasts of other runs where those kept the same window."""
     examples = []
     for example in next(iter(runs.values())).examples:

@@ -8,9 +8,8 @@ import pytest
 from nowcast.data.results.statistics_file import write_statistics
 from nowcast.verification.intervals import by_region
 from nowcast.verification.merge import merge
-from tests.programs import run
+from tests.programs import rows, run
 from tests.statistics import statistics
-from tests.verification.test_intervals import rows
 
 
 def test_models_of_two_runs_on_the_same_observations():

@@ -5,6 +5,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from glob import glob, has_magic
@@ -139,30 +140,56 @@ def prepare_archive(
         raise FileExistsError(f"{output} exists; remove it or choose another output=")
     files = find_files(inputs, reader.pattern)
     report = Report(output)
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
-    try:
+    with _processes(workers) as pool:
         scans = _in_order(partial(scan, reader, limits), files, workers, pool)
         first, entries = first_pass(track(scans, "checking", len(files)), on_error, report)
         _check_sums(first, entries, allow_overlapping_sums)
         report.frames = len(entries)
         report.steps = describe_steps([entry.time for entry in entries])
-        uses = Counter(entry.path for entry in entries)
-        contents = zip(uses, _in_order(partial(read_limited, reader, limits), list(uses), workers, pool), strict=True)
+        paths = list(dict.fromkeys(entry.path for entry in entries))
+        contents = _in_order(partial(read_limited, reader, limits), paths, workers, pool)
         with ArchiveWriter(output, first, attributes) as writer:
-            held: dict[Path, list[Frame]] = {}
+            held = _Held(zip(paths, (frames for frames, _, _ in contents), strict=True), entries)
             for entry in track(entries, "writing", len(entries)):
-                while entry.path not in held:
-                    path, (frames, _, _) = next(contents)
-                    held[path] = frames
-                writer.append(held[entry.path][entry.index])
-                uses[entry.path] -= 1
-                if uses[entry.path] == 0:
-                    del held[entry.path]
+                writer.append(held.take(entry))
             writer.finish(_history(report, limits))
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
     return report
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[ProcessPoolExecutor | None]:
+    """A pool that drops what is not begun when the block ends; None without workers."""
+    if not workers:
+        yield None
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Held:
+    """The frames of the files that are in use: a file is read once and let go of after its last frame.
+
+    Args:
+        contents: Files and their frames, in the order in which entries name a file first.
+        entries: What will be taken.
+    """
+
+    def __init__(self, contents: Iterator[tuple[Path, list[Frame]]], entries: Iterable[Entry]) -> None:
+        self.contents, self.uses = contents, Counter(entry.path for entry in entries)
+        self.frames: dict[Path, list[Frame]] = {}
+
+    def take(self, entry: Entry) -> Frame:
+        while entry.path not in self.frames:
+            path, frames = next(self.contents)
+            self.frames[path] = frames
+        frame = self.frames[entry.path][entry.index]
+        self.uses[entry.path] -= 1
+        if self.uses[entry.path] == 0:
+            del self.frames[entry.path]
+        return frame
 
 
 def _history(report: Report, limits: Limits) -> str:
