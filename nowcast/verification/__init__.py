@@ -1,1 +1,4 @@
-"""Forecasts + observations → sums → scores with intervals."""
+"""How good forecasts are.
+
+In: forecasters, and windows of observations. Out: sums by group of windows, and from sums scores with their intervals.
+"""

@@ -19,22 +19,19 @@ EACH = 24  # sets of each kind
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
-def test_scores_of_random_sets_are_those_of_a_plain_loop(kind, tmp_path, monkeypatch):
-    compare_many(kind, EACH, tmp_path, monkeypatch, [Phase.generate])
+def test_scores_of_random_sets_are_those_of_a_plain_loop(kind, tmp_path):
+    compare_many(kind, EACH, tmp_path, [Phase.generate])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", KINDS)
-def test_scores_of_many_more_random_sets_are_those_of_a_plain_loop(kind, tmp_path, monkeypatch):
-    compare_many(kind, 10 * EACH, tmp_path, monkeypatch, [Phase.generate, Phase.shrink])
+def test_scores_of_many_more_random_sets_are_those_of_a_plain_loop(kind, tmp_path):
+    compare_many(kind, 10 * EACH, tmp_path, [Phase.generate, Phase.shrink])
 
 
-def compare_many(kind, examples, folder, monkeypatch, phases):
+def compare_many(kind, examples, folder, phases):
     """Compare that many sets, the same ones each time."""
-    monkeypatch.setattr(
-        "nowcast.verification.score_models.plot_scores", lambda *arguments: arguments[-1]
-    )  # half of the time
     outcomes = Counter()
 
     @seed(examples)

@@ -10,7 +10,6 @@ from nowcast.data.formats.containers.raster import open_raster, read_band
 from nowcast.data.formats.containers.unpack import is_gzip, unpack_gzip
 from nowcast.units import Quantity
 
-NO_COVERAGE = -3.0
 QUANTUM = 0.1  # mm h-1
 MAX_UNPACKED = 400_000_000  # bytes; a frame packs into a few megabytes
 

@@ -1,1 +1,5 @@
-"""The report page: charts and pictures in one file, without a script."""
+"""HTML pages, each in one file.
+
+In: statistics with their estimates (`page`), or Markdown with pictures (`text`). Out: a page of a template that extends
+frame.html.j2, which `template` alone renders.
+"""

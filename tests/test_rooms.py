@@ -1,0 +1,40 @@
+"""CONTRIBUTING's map: its places exist, and it shows every room in the order of the import contract."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MOST_MODULES = 12
+
+
+def layers():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["containers"] == ["nowcast"])
+    return [name.strip() for layer in layers for name in layer.split("|")]
+
+
+def test_every_place_that_is_named_exists():
+    places = re.findall(r"(?:nowcast|configs|tests|docs|scripts)/[\w./-]*", TEXT)
+    assert len(places) > 20
+    assert [place for place in places if not (ROOT / place.rstrip(".")).exists()] == []
+
+
+def test_every_room_of_the_contract_is_on_the_map_in_its_order():
+    names = layers()
+    rooms = [name for name in names if (ROOT / "nowcast" / name).is_dir()]
+    assert re.findall(r"^\| `nowcast/(\w+)/` \|", TEXT, re.M) == rooms
+    assert [name for name in names if name not in rooms and f"`nowcast/{name}.py`" not in TEXT] == []
+
+
+def test_every_folder_says_what_it_is_and_is_small_enough_to_look_through():
+    for init in (ROOT / "nowcast").rglob("__init__.py"):
+        assert init.read_text().startswith('"""'), init
+        modules = [path.name for path in init.parent.glob("*.py") if path != init]
+        assert len(modules) <= MOST_MODULES, (init.parent, modules)
+
+
+def test_every_room_has_its_tests():
+    missing = [name for name in layers() if (ROOT / "nowcast" / name).is_dir() and not (ROOT / "tests" / name).is_dir()]
+    assert missing == []
