@@ -9,10 +9,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from nowcast.commands.check import advice, describe
 from nowcast.data.windows.index import NoWindowError
 from nowcast.studies.benchmarks import training
 from nowcast.studies.benchmarks.training import TrainingStep, measure_training
+from nowcast.studies.check import advice, describe
 from tests.programs import TINY, run
 
 TRAINER = {"accelerator": "cpu", "precision": "32-true", "gradient_clip_val": 1.0, "accumulate_grad_batches": 1}
@@ -136,7 +136,7 @@ def test_without_test_windows_training_is_looked_at_all_the_same(tmp_path, capsy
 
 
 def test_a_check_says_that_it_measures_without_graphs(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("nowcast.training.run.validate", lambda config: None)  # refuses graphs on a CPU
+    monkeypatch.setattr("nowcast.studies.check.validate", lambda config: None)  # refuses graphs on a CPU
     settings = [*TINY, f"data.archives.folder={tmp_path / 'data'}"]
     assert run("check", *settings, "cuda_graphs=true") == (0, "")
     assert "measured without cuda_graphs" in capsys.readouterr().out

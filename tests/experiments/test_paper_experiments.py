@@ -7,9 +7,9 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from nowcast.commands.check import count_parameters
 from nowcast.config.build import build, plain
 from nowcast.config.program import CONFIGS
+from nowcast.studies.check import count_parameters
 from tests.programs import run
 
 TABLE_1 = {

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nowcast.commands import benchmark
 from nowcast.data.synthetic.archives import SyntheticArchives
 from nowcast.models.convlstm import ConvLSTM
 from nowcast.models.kernels.cuda_graphs import GraphedNetwork
@@ -16,6 +15,7 @@ from nowcast.studies.benchmarks.growth import enlarged, exponent, measure_growth
 from nowcast.studies.benchmarks.loading import measure_loading
 from nowcast.studies.benchmarks.memory import peak_memory
 from nowcast.studies.benchmarks.rounds import Contender, check_equal, measure
+from nowcast.studies.benchmarks.tables import table_of
 from nowcast.studies.benchmarks.textbook import Textbook
 from nowcast.studies.benchmarks.work import Ceiling, necessary
 from tests.data.synthetic.test_rain import RAIN
@@ -109,7 +109,7 @@ def measured(rounds):
 
 @pytest.mark.parametrize(("rounds", "spread"), [(1, "-"), (2, "0%")])
 def test_one_round_has_no_spread(rounds, spread):
-    column = benchmark.table_of("small", "train", measured(rounds)[0]).columns[2]
+    column = table_of("small", "train", measured(rounds)[0]).columns[2]
     assert (column.header, list(column.cells)) == ("spread", [spread, spread])
 
 

@@ -102,7 +102,7 @@ def test_importance_weights_go_by_cells(tmp_path):
 
 
 def test_check_says_what_averaging_leaves_out(tmp_path):
-    from nowcast.commands.check import left_out
+    from nowcast.studies.check import left_out
 
     found = Region(archive(tmp_path / "a.nc", fields(1, coarse=False)), (3, 3), 1).facts(300)
     assert (found["grid"], found["dropped"]) == ([101, 116], [2, 0])
