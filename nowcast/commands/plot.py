@@ -7,10 +7,11 @@ from omegaconf import DictConfig
 from nowcast.config.command_line.arguments import moment, refuse_missing_archive, refuse_no_picture, refuse_unknown_unit
 from nowcast.config.mistakes import as_typed
 from nowcast.config.program import program
+from nowcast.units import ZR
 
 
 @program("plot")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> list[Path]:
     """Draw what a file holds."""
     file = Path(config.file).expanduser()
     observed = None if config.observed is None else Path(config.observed).expanduser()
@@ -27,7 +28,6 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
 
     from nowcast.report.plots.drawing import DrawingOptions, draw_file
-    from nowcast.units import ZR
 
     options = DrawingOptions(
         observed=observed,
@@ -43,11 +43,9 @@ def main(config: DictConfig) -> None:
     )
     stem = file.with_suffix("") if config.output is None else Path(config.output).expanduser()
     written, remark = draw_file(file, stem, options)
-    console = Console()
     if remark:
-        console.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    for path in written:
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        Console().print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return written
 
 
 if __name__ == "__main__":

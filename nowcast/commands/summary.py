@@ -5,12 +5,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nowcast.config.program import program
-from nowcast.studies.summary import summarise
 
 
 @program("summary")
 def main(config: DictConfig) -> None:
     """Print the table and write it beside the runs."""
+    from nowcast.studies.summary import summarise
+
     summarise(Path(config.runs))
 
 

@@ -8,7 +8,7 @@ from nowcast.config.program import program
 @program("tune")
 def main(config: DictConfig) -> None:
     """Run the trials that a study lacks, and write what it found."""
-    from nowcast.studies.search.search import search  # optuna and torch load in seconds: --help and --cfg do without
+    from nowcast.studies.search.search import search
 
     search(config)
 

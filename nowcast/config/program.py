@@ -84,8 +84,8 @@ def in_multirun() -> bool:
 
 
 def chosen(group: str) -> str:
-    """What was chosen of a group of configs, by its name."""
-    return str(HydraConfig.get().runtime.choices[group])
+    """What was chosen of a group of configs, by its name; "None" where nothing was."""
+    return str(HydraConfig.get().runtime.choices.get(group))
 
 
 def config_folders() -> list[str]:

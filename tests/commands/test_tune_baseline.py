@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from nowcast.commands.tune_baseline import best_candidate
+from nowcast.studies.baseline_grid import best_candidate
 from tests.programs import TINY, run
 
 GRID = ["grid={alpha:[500.0,2000.0,8000.0],sigma:[2.0]}"]

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import optuna
+import torch
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 from rich.console import Console
@@ -153,8 +154,6 @@ def share_out(config: DictConfig) -> tuple[list[str], int]:
     """The CUDA devices, as CUDA_VISIBLE_DEVICES names them, and the number of trials at once."""
     devices: list[str] = []
     if config.trainer.accelerator == "gpu":
-        import torch
-
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         devices = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
     jobs = config.tune.jobs
