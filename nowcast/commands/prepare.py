@@ -14,7 +14,7 @@ from nowcast.config.program import chosen, program
 @program("prepare")
 def main(config: DictConfig) -> list[Path]:
     """Prepare one archive."""
-    output = Path(config.output).expanduser()
+    inputs, output = config.input, Path(config.output).expanduser()
     if output.exists():
         raise FileExistsError(f"{output} exists; remove it or choose another output=")
     if config.on_error not in ("stop", "skip"):
@@ -25,7 +25,7 @@ def main(config: DictConfig) -> list[Path]:
     name, reader, allowed = chosen("source"), build(config.source), limits.limits_of(config.limits)
     report = prepare.prepare_archive(
         reader,
-        config.input if isinstance(config.input, str) else plain(config.input),
+        inputs if isinstance(inputs, str) else plain(inputs),
         output,
         limits=allowed,
         on_error=config.on_error,

@@ -16,7 +16,7 @@ from tests.programs import TINY, run
     ("setting", "begins", "allows"),
     [
         ("modle=convlstm", "modle is unknown: did you mean model?", "model, name, optimizer"),
-        ("experimnt=open_radar", "experimnt is unknown: did you mean experiment?", "evaluate, experiment, logger"),
+        ("experimnt=open_radar", "experimnt is unknown: did you mean experiment?", "experiment, frame_scores"),
         ("model.hiden=[8]", "model.hiden is unknown: did you mean model.hidden?", "channels, frame_shape, hidden"),
         ("model=convlstn", "model=convlstn is unknown: did you mean model=convlstm?", "convlstm, convlstm_small"),
         ("trainer.max_epoch=3", "trainer.max_epoch is unknown: did you mean trainer.max_epochs?", "max_epochs, max_s"),
