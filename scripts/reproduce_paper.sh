@@ -71,7 +71,7 @@ mnist() {
     # The out-of-domain row: the three-layer network on three digits that it never saw.
     if [[ ! -e $output/mnist_three_digits/evaluation/settings.yaml ]]; then
         run evaluate checkpoint="$(quoted "$output/mnist_convlstm_3layers/checkpoints/best.ckpt")" \
-            '+data.test_digits=[500,1000]' +data.test_digits_per_sequence=3 \
+            '+data.test_digits.images=[500,1000]' +data.test_digits.per_sequence=3 \
             output="$(quoted "$output/mnist_three_digits/evaluation")"
     fi
 }

@@ -2,7 +2,7 @@
 
 In the checkout: pip install -e '.[pysteps]'; then for example:
   python scripts/steps_forecasts.py data/mine.nc --output outputs/steps --cell-km 3 --steps 12 --every 3
-  nowcast evaluate checkpoint=best.ckpt data.stride=3 data.eval_crop=null scores=ensemble \
+  nowcast evaluate checkpoint=best.ckpt data.windows.stride=3 data.eval_crop=null scores=ensemble \
       "forecasts={steps: 'outputs/steps/*.nc'}"
 Files that are there already are left alone: started again, it goes on.
 """
@@ -99,10 +99,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="STEPS ensembles of pysteps, for `nowcast evaluate forecasts=`")
     parser.add_argument("archives", type=Path, nargs="+", help="files made by `nowcast prepare`")
     parser.add_argument("--output", type=Path, required=True, help="folder for a netCDF file per forecast")
-    parser.add_argument("--cell-km", type=float, help="data.cell_km of the evaluation; left out = native cells")
+    parser.add_argument("--cell-km", type=float, help="data.windows.cell_km of the evaluation; left out = native cells")
     parser.add_argument("--inputs", type=int, default=5, help="data.input_steps of the evaluation, at least 3")
     parser.add_argument("--steps", type=int, default=12, help="data.forecast_steps")
-    parser.add_argument("--every", type=int, default=1, help="data.stride")
+    parser.add_argument("--every", type=int, default=1, help="data.windows.stride")
     parser.add_argument("--members", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()

@@ -40,11 +40,6 @@ PRIVATE = {
     "_console": "watch.py",
     "_experiment": "metrics_log.py, wandb_logger.py",
     "_wandb_init": "wandb_logger.py",
-    "_foreach_mul_": "optimizers.py",
-    "_foreach_addcmul_": "optimizers.py",
-    "_foreach_add": "optimizers.py",
-    "_foreach_sqrt_": "optimizers.py",
-    "_foreach_addcdiv_": "optimizers.py",
 }
 
 
@@ -231,19 +226,6 @@ def test_a_study_knows_its_storage_and_a_sampler_what_its_study_is():
 
 
 # -- torch ---------------------------------------------------------------------------------------------------
-
-
-def test_operations_on_lists_of_tensors():
-    """optimizers.py: RMSProp over all weights at once."""
-    tensors, others = [torch.tensor([4.0])], [torch.tensor([2.0])]
-    torch._foreach_mul_(tensors, 0.5)
-    torch._foreach_addcmul_(tensors, others, others, 0.5)
-    assert tensors[0].item() == 4.0
-    roots = torch._foreach_add(tensors, 5.0)
-    torch._foreach_sqrt_(roots)
-    assert roots[0].item() == 3.0
-    torch._foreach_addcdiv_(tensors, others, roots, -3.0)
-    assert tensors[0].item() == 2.0
 
 
 def test_a_processor_says_whether_it_has_tiles():

@@ -15,6 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 from nowcast.config.checks.definitions import NotThereError
 from nowcast.config.checks.signatures import signature
 from nowcast.config.command_line.overrides import in_quotes
+from nowcast.config.grouped import name_now, owner
 
 GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
 IN_FILE = re.compile(r"In '[^']+': ")
@@ -91,6 +92,8 @@ def in_words(error: Exception, program: Path) -> str:
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         if _first_line(cause) == "Cannot merge DictConfig with ListConfig":
             key = cause.full_key
+            if now := _called_otherwise(key, owner(cause.parent_node)):
+                return now
             return (
                 f"{key} must be names with values, {key}={{<name>: <value>}}, got a list; ~{key}.<name> takes one out"
             )
@@ -100,12 +103,20 @@ def in_words(error: Exception, program: Path) -> str:
 
 def _unknown_key(full_key: str, parent: DictConfig, program: Path) -> str:
     above, dot, key = full_key.rpartition(".")
+    if now := _called_otherwise(full_key, parent.get("_target_")):
+        return now
     if _takes(parent.get("_target_"), key):
         return f"{full_key} is not in the config, but may be added: +{full_key}=<value>"
     known = {str(name) for name in parent if str(name) not in ("hydra", "_target_")}
     if not above:
         known |= groups(program)
     return f"{full_key} is unknown{near(key, known, above + dot)}; allowed: {', '.join(sorted(known))}"
+
+
+def _called_otherwise(full_key: str, target: object) -> str:
+    above, _, key = full_key.rpartition(".")
+    now = name_now(target, key)
+    return now and f"{full_key} is called {above}.{now} now: type {above}.{now}=<value>"
 
 
 def _takes(target: object, name: str) -> bool:

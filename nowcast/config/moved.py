@@ -6,6 +6,7 @@ Every stored config is read through `as_now`, so that nothing else knows that th
 import re
 from typing import Any
 
+from nowcast.config.grouped import in_groups
 from nowcast.config.mistakes import UsageError
 
 TARGETS = {
@@ -54,12 +55,13 @@ def as_now(values: Any) -> Any:  # noqa: ANN401 (plain values)
     """Plain values of a stored config as the configs say them now."""
     if isinstance(values, dict):
         keys = KEYS if "baselines" in values else {}  # the config of a training
-        return {
+        found = {
             keys.get(key, key): TARGETS.get(value, value)
             if key == "_target_" and isinstance(value, str)
             else as_now(value)
             for key, value in values.items()
         }
+        return in_groups(found)
     return [as_now(value) for value in values] if isinstance(values, (list, tuple)) else values
 
 

@@ -17,11 +17,12 @@ from nowcast.data.archive.grid import averaging_factor
 from nowcast.data.archive.paths import ArchiveSource, archive_paths
 from nowcast.data.archive.unpacked import use_unpacked
 from nowcast.data.interface import Series
-from nowcast.data.windows.dataset import Augmentation, RadarDataset, Region, Sample, check_cells, grids_below, rainiest
+from nowcast.data.windows.dataset import RadarDataset, Region, Sample, check_cells, grids_below, rainiest
 from nowcast.data.windows.fitting import way_out
-from nowcast.data.windows.index import SPLITS, BlockSplit, NoWindowError, Split, as_typed, sides
+from nowcast.data.windows.index import SPLITS, NoWindowError, Split, as_typed, sides
 from nowcast.data.windows.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
-from nowcast.data.windows.splits import How, Splitting
+from nowcast.data.windows.settings import SamplingSettings, SplitSettings, WindowSettings
+from nowcast.data.windows.splits import Splitting
 from nowcast.data.windows.stored import StoredSample, StoredWindows, to_rain_rates
 from nowcast.data.windows.timesteps import choose_steps, common_lead_times, with_irregular_steps
 from nowcast.progress import track
@@ -34,34 +35,16 @@ class RadarDataModule(lightning.LightningDataModule):
 
     Args:
         archives: Archive files, folders or globs, or a source that makes archives.
-        timestep_minutes: Time step of the windows; None = that of the archives.
-        allow_mixed_timesteps: Accept archives whose time steps differ (timestep_minutes=None).
-        cell_km: Average cells to this size; None = native.
+        split: Which windows are training, validation and test.
+        windows: Time step, cells and starts of all windows.
+        sampling: Which windows training draws, and how they are moved and turned.
         input_steps: Frames the model sees.
         forecast_steps: Frames it predicts.
-        stride: Archive frames between the starts of two windows.
         crop: Side(s) of the training tiles in cells; None = whole grids.
         eval_crop: The same for validation and test.
-        random_crops: Move training tiles at random.
-        augment: none, flips or flips_rotations, in training.
-        min_rain_fraction: Training leaves out tiles with less rain (share of cells ≥ 0.1 mm h-1).
-        min_valid_fraction: Training leaves out tiles with less data.
-        importance_floor: Training draws windows with chance rain fraction + floor; None = all alike.
-        samples_per_epoch: Training windows per epoch; None = each once.
-        split: How archives become training, validation and test (docs/decisions/0007): blocks (random time blocks),
-            archives (val_archives, test_archives by name), paper (random blocks drawn for each archive by itself;
-            windows never cross a block's border), by_day (whole archives at random, windows as with paper), or all
-            (everything is test: for evaluation only).
-        val_archives: Names or globs of validation archives; empty = validation blocks of the training ones.
-        test_archives: Names or globs of test archives.
-        block_minutes: See BlockSplit.
-        val_fraction: See BlockSplit.
-        test_fraction: See BlockSplit; not for split=archives.
-        gap_minutes: See BlockSplit.
         batch_size: Windows per batch.
         workers: Loader processes; 0 = load in the main process. Results do not depend on it.
         seed: Seed of split, order, crops and augmentation.
-        shared_blocks: Archives of one time have the same blocks: no radar trains on the rain that another one tests.
         cache: none, or memmap: read from unpacked copies beside the archives, which are built once.
 
     Raises:
@@ -74,47 +57,24 @@ class RadarDataModule(lightning.LightningDataModule):
     def __init__(
         self,
         archives: Sequence[str] | ArchiveSource,
-        timestep_minutes: float | None,
-        allow_mixed_timesteps: bool,
-        cell_km: float | None,
+        split: SplitSettings,
+        windows: WindowSettings,
+        sampling: SamplingSettings,
         input_steps: int,
         forecast_steps: int,
-        stride: int,
         crop: int | Sequence[int] | None,
         eval_crop: int | Sequence[int] | None,
-        random_crops: bool,
-        augment: Augmentation,
-        min_rain_fraction: float,
-        min_valid_fraction: float,
-        importance_floor: float | None,
-        samples_per_epoch: int | None,
-        split: How,
-        val_archives: Sequence[str],
-        test_archives: Sequence[str],
-        block_minutes: float,
-        val_fraction: float,
-        test_fraction: float,
-        gap_minutes: float,
         batch_size: int,
         workers: int,
         seed: int,
-        cache: Literal["none", "memmap"] = "none",  # checkpoints from before this setting do not name it,
-        shared_blocks: bool = False,  # nor this one: what they trained on must stay what it was
+        cache: Literal["none", "memmap"] = "none",  # checkpoints from before this setting do not name it
     ) -> None:
         """Keep the settings; archives are opened by `setup`."""
         super().__init__()
         self.archive_source = archives
-        self.timestep_minutes, self.allow_mixed_timesteps = timestep_minutes, allow_mixed_timesteps
-        self.cell_km = cell_km
-        self.input_steps, self.forecast_steps, self.stride = input_steps, forecast_steps, stride
+        self.windows, self.sampling, self.splitting = windows, sampling, Splitting(split, seed)
+        self.input_steps, self.forecast_steps = input_steps, forecast_steps
         self.crop, self.eval_crop = sides("crop", crop), sides("eval_crop", eval_crop)
-        self.random_crops, self.augment = random_crops, augment
-        self.min_rain_fraction, self.min_valid_fraction = min_rain_fraction, min_valid_fraction
-        self.importance_floor, self.samples_per_epoch = importance_floor, samples_per_epoch
-        test_share = 0.0 if split in ("archives", "all") else test_fraction
-        blocks = BlockSplit(block_minutes, val_fraction, test_share, gap_minutes, seed)
-        self.split = split
-        self.splitting = Splitting(split, blocks, list(val_archives), list(test_archives), shared_blocks)
         self.batch_size, self.workers, self.seed, self.cache = batch_size, workers, seed, cache
         self.regions: list[Region] = []
         self._tables: Tensor | None = None
@@ -122,17 +82,13 @@ class RadarDataModule(lightning.LightningDataModule):
         self._check()
 
     def _check(self) -> None:
-        for name in ("input_steps", "forecast_steps", "stride", "batch_size"):
+        for name in ("input_steps", "forecast_steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
-        if self.augment not in ("none", "flips", "flips_rotations"):
-            raise ValueError(f"data.augment must be none, flips or flips_rotations, got {self.augment!r}")
-        if self.augment == "flips_rotations" and (self.crop is None or self.crop[0] != self.crop[1]):
-            raise ValueError(f"data.augment=flips_rotations needs a square data.crop, got {self.crop}")
+        if self.sampling.augment == "flips_rotations" and (self.crop is None or self.crop[0] != self.crop[1]):
+            raise ValueError(f"data.sampling.augment=flips_rotations needs a square data.crop, got {self.crop}")
         if self.cache not in ("none", "memmap"):
             raise ValueError(f"data.cache must be none or memmap, got {self.cache!r}")
-        if self.importance_floor is not None and self.importance_floor <= 0:
-            raise ValueError(f"data.importance_floor must be > 0 or null, got {self.importance_floor}")
 
     # -- archives ------------------------------------------------------------------------------------------
 
@@ -147,9 +103,9 @@ class RadarDataModule(lightning.LightningDataModule):
         if self.regions:
             return
         archives = self._open_archives()
-        steps, every = choose_steps(archives, self.timestep_minutes, self.allow_mixed_timesteps)
+        steps, every = choose_steps(archives, self.windows.timestep_minutes, self.windows.allow_mixed_timesteps)
         regions = [
-            Region(archive, averaging_factor(archive, self.cell_km), frames)
+            Region(archive, averaging_factor(archive, self.windows.cell_km), frames)
             for archive, frames in zip(archives, every, strict=True)
         ]
         check_cells(regions)
@@ -167,7 +123,7 @@ class RadarDataModule(lightning.LightningDataModule):
         """Per archive, first frames of the windows of a split."""
         length = self.input_steps + self.forecast_steps
         return [
-            self.splitting.starts(split, region, step, frames, length, self.stride)
+            self.splitting.starts(split, region, step, frames, length, self.windows.stride)
             for region, step, frames in zip(self.regions, self.steps, self.split_of_frame, strict=True)
         ]
 
@@ -187,10 +143,10 @@ class RadarDataModule(lightning.LightningDataModule):
             input_steps=self.input_steps,
             forecast_steps=self.forecast_steps,
             crop=self.crop if training else self.eval_crop,
-            jitter=training and self.random_crops and self.crop is not None,
-            augment=self.augment if training else "none",
-            min_rain_fraction=self.min_rain_fraction if training else 0.0,
-            min_valid_fraction=self.min_valid_fraction if training else 1e-9,
+            jitter=training and self.sampling.random_crops and self.crop is not None,
+            augment=self.sampling.augment if training else "none",
+            min_rain_fraction=self.sampling.min_rain_fraction if training else 0.0,
+            min_valid_fraction=self.sampling.min_valid_fraction if training else 1e-9,
             seed=self.seed,
         )
         if len(dataset) == 0:
@@ -198,7 +154,7 @@ class RadarDataModule(lightning.LightningDataModule):
             frames = [len(region.archive.times) for region in self.regions]
             windows = [len(starts) for starts in self.starts(split)]
             found = zip(names, frames, windows, strict=True)
-            raise NoWindowError(split, self.split, dataset.length, found, way_out(self, split, sum(windows)))
+            raise NoWindowError(split, self.splitting.how, dataset.length, found, way_out(self, split, sum(windows)))
         return dataset
 
     def _check_tiles(self, key: str) -> None:
@@ -233,7 +189,7 @@ class RadarDataModule(lightning.LightningDataModule):
         used = self._used(split)
         return common_lead_times(
             split,
-            self.split,
+            self.splitting.how,
             [self.regions[n].archive.path for n in used],
             [self.steps[n] for n in used],
             self.forecast_steps,
@@ -262,17 +218,21 @@ class RadarDataModule(lightning.LightningDataModule):
     @property
     def caveat(self) -> str:
         """What a reader of the scores must know of the split."""
-        if self.split != "paper":
+        if self.splitting.how != "paper":
             return ""
-        return "split=paper: test and training windows share days, as in the paper; split=by_day keeps them apart"
+        return "data.split.method=paper: test and training windows share days, as in the paper; by_day keeps them apart"
 
     # -- loaders -------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Shuffled, possibly weighted by rain; batches are to go through on_after_batch_transfer, as Lightning does."""
         dataset = self.dataset("train")
-        weights = None if self.importance_floor is None else dataset.rain_fraction + self.importance_floor
-        sampler = EpochSampler(len(dataset), self.samples_per_epoch, weights, self.seed, *rank_of_process(), self._done)
+        weights = (
+            None if self.sampling.importance_floor is None else dataset.rain_fraction + self.sampling.importance_floor
+        )
+        sampler = EpochSampler(
+            len(dataset), self.sampling.samples_per_epoch, weights, self.seed, *rank_of_process(), self._done
+        )
         if not StoredWindows.are_possible(dataset):
             return make_loader(dataset, self.workers, sampler=sampler, batch_size=self.batch_size)
         stored = StoredWindows(dataset)
@@ -324,7 +284,7 @@ class RadarDataModule(lightning.LightningDataModule):
         limits = {region.archive.attributes.get("limits", "") for region in self.regions} - {""}
         return {
             "archives": {region.archive.name: region.archive.fingerprint for region in self.regions},
-            "split": self.split,
+            "split": self.splitting.how,
             "timesteps_seconds": sorted(set(self.steps)),
             "cell_km": round(float(np.mean([region.cell_km for region in self.regions])), 4),
             "input_steps": self.input_steps,

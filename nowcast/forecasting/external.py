@@ -96,7 +96,8 @@ class FileForecasts(nn.Module):
         raise ValueError(
             f"{', '.join(self.files.patterns)} hold no forecast for any window: they begin {_span(self.files.files)}, "
             f"the {len(windows)} windows of {names} {_span([init for init, _ in windows])}. Give files that begin at a "
-            "window's last input, or archives (data.archives=) and a split (split=, data.split=all) of their times"
+            "window's last input, or archives (data.archives=) and a split (split=, data.split.method=all) of their "
+            "times"
         )
 
 

@@ -218,5 +218,5 @@ def _other_cells(km: float | None) -> str:
         return ""
     return (
         f"this network knows cells of {km:.3g} km: give frames with cells of {km:.3g}, {km / 2:.3g} or {km / 3:.3g} "
-        "km, or a network trained on cells of yours (nowcast train … data.cell_km=)"
+        "km, or a network trained on cells of yours (nowcast train … data.windows.cell_km=)"
     )

@@ -40,22 +40,18 @@ class PaperRMSProp(torch.optim.Optimizer):
             with torch.enable_grad():
                 value = closure()
         for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            if parameters:
-                self._update(parameters, group)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
         return value
 
-    def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        gradients = [p.grad for p in parameters]
-        for parameter in parameters:
-            if not self.state[parameter]:
-                self.state[parameter]["mean_square"] = torch.zeros_like(parameter)
-        squares = [self.state[p]["mean_square"] for p in parameters]
-        torch._foreach_mul_(squares, group["decay"])
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["decay"])  # type: ignore[arg-type]
-        roots = torch._foreach_add(squares, group["eps"])
-        torch._foreach_sqrt_(roots)
-        torch._foreach_addcdiv_(parameters, gradients, roots, -group["lr"])  # type: ignore[arg-type]
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["mean_square"] = torch.zeros_like(parameter)
+        square = state["mean_square"].mul_(group["decay"])
+        square.addcmul_(gradient, gradient, value=1 - group["decay"])
+        parameter.addcdiv_(gradient, (square + group["eps"]).sqrt_(), value=-group["lr"])
 
 
 def warmup_cosine(

@@ -36,7 +36,7 @@ CHANGED_SINCE = {
     key: ("val/csi_0p5mmh", "val/csi") for key in ("callbacks.checkpoint.monitor", "callbacks.early_stopping.monitor")
 }
 # What a run has that does not name it, since it was begun before there was such a setting.
-UNNAMED = {"data.shared_blocks": False}
+UNNAMED = {"data.split.shared_blocks": False}
 HOW = "resume must be never, auto or the path of a checkpoint"
 
 

@@ -14,8 +14,9 @@ from tests.programs import rows, run
 SETTINGS = [
     "data.archives.folder=data", "data.archives.rain.shape=[16,16]", "data.archives.rain.frames=12",
     "data.archives.train_events=1", "data.archives.val_events=1", "data.archives.test_events=1", "data.crop=16",
-    "data.input_steps=3", "data.forecast_steps=4", "data.workers=0", "data.min_rain_fraction=0",
-    "data.samples_per_epoch=8", "data.batch_size=4", "model.hidden=[4,2]", "model.patch=2", "callbacks.progress=null",
+    "data.input_steps=3", "data.forecast_steps=4", "data.workers=0", "data.sampling.min_rain_fraction=0",
+    "data.sampling.samples_per_epoch=8", "data.batch_size=4", "model.hidden=[4,2]", "model.patch=2",
+    "callbacks.progress=null",
     "trainer.enable_progress_bar=false", "picture=false", "callbacks.watch=null", "name=before",
 ]  # fmt: skip
 
@@ -82,6 +83,6 @@ def test_settings_over_those_of_its_data_are_checked(before):
     code, message = run("evaluate", *chosen, "data.batch_size=two")
     assert code == 1
     assert "data.batch_size must be a whole number, got 'two'" in message
-    code, message = run("evaluate", *chosen, "+data.test_digits=[500,1000]")
+    code, message = run("evaluate", *chosen, "+data.test_digits.images=[500,1000]")
     assert code == 1
     assert "data.test_digits is unknown to nowcast.data.datamodule.RadarDataModule" in message

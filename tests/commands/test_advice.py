@@ -37,8 +37,9 @@ def here(tmp_path_factory):
 def scored(folder):
     """An evaluation that takes a second."""
     return [
-        "model=persistence", f"data.archives=[{folder}/rain.nc]", "data.split=all", "data.crop=null",
-        "data.input_steps=2", "data.forecast_steps=2", "data.workers=0", "data.stride=20", "html=false", "scores=basic",
+        "model=persistence", f"data.archives=[{folder}/rain.nc]", "data.split.method=all", "data.crop=null",
+        "data.input_steps=2", "data.forecast_steps=2", "data.workers=0", "data.windows.stride=20", "html=false",
+        "scores=basic",
     ]  # fmt: skip
 
 
@@ -97,7 +98,7 @@ CASES = {
     "no window": (
         [
             "train", *SHORT, "data=radar", "data.archives=[<here>/rain.nc]", "data.crop=16", "data.workers=0",
-            "model.hidden=[4,4]", "output=<here>/new", "data.min_rain_fraction=0",
+            "model.hidden=[4,4]", "output=<here>/new", "data.sampling.min_rain_fraction=0",
         ],
         r"no split is empty: (.+)", "", "<advice>",
     ),

@@ -120,12 +120,12 @@ def test_the_command_tries_the_configured_run(tmp_path, capsys):
     assert "is the bottleneck" in " ".join(capsys.readouterr().out.split())
 
 
-ARCHIVES = ["data.split=archives", "data.val_archives=[val_*]"]
+ARCHIVES = ["data.split.method=archives", "data.split.val_archives=[val_*]"]
 
 
 def test_without_test_windows_training_is_looked_at_all_the_same(tmp_path, capsys):
-    output, settings = tmp_path / "check.json", [*TINY, *ARCHIVES, "data.test_archives=[]"]
-    settings += [f"data.archives.folder={tmp_path / 'data'}", "data.archives.test_events=0", "data.gap_minutes=0"]
+    output, settings = tmp_path / "check.json", [*TINY, *ARCHIVES, "data.split.test_archives=[]"]
+    settings += [f"data.archives.folder={tmp_path / 'data'}", "data.archives.test_events=0", "data.split.gap_minutes=0"]
     assert run("check", *settings, f"output={output}") == (0, "")
     found = json.loads(output.read_text())
     assert (found["samples"]["test"], found["batch_size"]) == (0, 4)
@@ -155,8 +155,13 @@ def test_a_split_of_everything_that_is_empty_stops():
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_without_windows_that_training_needs_it_stops(tmp_path, split):
-    settings = [*TINY, f"data.archives.folder={tmp_path / 'data'}", "data.split=archives", "data.gap_minutes=0"]
-    named = {"train": "data.val_archives=['*']", "val": "data.test_archives=['val_*']"}[split]
+    settings = [
+        *TINY,
+        f"data.archives.folder={tmp_path / 'data'}",
+        "data.split.method=archives",
+        "data.split.gap_minutes=0",
+    ]
+    named = {"train": "data.split.val_archives=['*']", "val": "data.split.test_archives=['val_*']"}[split]
     code, text = run("check", *settings, named)
     assert code == 1
     assert text.startswith(f"nowcast check: error: no {split} window of 7 frames")

@@ -25,7 +25,7 @@ from tests.programs import rows, run
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SMALL = [
-    "data.crop=32", "data.workers=0", "data.samples_per_epoch=8", "data.batch_size=4", "model.hidden=[4,4]",
+    "data.crop=32", "data.workers=0", "data.sampling.samples_per_epoch=8", "data.batch_size=4", "model.hidden=[4,4]",
     "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "callbacks.progress=null",
 ]  # fmt: skip
 RUN = "outputs/mine/<date_time>"

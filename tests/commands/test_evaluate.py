@@ -14,8 +14,8 @@ from nowcast.data.results.statistics_file import read_statistics
 from tests.data.archives import moving_rain
 from tests.programs import TINY, run
 
-WINDOWS = ["data=radar", "data.split=all", "data.crop=null", "data.input_steps=3", "data.forecast_steps=4",
-           "data.workers=0", "data.stride=2", "uncertainty.resamples=50"]  # fmt: skip
+WINDOWS = ["data=radar", "data.split.method=all", "data.crop=null", "data.input_steps=3", "data.forecast_steps=4",
+           "data.workers=0", "data.windows.stride=2", "uncertainty.resamples=50"]  # fmt: skip
 
 
 def rows(path):

@@ -119,7 +119,7 @@ def test_training_is_reproducible(trained, tmp_path):
         (["callbacks.checkpoint.monitor=val/acc"], ["val/acc", "val/csi_0p5mmh"]),
         (["data=radar", "data.archives=[no/such.nc]"], ["no/such.nc", "nowcast prepare"]),
         (["model.peephole=pixel"], ["model.peephole", "channel, location or none", "pixel"]),
-        (["data.stride=0"], ["data.stride must be at least 1, got 0"]),
+        (["data.windows.stride=0"], ["data.windows.stride must be at least 1, got 0"]),
         (["optimizer.optimizer.lr=-1", "data.archives.folder={data}"], ["optimizer.optimizer.lr", "at least 0", "-1"]),
         (["data=radar"], ["archives"]),
         (["baseline"], ["nothing to train", "nowcast evaluate"]),
@@ -276,14 +276,14 @@ def test_a_config_that_cannot_be_composed_ends_in_words(typed, named):
 
 def archive_arguments(path, *more):
     return [
-        "data=radar", f"data.archives=[{path}]", "data.split=all", "data.crop=null", "data.input_steps=3",
+        "data=radar", f"data.archives=[{path}]", "data.split.method=all", "data.crop=null", "data.input_steps=3",
         "data.forecast_steps=4", "data.workers=0", *more,
     ]  # fmt: skip
 
 
 def test_persistence_on_an_archive_is_what_a_loop_over_its_frames_gives(tmp_path):
     path = moving_rain(tmp_path / "k.nc", frames=30, skip=(11,))
-    arguments = archive_arguments(path, "data.stride=4", f"output={tmp_path / 'out'}")
+    arguments = archive_arguments(path, "data.windows.stride=4", f"output={tmp_path / 'out'}")
     assert run("evaluate", "model=persistence", *arguments) == (0, "")
     from nowcast.data.archive.archive import Archive
 

@@ -3,8 +3,13 @@
 import importlib
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+from nowcast.config.checks.signatures import signature
+from nowcast.config.grouped import GROUPS, NESTED
 from nowcast.config.moved import TARGETS, as_now
+from nowcast.config.program import CONFIGS
 from tests.programs import ended
 
 
@@ -23,6 +28,76 @@ def test_targets_are_found_wherever_they_stand():
         "several": [{"_target_": new}, 1, None],
         "name": old,
     }
+
+
+def test_settings_of_data_are_in_groups_now():
+    radar = {"_target_": "nowcast.data.datamodule.RadarDataModule", "crop": 16, "split": "archives", "stride": 2}
+    now = {
+        "_target_": "nowcast.data.datamodule.RadarDataModule",
+        "crop": 16,
+        "split": {"_target_": "nowcast.data.windows.settings.SplitSettings", "method": "archives"},
+        "windows": {"_target_": "nowcast.data.windows.settings.WindowSettings", "stride": 2},
+    }
+    assert as_now({"data": radar})["data"] == as_now(as_now({"data": radar}))["data"] == now
+    digits = {"_target_": "nowcast.data.moving_mnist.MovingMnist", "digits": [0, 5], "test_digits": "${.digits}"}
+    group = {"_target_": "nowcast.data.mnist.settings.DigitSettings"}
+    assert as_now(digits) == {
+        "_target_": "nowcast.data.mnist.moving_mnist.MovingMnist",
+        "digits": group | {"images": [0, 5]},
+        "test_digits": group | {"images": "${..digits.images}"},  # as in the config of a study
+    }
+
+
+def test_data_of_others_may_call_settings_as_ours_were():
+    stored = {"data": {"_target_": "theirs.Data", "split": "all", "stride": 2}}
+    assert as_now(stored) == stored
+
+
+@pytest.mark.parametrize("target", NESTED)
+def test_every_setting_is_where_it_is_said_to_be(target):
+    for name, place in NESTED[target].items():
+        group, _, setting = place.partition(".")
+        assert setting in signature(GROUPS[target][group]).annotations, name
+        assert group in signature(target).annotations
+    for group, made in GROUPS[target].items():
+        asked = {place for place in NESTED[target].values() if place.startswith(f"{group}.")}
+        assert asked == {f"{group}.{setting}" for setting in signature(made).annotations}
+
+
+@pytest.mark.parametrize("name", ["radar", "moving_mnist", "hko", "synthetic"])
+def test_what_an_earlier_config_said_is_what_the_config_says_now(name):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        now = OmegaConf.to_container(compose("train", [f"data={name}", "output=x"]).data, resolve=False)
+    places = {place: old for old, place in NESTED[now["_target_"]].items()}
+    before = {key: value for key, value in now.items() if key not in GROUPS[now["_target_"]]}
+    for place, old in places.items():
+        group, _, setting = place.partition(".")
+        before[old] = now[group][setting]
+    before |= (
+        {"test_digits": "${.digits}", "test_digits_per_sequence": "${.digits_per_sequence}"}
+        if "digits" in before
+        else {}
+    )
+    assert as_now(before) == now
+
+
+@pytest.mark.parametrize(
+    ("data", "typed", "now"),
+    [
+        ("radar", "data.stride=3", "data.windows.stride=<value>"),
+        ("radar", "+data.stride=3", "data.windows.stride=3"),
+        ("radar", "data.split=all", "data.split.method=all"),
+        ("radar", "data.samples_per_epoch=8", "data.sampling.samples_per_epoch=<value>"),
+        ("moving_mnist", "data.train_sequences=8", "data.sequences.train=<value>"),
+        ("moving_mnist", "data.digits=[0,5]", "data.digits.images=<value>"),
+        ("moving_mnist", "data.test_file=a.npy", "data.files.test=<value>"),
+    ],
+)
+def test_a_setting_of_data_that_is_in_a_group_now_says_so(data, typed, now):
+    code, message = ended("train", f"data={data}", "output=x", *["data.archives=[a.nc]"] * (data == "radar"), typed)
+    assert code == 2
+    key = typed.lstrip("+").partition("=")[0]
+    assert f"{key} is called {now.partition('=')[0]} now: type {now}" in message
 
 
 def test_what_did_not_move_stays():

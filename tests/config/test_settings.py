@@ -67,7 +67,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2_before_anything_is_made(tmp
         ("trainer.limit_train_batches=2.5", "limit_train_batches"),
         ("trainer.devices=two", "`devices` selected with `CPUAccelerator` should be an int > 0"),
         ("optimizer.optimizer.betas=[2,0.9]", "beta"),
-        ("data.stride=0", "data.stride must be at least 1, got 0"),
+        ("data.windows.stride=0", "data.windows.stride must be at least 1, got 0"),
         ("logger=wandb logger.wandb.settings.no_such=1", "no_such"),
     ],
 )

@@ -93,7 +93,7 @@ def test_training_with_loader_processes_in_such_a_folder(hostile):
 @pytest.mark.parametrize(
     "command",
     [
-        ["train", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.stride=1", "output=run"],
+        ["train", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.windows.stride=1", "output=run"],
         ["train", "-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep"],
         ["train", "-m", "seed=0", "hydra/launcher=submitit_local", "hydra.sweep.dir=sweep"],
         ["tune", "tune=optimizer", "tune.trials=1"],

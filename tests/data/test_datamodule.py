@@ -7,13 +7,13 @@ import torch
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError, Grid
 from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
-from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.interface import lead_times_of
 from nowcast.data.windows.dataset import RadarDataset, Region
 from nowcast.data.windows.index import NoWindowError
 from nowcast.data.windows.sampling import EPOCHS, EpochSampler, SameGridBatches, repeats
 from nowcast.data.windows.stored import StoredWindows, to_rain_rates
 from tests.data.archives import frame, grid, moving_rain, write
+from tests.data.modules import radar
 
 SETTINGS = {
     "timestep_minutes": None,
@@ -44,7 +44,7 @@ SETTINGS = {
 
 
 def module(*paths, **changes):
-    return RadarDataModule(archives=[str(path) for path in paths], **(SETTINGS | changes))
+    return radar([str(path) for path in paths], **(SETTINGS | changes))
 
 
 def test_a_sample_is_the_archives_own_rain(tmp_path):
@@ -233,7 +233,7 @@ def set_up(data):
 
 
 def test_training_on_everything_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="split=all is for evaluation"):
+    with pytest.raises(ValueError, match=r"data\.split\.method=all is for evaluation"):
         module(moving_rain(tmp_path / "a.nc")).dataset("train")
 
 
@@ -329,7 +329,7 @@ def test_a_file_that_disappears_under_the_loader_is_named(tmp_path):
     ("change", "message"),
     [
         ({"input_steps": 0}, r"data\.input_steps must be at least 1"),
-        ({"stride": 0}, r"data\.stride"),
+        ({"stride": 0}, r"data\.windows\.stride"),
         ({"split": "random"}, "blocks, archives, paper, by_day or all"),
         ({"augment": "noise"}, "none, flips or flips_rotations"),
         ({"crop": [16, 0]}, r"data\.crop"),
@@ -392,7 +392,7 @@ def test_a_split_of_different_lead_times_is_refused_with_what_does_work(tmp_path
     settings = {"allow_mixed_timesteps": True, "split": "blocks", "val_fraction": 0.3}
     data = module(*paths, **settings)
     with pytest.raises(
-        ValueError, match=r"val windows .* 5 min in a_test, b; 6 min in c_val.*data\.split=blocks"
+        ValueError, match=r"val windows .* 5 min in a_test, b; 6 min in c_val.*data\.split\.method=blocks"
     ) as error:
         data.lead_times("val")
     typed = [text.split("]")[0].split(",") for text in str(error.value).split("data.archives=[")[1:]]
@@ -412,7 +412,7 @@ def test_whole_days_are_scored_apart_as_they_are(tmp_path, split):
     data = module(*paths, **settings | {"val_fraction": 0.4, "test_fraction": 0.4})
     with pytest.raises(ValueError, match=rf"{split} windows have different time steps") as error:
         data.lead_times(split)
-    assert ("both with data.split=all split=test (" in str(error.value)) == (split == "val")
+    assert ("both with data.split.method=all split=test (" in str(error.value)) == (split == "val")
     typed = [text.split("]")[0].split(",") for text in str(error.value).split("data.archives=[")[1:]]
     together = {row["name"] for row in data.describe() if row["windows"][split]}
     scored = [{r["name"] for r in module(*group).describe() if r["windows"]["test"]} for group in typed]

@@ -8,6 +8,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from nowcast.config.build import build, plain
+from nowcast.config.differences import flat
 from nowcast.config.program import CONFIGS
 from nowcast.studies.check import count_parameters
 from tests.programs import run
@@ -90,9 +91,9 @@ def test_rows_of_table_1(experiment, count):
     config = composed("train", f"experiment={experiment}", "output=x")
     assert count_parameters(config) == count
     data = plain(config.data)
-    assert (data["train_sequences"], data["val_sequences"], data["test_sequences"]) == (10000, 2000, 3000)
+    assert [data["sequences"][split] for split in ("train", "val", "test")] == [10000, 2000, 3000]
     assert (data["input_steps"], data["forecast_steps"], data["batch_size"]) == (10, 10, 16)
-    assert data["digits_per_sequence"] == 2
+    assert data["digits"]["per_sequence"] == 2
     assert config.scaling._target_.endswith("Brightness")
     assert list(config.frame_scores) == ["frames"]
     if config.model._target_.endswith("ConvLSTM"):
@@ -105,12 +106,14 @@ def test_rows_of_table_2(experiment, count):
     assert count_parameters(config) == count
     data = plain(config.data)
     expected = {
-        "input_steps": 5, "forecast_steps": 15, "stride": 1, "crop": None, "eval_crop": None, "random_crops": False,
-        "augment": "none", "min_rain_fraction": 0, "min_valid_fraction": 0, "importance_floor": None,
-        "samples_per_epoch": None, "cell_km": None, "split": "paper", "block_minutes": 40 * 6, "gap_minutes": 0,
-        "val_fraction": 1 / 6, "test_fraction": 1 / 6, "batch_size": 8,
+        "input_steps": 5, "forecast_steps": 15, "windows.stride": 1, "crop": None, "eval_crop": None,
+        "sampling.random_crops": False, "sampling.augment": "none", "sampling.min_rain_fraction": 0,
+        "sampling.min_valid_fraction": 0, "sampling.importance_floor": None, "sampling.samples_per_epoch": None,
+        "windows.cell_km": None, "split.method": "paper", "split.block_minutes": 40 * 6, "split.gap_minutes": 0,
+        "split.val_fraction": 1 / 6, "split.test_fraction": 1 / 6, "batch_size": 8,
     }  # fmt: skip
-    assert {key: data[key] for key in expected} == expected
+    found = flat(data)
+    assert {key: found[key] for key in expected} == expected
     scale = {"zr_a": 118.239, "zr_b": 1.5241, "min_dbz": -10.0, "max_dbz": 60.0}
     pipeline = {"crop": 330, "disk_radius": 10, "size": 100} | scale
     assert {key: data["archives"][key] for key in pipeline} == pipeline
@@ -158,8 +161,10 @@ def test_check_reports_the_count_even_without_data(experiment, tmp_path, monkeyp
 
 def test_what_the_special_rows_change():
     main = plain(composed("train", "experiment=mnist_convlstm_3layers", "output=x").data)
-    assert (main["digits"], main["test_digits"], main["speed"]) == ([0, 500], [0, 500], [3.0, 5.0])
+    assert (main["digits"], main["speed"]) == (main["test_digits"], [3.0, 5.0])
+    assert main["digits"]["images"] == [0, 500]
     other = plain(composed("train", "experiment=mnist_three_digits", "output=x").data)
-    assert (other["digits"], other["test_digits"], other["test_digits_per_sequence"]) == ([0, 500], [500, 1000], 3)
+    assert other["digits"] == main["digits"]
+    assert (other["test_digits"]["images"], other["test_digits"]["per_sequence"]) == ([500, 1000], 3)
     online = plain(composed("train", "experiment=mnist_online", "output=x").data)
-    assert (online["online"], online["digits"], online["speed"]) == (True, [0, 60000], [0.0, 5.0])
+    assert (online["online"], online["digits"]["images"], online["speed"]) == (True, [0, 60000], [0.0, 5.0])

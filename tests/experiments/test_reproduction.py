@@ -24,9 +24,9 @@ def digits(tmp_path_factory):
 
 
 SMALL = [
-    "data.train_sequences=6",
-    "data.val_sequences=3",
-    "data.test_sequences=3",
+    "data.sequences.train=6",
+    "data.sequences.val=3",
+    "data.sequences.test=3",
     "data.batch_size=3",
     "trainer.max_epochs=2",
     "trainer.enable_progress_bar=false",
@@ -66,7 +66,7 @@ def test_a_trained_network_is_scored_on_three_unseen_digits(digits):
     output = folder / "ood"
     train = ["experiment=mnist_convlstm_2x128", "model.hidden=[2,2]", *settings, *SMALL, "trainer.max_epochs=1"]
     assert run("train", *train, f"output={output}") == (0, "")
-    unseen = ["+data.test_digits=[500,1000]", "+data.test_digits_per_sequence=3"]
+    unseen = ["+data.test_digits.images=[500,1000]", "+data.test_digits.per_sequence=3"]
     checkpoint = f"checkpoint={output / 'checkpoints' / 'best.ckpt'}"
     assert run("evaluate", checkpoint, *unseen, f"output={folder / 'ood_scores'}") == (0, "")
     usual = rows(output / "evaluation" / "frames.csv")[0]
@@ -94,7 +94,7 @@ def test_persistence_alone_on_moving_digits(digits):
     code = run(
         "evaluate", "model=persistence", "data=moving_mnist", "frame_scores=frames", "verification.thresholds=[]",
         *settings,
-        "data.test_sequences=3", "data.train_sequences=1", "data.val_sequences=1", f"output={folder / 'persistence'}",
+        "data.sequences.test=3", "data.sequences.train=1", "data.sequences.val=1", f"output={folder / 'persistence'}",
     )  # fmt: skip
     assert code == (0, "")
     assert rows(folder / "persistence" / "frames.csv")[0]["model"] == "persistence"
@@ -115,7 +115,7 @@ def test_digits_become_a_report(digits):
     row = "mnist_convlstm_3layers"
     train = [f"experiment={row}", "model.hidden=[2,2,2]", *settings, *SMALL]
     assert run("train", *train, f"output={runs / row}") == (0, "")
-    unseen = ["+data.test_digits=[500,1000]", "+data.test_digits_per_sequence=3"]
+    unseen = ["+data.test_digits.images=[500,1000]", "+data.test_digits.per_sequence=3"]
     checkpoint = f"checkpoint={runs / row / 'checkpoints' / 'best.ckpt'}"
     other = runs / "mnist_three_digits" / "evaluation"
     assert run("evaluate", checkpoint, *unseen, f"output={other}") == (0, "")

@@ -13,7 +13,7 @@ from nowcast.data.results.forecast_writer import Forecast, write_forecast
 from tests.data.archives import frame, moving_rain, write
 from tests.programs import ended, rows, run
 
-WINDOWS = ["data.split=all", "data.crop=null", "data.input_steps=3", "data.forecast_steps=4", "data.workers=0",
+WINDOWS = ["data.split.method=all", "data.crop=null", "data.input_steps=3", "data.forecast_steps=4", "data.workers=0",
            "uncertainty.resamples=20", "html=false"]  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_forecasts_that_meet_no_window_are_an_error_with_both_spans(tmp_path):
     assert "the 6 windows of 3 2024-05-04T00:10:00 to 2024-05-04T00:35:00 UTC" in message
     assert not (tmp_path / "out" / "scores.csv").exists()
     # What the message says to type.
-    assert evaluated(tmp_path / "out", *arguments, f"data.archives=[{today}]", "data.split=all") == (0, "")
+    assert evaluated(tmp_path / "out", *arguments, f"data.archives=[{today}]", "data.split.method=all") == (0, "")
 
 
 def test_windows_without_a_forecast_are_counted_and_told(tmp_path, capfd):

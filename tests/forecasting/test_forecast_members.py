@@ -8,7 +8,7 @@ from nowcast.data.results.forecast_writer import Forecast, write_forecast
 from tests.data.archives import moving_rain
 from tests.programs import rows, run
 
-WINDOWS = ["data.split=all", "data.crop=null", "data.input_steps=3", "data.forecast_steps=2", "data.workers=0",
+WINDOWS = ["data.split.method=all", "data.crop=null", "data.input_steps=3", "data.forecast_steps=2", "data.workers=0",
            "uncertainty.resamples=20", "html=false", "scores=ensemble", "model=persistence"]  # fmt: skip
 
 

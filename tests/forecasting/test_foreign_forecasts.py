@@ -44,7 +44,7 @@ def forecast(path, values=TRUE, **options):
 
 def evaluate(folder, archive, file):
     return run(
-        "evaluate", "model=persistence", f"data.archives=[{archive}]", "data.split=all", "data.input_steps=3",
+        "evaluate", "model=persistence", f"data.archives=[{archive}]", "data.split.method=all", "data.input_steps=3",
         "data.forecast_steps=4", "data.crop=null", "data.workers=0", f"forecasts={{theirs: '{file}'}}", "scores=basic",
         "html=false", "uncertainty.resamples=20", f"output={file.with_suffix('')}",
     )  # fmt: skip

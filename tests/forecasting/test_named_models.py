@@ -68,27 +68,27 @@ def test_a_data_group_beside_a_checkpoint_counts(before):
     for folder, more in {
         "as_trained": [],
         "of_group": ["data=radar"],
-        "typed": ["data=radar", "data.stride=3"],
+        "typed": ["data=radar", "data.windows.stride=3"],
     }.items():
         chosen = [f"checkpoint={BEST}", f"data.archives=[{archive}]", "data.eval_crop=null", *more]
         assert run("evaluate", *chosen, f"output={folder}", *SHORT) == (0, "")
         settings[folder] = yaml.safe_load((before / folder / "settings.yaml").read_text())["data"]
     trained = yaml.safe_load((before / "finished" / "config.yaml").read_text())["data"]
-    assert (settings["as_trained"]["stride"], settings["as_trained"]["batch_size"]) == (
+    assert (settings["as_trained"]["windows"]["stride"], settings["as_trained"]["batch_size"]) == (
         trained["stride"], trained["batch_size"]
     )  # fmt: skip
-    assert (settings["of_group"]["stride"], settings["of_group"]["batch_size"]) == (1, 8)
-    assert settings["typed"]["stride"] == 3
+    assert (settings["of_group"]["windows"]["stride"], settings["of_group"]["batch_size"]) == (1, 8)
+    assert settings["typed"]["windows"]["stride"] == 3
     for one in settings.values():
         assert [one[key] for key in ("input_steps", "forecast_steps", "seed")] == [3, 4, trained["seed"]]
-        assert one["split"] == "all"
+        assert one["split"]["method"] == "all"
     shutil.rmtree(before / "as_trained")
     assert "data.archives= is missing" in run("evaluate", f"checkpoint={BEST}", "data=radar", *SHORT)[1]
 
 
 def test_a_network_of_rain_is_not_scored_on_pictures(before, tmp_path):
     write_images(tmp_path / "mnist")
-    folders = [f"data.mnist={tmp_path / 'mnist'}", f"data.folder={tmp_path / 'digits'}", "data.test_sequences=4"]
+    folders = [f"data.mnist={tmp_path / 'mnist'}", f"data.folder={tmp_path / 'digits'}", "data.sequences.test=4"]
     code, message = run("evaluate", f"checkpoint={BEST}", "data=moving_mnist", *folders, "output=out", *SHORT)
     assert code == 1
     assert "convlstm was trained on rain_rate (scaling of its config), and the data is brightness" in message

@@ -23,7 +23,8 @@ from tests.programs import run
 
 TRAIN = [
     "data=radar", "data.crop=16", "data.input_steps=3", "data.forecast_steps=4", "data.workers=0", "data.batch_size=4",
-    "data.min_rain_fraction=0", "data.samples_per_epoch=8", "data.block_minutes=50", "data.gap_minutes=0",
+    "data.sampling.min_rain_fraction=0", "data.sampling.samples_per_epoch=8", "data.split.block_minutes=50",
+    "data.split.gap_minutes=0",
     "model.hidden=[4,4]", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "callbacks.progress=null",
     "callbacks.watch=null", "picture=false", "scores=basic", "uncertainty.resamples=20",
 ]  # fmt: skip
@@ -215,7 +216,13 @@ def test_persistence_and_extrapolation_forecast_without_a_checkpoint(tmp_path):
         assert "Shi" not in attributes.get("references", "")
         assert output.with_suffix(".png").exists()
         # What the program wrote, the program scores.
-        scored = [f"data.archives=[{path}]", "data.split=all", "data.crop=null", "data.input_steps=3", "data.workers=0"]
+        scored = [
+            f"data.archives=[{path}]",
+            "data.split.method=all",
+            "data.crop=null",
+            "data.input_steps=3",
+            "data.workers=0",
+        ]
         scored += ["data.forecast_steps=2", "html=false", f"output={tmp_path / name}", "scores=basic"]
         code, message = run("evaluate", "model=persistence", *scored, f"forecasts={{x: {output}}}")
         assert (code, "hold no forecast for any window" in message) == (1, True)  # it begins where the archive ends

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as profile
 
+from nowcast.config.grouped import NESTED, RADAR
 from tests.oracle import plain
 from tests.oracle.sets import KINDS, read_place, sets, write_archive, write_forecasts, write_provider
 from tests.programs import rows, run
@@ -96,7 +97,7 @@ def command(case, places, systems, folder):
     data = case.data | {"crop": case.data["eval_crop"], "archives": [f"{folder / one.name}.nc" for one in places]}
     steps = {place.own_step for place in places}
     data |= {"allow_mixed_timesteps": len(steps) > 1 and data["timestep_minutes"] is None, "workers": 0}
-    arguments = [f"data.{key}={typed(value)}" for key, value in data.items()]
+    arguments = [f"data.{NESTED[RADAR].get(key, key)}={typed(value)}" for key, value in data.items()]
     if systems:
         files = ", ".join(f"{name}: '{folder / name}/*.nc'" for name in systems)
         arguments.append(f"forecasts={{{files}}}")

@@ -64,8 +64,13 @@ def test_persistence_on_real_radar_to_the_last_count(real_data, tmp_path, source
     files = sorted(real_data.glob(pattern))  # five minutes apart, without a gap
     archive = tmp_path / "real.nc"
     assert run("prepare", f"source={source}", f"input={files[0].parent}", f"output={archive}") == (0, "")
-    windows = [f"data.input_steps={INPUTS}", f"data.forecast_steps={LEADS}", f"data.stride={STRIDE}", "data.crop=null"]
-    more = ["data.split=all", "data.workers=0", "scores=basic", "html=false", f"output={tmp_path / 'out'}"]
+    windows = [
+        f"data.input_steps={INPUTS}",
+        f"data.forecast_steps={LEADS}",
+        f"data.windows.stride={STRIDE}",
+        "data.crop=null",
+    ]
+    more = ["data.split.method=all", "data.workers=0", "scores=basic", "html=false", f"output={tmp_path / 'out'}"]
     assert run("evaluate", "model=persistence", f"data.archives=[{archive}]", *windows, *more) == (0, "")
 
     counts = np.zeros((LEADS, len(THRESHOLDS), 4), dtype=np.int64)

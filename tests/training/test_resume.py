@@ -72,7 +72,7 @@ def half(folder):
      ("callbacks.watch.every_n_epochs=1", 2, 1)],
 )  # fmt: skip
 def test_a_resumed_run_ends_with_the_same_weights(folder, kind, epoch, batch):
-    settings = ["trainer.max_epochs=4", "data.batch_size=2", "data.samples_per_epoch=7", kind]
+    settings = ["trainer.max_epochs=4", "data.batch_size=2", "data.sampling.samples_per_epoch=7", kind]
     settings += ["trainer.log_every_n_steps=1"] if "accumulate" not in kind else []
     whole, part = f"whole_{kind.split('=')[1]}_{'w' in kind}", f"part_{kind.split('=')[1]}_{epoch}_{batch}"
     if not (folder / whole).exists():

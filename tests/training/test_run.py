@@ -17,7 +17,8 @@ from tests.programs import rows, run
 
 SMALL = [
     "data=radar", "data.input_steps=3", "data.forecast_steps=2", "data.crop=16", "data.workers=0", "data.batch_size=4",
-    "data.min_rain_fraction=0", "data.samples_per_epoch=8", "model.hidden=[4,4]", "trainer.max_epochs=1",
+    "data.sampling.min_rain_fraction=0", "data.sampling.samples_per_epoch=8", "model.hidden=[4,4]",
+    "trainer.max_epochs=1",
     "trainer.enable_progress_bar=false", "callbacks.progress=null", "callbacks.watch=null", "scores=basic",
 ]  # fmt: skip
 
@@ -28,9 +29,15 @@ def archives(folder, **steps):
 
 
 def on(paths, *, test, val):
-    names = f"data.test_archives=[{','.join(test)}]", f"data.val_archives=[{','.join(val)}]"
+    names = f"data.split.test_archives=[{','.join(test)}]", f"data.split.val_archives=[{','.join(val)}]"
     given = ",".join(map(str, paths))
-    return [*SMALL, f"data.archives=[{given}]", "data.split=archives", "data.allow_mixed_timesteps=true", *names]
+    return [
+        *SMALL,
+        f"data.archives=[{given}]",
+        "data.split.method=archives",
+        "data.windows.allow_mixed_timesteps=true",
+        *names,
+    ]
 
 
 def test_scores_carry_the_lead_times_of_the_split_that_is_scored(tmp_path):
@@ -54,7 +61,7 @@ def test_mixed_test_steps_are_refused_before_training_and_only_where_they_are_sc
     assert len(apart) == 2
     for number, (archive, leads) in enumerate(zip(apart, ({5.0, 10.0}, {6.0, 12.0}), strict=True)):
         folder = tmp_path / str(number)
-        assert run("evaluate", *typed, archive, "data.split=archives", f"output={folder}") == (0, "")
+        assert run("evaluate", *typed, archive, "data.split.method=archives", f"output={folder}") == (0, "")
         assert {float(row["lead_time_minutes"]) for row in rows(folder / "scores.csv")} == leads
 
 
@@ -69,7 +76,7 @@ def test_a_baseline_that_refuses_the_test_grids_does_so_before_training(tmp_path
 
 @pytest.mark.parametrize("metrics", [["frame_scores=paper", "frame_scores.paper=null"], ["frame_scores=pooled"]])
 def test_a_variant_of_scores_can_be_left_out(tmp_path, metrics):
-    typed = ["data=radar", f"data.archives=[{archives(tmp_path, a=5)[0]}]", "data.split=all", "scores=basic"]
+    typed = ["data=radar", f"data.archives=[{archives(tmp_path, a=5)[0]}]", "data.split.method=all", "scores=basic"]
     typed += ["model=persistence", "data.crop=16", "data.workers=0", "html=false", *metrics]
     assert run("evaluate", *typed, f"output={tmp_path / 'scores'}") == (0, "")
     assert not (tmp_path / "scores" / "paper.csv").exists()
@@ -83,7 +90,7 @@ def test_the_calibration_goes_by_minutes_where_validation_mixes_time_steps(tmp_p
     assert loaded.calibration.lead_times == (5.0, 6.0, 10.0, 12.0)
     config = from_plain(loaded.config)
     for archive, leads in (("c", (6.0, 12.0)), ("d", (5.0, 10.0))):  # each by itself, with a plain loop
-        config.data.val_archives = [archive]
+        config.data.split.val_archives = [archive]
         apart = CalibrationFit(2, 1024)
         for batch in build(config.data).val_dataloader():
             with torch.inference_mode():

@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from nowcast.config.checks.definitions import NotThereError
 from nowcast.config.checks.signatures import signature
+from nowcast.config.command_line.quoting import typed
+from nowcast.config.grouped import name_now
 from nowcast.config.mistakes import UsageError, near
 
 HYDRAS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
@@ -32,9 +34,31 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "nowcast.data.datamodule.RadarDataModule": {
         "input_steps": (1, math.inf),
         "forecast_steps": (1, math.inf),
-        "stride": (1, math.inf),
         "batch_size": (1, math.inf),
         "workers": (0, math.inf),
+    },
+    "nowcast.data.windows.settings.WindowSettings": {"stride": (1, math.inf)},
+    "nowcast.data.windows.settings.SplitSettings": {
+        "val_fraction": (0, 1),
+        "test_fraction": (0, 1),
+        "gap_minutes": (0, math.inf),
+    },
+    "nowcast.data.windows.settings.SamplingSettings": {
+        "min_rain_fraction": (0, 1),
+        "min_valid_fraction": (0, 1),
+        "samples_per_epoch": (1, math.inf),
+    },
+    "nowcast.data.mnist.moving_mnist.MovingMnist": {
+        "input_steps": (1, math.inf),
+        "forecast_steps": (1, math.inf),
+        "batch_size": (1, math.inf),
+        "workers": (0, math.inf),
+    },
+    "nowcast.data.mnist.settings.DigitSettings": {"per_sequence": (1, math.inf)},
+    "nowcast.data.mnist.settings.SequenceCounts": {
+        "train": (1, math.inf),
+        "val": (1, math.inf),
+        "test": (1, math.inf),
     },
     "nowcast.training.callbacks.stopping.EarlyStopping": {"patience": (0, math.inf)},
     "lightning.pytorch.callbacks.EMAWeightAveraging": {"decay": (0, 1)},
@@ -83,6 +107,8 @@ def _check_arguments(node: dict[str, Any], key: str) -> None:
     arguments = {str(name): value for name, value in node.items() if name not in HYDRAS}
     for name, value in arguments.items():
         place = f"{key}.{name}"
+        if now := name_now(target, name, value):
+            raise UsageError(f"{place} is called {key}.{now} now: type {typed(f'{key}.{now}', value)}")
         if known is not None and name not in known.annotations and not known.open:
             close, allowed = near(name, known.annotations, f"{key}."), ", ".join(sorted(known.annotations))
             raise UsageError(f"{place} is unknown to {target}{close}; allowed: {allowed}")

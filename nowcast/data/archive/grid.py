@@ -32,7 +32,7 @@ def averaging_factor(archive: Archive, target_km: float | None, way_out: str = "
     Args:
         archive: The archive.
         target_km: Side of the cells that are wanted.
-        way_out: What to do where that is impossible; "" = choose another data.cell_km.
+        way_out: What to do where that is impossible; "" = choose another data.windows.cell_km.
 
     Raises:
         ValueError: No whole number of cells comes within CELL_TOLERANCE.
@@ -46,7 +46,7 @@ def averaging_factor(archive: Archive, target_km: float | None, way_out: str = "
             raise ValueError(
                 f"{archive.path}: cells of {size:.3g} km cannot be averaged to cell_km={target_km:g} "
                 f"({factor} cells are {factor * size:.3g} km); "
-                f"{way_out or f'choose data.cell_km={size:.3g} or a multiple of it'}"
+                f"{way_out or f'choose data.windows.cell_km={size:.3g} or a multiple of it'}"
             )
     return factors[0], factors[1]
 

@@ -30,7 +30,7 @@ class MovingDigits:
         speed: [low, high) in pixels per frame, uniform.
 
     Raises:
-        ValueError: An empty range, or a speed below 0.
+        ValueError: An empty range of speeds, or one below 0.
     """
 
     digits: tuple[int, int]
@@ -38,11 +38,7 @@ class MovingDigits:
     speed: tuple[float, float]
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 0 <= self.digits[0] < self.digits[1]:
-            raise ValueError(f"data.digits must be [first, end) with 0 <= first < end, got {list(self.digits)}")
-        if self.digits_per_sequence < 1:
-            raise ValueError(f"data.digits_per_sequence must be at least 1, got {self.digits_per_sequence}")
+        """Check the speed; settings.DigitSettings checks the digits."""
         if not 0 <= self.speed[0] < self.speed[1]:
             raise ValueError(f"data.speed must be [low, high) with 0 <= low < high, got {list(self.speed)}")
 
@@ -59,10 +55,10 @@ class MovingDigits:
             (sequences, frames, 64, 64) uint8, 0 = black, 255 = white.
 
         Raises:
-            ValueError: Fewer images than data.digits asks for.
+            ValueError: Fewer images than data.digits.images asks for.
         """
         if len(images) < self.digits[1]:
-            raise ValueError(f"data.digits={list(self.digits)}, but MNIST holds {len(images)} images here")
+            raise ValueError(f"data.digits.images={list(self.digits)}, but MNIST holds {len(images)} images here")
         result = np.zeros((sequences, frames, SIDE, SIDE), dtype=np.uint8)
         for start in range(0, sequences, CHUNK):
             self._fill(result[start : start + CHUNK], images, draw)

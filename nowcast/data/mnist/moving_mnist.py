@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from nowcast.data.interface import Series
 from nowcast.data.mnist.digits import SIDE, MovingDigits, Pictures
 from nowcast.data.mnist.files import kept_sequences, read_sequences, training_images
+from nowcast.data.mnist.settings import DigitSettings, SequenceCounts, SequenceFiles
 from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.index import SPLITS, Split
 from nowcast.data.windows.pairs import check_pair
@@ -89,24 +90,23 @@ def as_sample(frames: NDArray[Any], input_steps: int) -> Sample:
     )
 
 
+def moving_digits(settings: DigitSettings, speed: Sequence[float]) -> MovingDigits:
+    """The generator of digits that move at a speed, [low, high) in pixels per frame."""
+    return MovingDigits((settings.images[0], settings.images[1]), settings.per_sequence, (speed[0], speed[1]))
+
+
 class MovingMnist(lightning.LightningDataModule):
     """Training, validation and test sequences of moving digits.
 
     Args:
         mnist: Folder of MNIST's train-images-idx3-ubyte(.gz); downloaded into it when missing.
         folder: Where generated sequences are kept.
-        digits: See MovingDigits.
-        digits_per_sequence: See MovingDigits.
+        digits: Which digits move.
         test_digits: The same for the test sequences.
-        test_digits_per_sequence: The same for the test sequences.
         speed: See MovingDigits.
-        train_sequences: Training sequences in an epoch.
-        val_sequences: Validation sequences.
-        test_sequences: Test sequences.
+        sequences: Sequences in an epoch of each split.
+        files: Sequences of a split from a file instead of generated ones.
         online: Draw training sequences anew in every epoch instead of repeating one set.
-        train_file: .npz or .npy with training sequences instead of generated ones.
-        val_file: The same for validation.
-        test_file: The same for the test.
         input_steps: Frames the model sees.
         forecast_steps: Frames it predicts.
         batch_size: Sequences per batch.
@@ -126,18 +126,12 @@ class MovingMnist(lightning.LightningDataModule):
         self,
         mnist: str,
         folder: str,
-        digits: Sequence[int],
-        digits_per_sequence: int,
-        test_digits: Sequence[int],
-        test_digits_per_sequence: int,
+        digits: DigitSettings,
+        test_digits: DigitSettings,
         speed: Sequence[float],
-        train_sequences: int,
-        val_sequences: int,
-        test_sequences: int,
+        sequences: SequenceCounts,
+        files: SequenceFiles,
         online: bool,
-        train_file: str | None,
-        val_file: str | None,
-        test_file: str | None,
         input_steps: int,
         forecast_steps: int,
         batch_size: int,
@@ -146,23 +140,17 @@ class MovingMnist(lightning.LightningDataModule):
     ) -> None:
         """Keep the settings; `setup` generates or reads."""
         super().__init__()
-        check_pair("data.digits", digits, "[first, end]")
-        check_pair("data.test_digits", test_digits, "[first, end]")
         check_pair("data.speed", speed, "[low, high]")
         self.mnist, self.folder = Path(mnist).expanduser(), Path(folder).expanduser()
-        self.digits = MovingDigits((digits[0], digits[1]), digits_per_sequence, (speed[0], speed[1]))
-        self.test_digits = MovingDigits(
-            (test_digits[0], test_digits[1]), test_digits_per_sequence, (speed[0], speed[1])
-        )
-        self.sizes = {"train": train_sequences, "val": val_sequences, "test": test_sequences}
-        self.files = {"train": train_file, "val": val_file, "test": test_file}
+        self.digits, self.test_digits = moving_digits(digits, speed), moving_digits(test_digits, speed)
+        self.sizes, self.files = vars(sequences), vars(files)
         self.online, self.input_steps, self.forecast_steps = online, input_steps, forecast_steps
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
-        smallest = min(*self.sizes.values(), input_steps, forecast_steps, batch_size)
-        if smallest < 1:
-            raise ValueError(f"numbers of sequences and steps and data.batch_size must be at least 1, got {smallest}")
-        if online and train_file is not None:
-            raise ValueError("data.online=true draws training sequences anew; it contradicts data.train_file")
+        for name in ("input_steps", "forecast_steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
+        if online and files.train is not None:
+            raise ValueError("data.online=true draws training sequences anew; it contradicts data.files.train")
         self.sequences: dict[str, NDArray[Any]] = {}
 
     @property
@@ -218,7 +206,7 @@ class MovingMnist(lightning.LightningDataModule):
             sizes["train"] = (SIDE, SIDE)
         if len(set(sizes.values())) > 1:
             found = ", ".join(
-                f"{height}x{width} in {split} (data.{split}_file={self.files[split] or 'null: generated'})"
+                f"{height}x{width} in {split} (data.files.{split}={self.files[split] or 'null: generated'})"
                 for split, (height, width) in sorted(sizes.items())
             )
             raise ValueError(f"frames of all splits must have one size, got {found}; name files of one size")

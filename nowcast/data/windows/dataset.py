@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -15,11 +15,10 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import Grid
 from nowcast.data.archive.grid import CELL_TOLERANCE, area_average, cell_km
 from nowcast.data.windows.index import as_typed, owned_from, tile_corners
+from nowcast.data.windows.settings import Augmentation
 from nowcast.data.windows.tile_shares import archive_shares, crop_shares, window_counts
 
 log = logging.getLogger(__name__)
-
-Augmentation = Literal["none", "flips", "flips_rotations"]
 
 
 class Sample(TypedDict):
@@ -119,7 +118,7 @@ def check_cells(regions: Sequence[Region]) -> None:
     sizes = [region.cell_km for region in regions]
     if max(sizes) > min(sizes) * (1 + 2 * CELL_TOLERANCE):
         found = ", ".join(f"{r.archive.name} {size:.3g} km" for r, size in zip(regions, sizes, strict=True))
-        raise ValueError(f"cell sizes differ: {found}. Set data.cell_km to average them to a common size")
+        raise ValueError(f"cell sizes differ: {found}. Set data.windows.cell_km to average them to a common size")
     if cut := [region.dropped for region in regions if any(region.dropped)]:
         rows, columns = (max(sizes) for sizes in zip(*cut, strict=True))
         text = "averaging cells leaves out up to %d rows and %d columns at the lower and right edge of %d of %d grids"

@@ -44,14 +44,14 @@ def settings_that_fit(
     """
     if len(regions) > MOST_ARCHIVES:
         return None
-    given = (input_steps, forecast_steps, splitting.blocks.block_minutes, splitting.blocks.gap_minutes)
+    given = (input_steps, forecast_steps, splitting.settings.block_minutes, splitting.settings.gap_minutes)
     needed = ("test",) if splitting.how == "all" else SPLITS
     for lengths in _candidates(regions, min(steps), given):
         inputs, forecasts, block, gap = lengths
-        tried = replace(splitting, blocks=replace(splitting.blocks, block_minutes=block, gap_minutes=gap))
+        tried = _with_blocks(splitting, block, gap)
         parts = list(zip(regions, steps, tried.assign([region.archive for region in regions]), strict=True))
         if all(any(len(tried.starts(split, *part, inputs + forecasts, stride)) for part in parts) for split in needed):
-            names = ("input_steps", "forecast_steps", "block_minutes", "gap_minutes")
+            names = ("input_steps", "forecast_steps", "split.block_minutes", "split.gap_minutes")
             return {name: new for name, new, old in zip(names, lengths, given, strict=True) if new != old}
     return None
 
@@ -69,6 +69,12 @@ def _candidates(regions: Sequence[Region], step: int, given: Lengths) -> Iterato
             yield max(fewest, round(inputs * count / forecasts)), count, length, wide
 
 
+def _with_blocks(splitting: Splitting, block_minutes: float, gap_minutes: float) -> Splitting:
+    return replace(
+        splitting, settings=replace(splitting.settings, block_minutes=block_minutes, gap_minutes=gap_minutes)
+    )
+
+
 def way_out(data: "RadarDataModule", split: Split, windows: int) -> str:
     """Overrides that leave no split of a data module empty, the filters of training included; "" where none are known.
 
@@ -78,9 +84,9 @@ def way_out(data: "RadarDataModule", split: Split, windows: int) -> str:
         windows: How many it has before the filters.
     """
     if windows:
-        return "data.min_rain_fraction=0 data.min_valid_fraction=0" if split == "train" else ""
+        return "data.sampling.min_rain_fraction=0 data.sampling.min_valid_fraction=0" if split == "train" else ""
     lengths = settings_that_fit(
-        data.regions, data.steps, data.splitting, data.input_steps, data.forecast_steps, data.stride
+        data.regions, data.steps, data.splitting, data.input_steps, data.forecast_steps, data.windows.stride
     )
     if lengths is None:
         return ""
@@ -99,12 +105,11 @@ def _with(data: "RadarDataModule", lengths: dict[str, float]) -> "RadarDataModul
     changed = copy(data)
     changed.input_steps = int(lengths.get("input_steps", data.input_steps))
     changed.forecast_steps = int(lengths.get("forecast_steps", data.forecast_steps))
-    given = data.splitting.blocks
-    blocks = replace(
-        given,
-        block_minutes=lengths.get("block_minutes", given.block_minutes),
-        gap_minutes=lengths.get("gap_minutes", given.gap_minutes),
+    given = data.splitting.settings
+    changed.splitting = _with_blocks(
+        data.splitting,
+        lengths.get("split.block_minutes", given.block_minutes),
+        lengths.get("split.gap_minutes", given.gap_minutes),
     )
-    changed.splitting = replace(data.splitting, blocks=blocks)
     changed.split_of_frame = changed.splitting.assign([region.archive for region in data.regions])
     return changed

@@ -18,7 +18,7 @@ class NoWindowError(ValueError):
 
     Args:
         split: Which.
-        how: data.split.
+        how: data.split.method.
         length: Frames of a window.
         found: Name, frames and windows of each archive, before windows are left out for their rain or data.
         way_out: Overrides that leave no split empty; "" where none are known.
@@ -29,13 +29,17 @@ class NoWindowError(ValueError):
     ) -> None:
         """Say how many frames and windows there are, and what to do."""
         self.way_out, archives = way_out, list(found)
-        lines = [f"no {split} window of {length} frames (data.split={how}):"]
+        lines = [f"no {split} window of {length} frames (data.split.method={how}):"]
         lines += [f"  {name}: {frames} frames, {windows} windows" for name, frames, windows in archives]
         if how == "all" and split != "test":
             way = ", with split=test" if split == "val" else ""
-            lines.append(f"data.split=all is for evaluation{way}; train with data.split=blocks or archives")
+            lines.append(
+                f"data.split.method=all is for evaluation{way}; train with data.split.method=blocks or archives"
+            )
         elif any(windows for _, _, windows in archives):
-            left_out = "too little rain or data for data.min_rain_fraction and data.min_valid_fraction"
+            left_out = (
+                "too little rain or data for data.sampling.min_rain_fraction and data.sampling.min_valid_fraction"
+            )
             lines.append(f"all windows have {left_out if split == 'train' else 'no data'}")
         else:
             lines.append(f"no part of them that is {split} holds that many frames in a row")
@@ -43,8 +47,9 @@ class NoWindowError(ValueError):
             lines.append(f"with these settings no split is empty: {way_out}")
         elif how != "all" or split == "test":
             lines.append(
-                "choose other archives, shares (data.val_fraction, data.test_fraction), shorter windows "
-                "(data.input_steps, data.forecast_steps) or other blocks (data.block_minutes, data.gap_minutes)"
+                "choose other archives, shares (data.split.val_fraction, data.split.test_fraction), shorter windows "
+                "(data.input_steps, data.forecast_steps) or other blocks (data.split.block_minutes, "
+                "data.split.gap_minutes)"
             )
         super().__init__("\n".join(lines))
 
@@ -96,7 +101,7 @@ def window_starts(times: NDArray[np.datetime64], length: int, step: int, every: 
 
 @dataclass(frozen=True)
 class BlockSplit:
-    """Time blocks drawn at random into training, validation and test.
+    """Time blocks drawn at random into training, validation and test; settings.SplitSettings checks the values.
 
     Args:
         block_minutes: Length of a block; whole blocks go to one split.
@@ -112,16 +117,6 @@ class BlockSplit:
     test_fraction: float
     gap_minutes: float
     seed: int
-
-    def __post_init__(self) -> None:
-        """Check the shares."""
-        if self.block_minutes <= 0 or self.gap_minutes < 0:
-            raise ValueError(
-                f"block_minutes must be > 0 and gap_minutes >= 0, got {self.block_minutes} and {self.gap_minutes}"
-            )
-        shares = (self.val_fraction, self.test_fraction)
-        if min(shares) < 0 or sum(shares) >= 1:
-            raise ValueError(f"val_fraction + test_fraction must be in [0, 1), got {shares}")
 
     def assign(self, times: NDArray[np.datetime64]) -> NDArray[np.int8]:
         """Split of every frame: 0 train, 1 val, 2 test, -1 none (in a gap between splits)."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ from nowcast.data.windows.index import (
     windows_of_split,
     windows_within,
 )
-
-How = Literal["blocks", "archives", "paper", "by_day", "all"]
+from nowcast.data.windows.settings import SplitMethod, SplitSettings
 
 
 @dataclass(frozen=True)
@@ -28,28 +26,23 @@ class Splitting:
     """How archives become training, validation and test (docs/decisions/0007).
 
     Args:
-        how: `data.split`.
-        blocks: Shares and lengths of time blocks.
-        val_archives: Names or globs of validation archives, for "archives".
-        test_archives: The same of test archives.
-        shared: Archives of the same time share their blocks or, with "by_day", their split; "paper" draws each alone.
-
-    Raises:
-        ValueError: An unknown way, or gaps where there can be none.
+        settings: `data.split`. Archives of the same time share their blocks (`shared_blocks`) or, with the method
+            "by_day", their split; "paper" draws each alone.
+        seed: Of the draw.
     """
 
-    how: How
-    blocks: BlockSplit
-    val_archives: Sequence[str]
-    test_archives: Sequence[str]
-    shared: bool
+    settings: SplitSettings
+    seed: int
 
-    def __post_init__(self) -> None:
-        """Check the way."""
-        if self.how not in ("blocks", "archives", "paper", "by_day", "all"):
-            raise ValueError(f"data.split must be blocks, archives, paper, by_day or all, got {self.how!r}")
-        if self.how in ("paper", "by_day") and self.blocks.gap_minutes > 0:
-            raise ValueError(f"data.split={self.how} has no gaps: set data.gap_minutes=0")
+    @property
+    def how(self) -> SplitMethod:
+        """The method."""
+        return self.settings.method
+
+    @property
+    def blocks(self) -> BlockSplit:
+        """The draw of time blocks."""
+        return self.settings.blocks(self.seed)
 
     def assign(self, archives: Sequence[Archive]) -> list[NDArray[np.int8]]:
         """Per archive, the split of each frame: 0 train, 1 val, 2 test, -1 none."""
@@ -69,7 +62,7 @@ class Splitting:
         if self.how == "by_day":
             groups = (
                 of_one_time([archive.times for archive in archives], 0)
-                if self.shared
+                if self.settings.shared_blocks
                 else [[n] for n in range(len(names))]
             )
             first = {number: min(names[one] for one in group) for group in groups for number in group}
@@ -77,13 +70,13 @@ class Splitting:
             return [of_day[first[number]] for number in range(len(names))]
         if self.how != "archives":
             return [None] * len(names)
-        named = [split_by_name(name, self.val_archives, self.test_archives) for name in names]
+        named = [split_by_name(name, self.settings.val_archives, self.settings.test_archives) for name in names]
         return [None if split is None else SPLITS.index(split) for split in named]
 
     def _by_blocks(self, archives: Sequence[Archive]) -> list[NDArray[np.int8]]:
         if self.how == "paper":
             return [self.blocks.of_archive(archive.name).assign(archive.times) for archive in archives]
-        if not self.shared:
+        if not self.settings.shared_blocks:
             return [self.blocks.assign(archive.times) for archive in archives]
         found: dict[int, NDArray[np.int8]] = {}
         for group in of_one_time([archive.times for archive in archives], self.blocks.gap_minutes):

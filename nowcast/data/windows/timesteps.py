@@ -18,8 +18,8 @@ def choose_steps(archives: Sequence[Archive], minutes: float | None, allow_mixed
 
     Args:
         archives: The archives.
-        minutes: data.timestep_minutes; None = that of the archives.
-        allow_mixed: data.allow_mixed_timesteps.
+        minutes: data.windows.timestep_minutes; None = that of the archives.
+        allow_mixed: data.windows.allow_mixed_timesteps.
 
     Raises:
         ValueError: An archive has one frame, or steps differ or do not divide `minutes`.
@@ -28,8 +28,8 @@ def choose_steps(archives: Sequence[Archive], minutes: float | None, allow_mixed
     if len(set(steps)) > 1 and not allow_mixed:
         found = ", ".join(f"{archive.name} {step / 60:g} min" for archive, step in zip(archives, steps, strict=True))
         raise ValueError(
-            f"time steps differ: {found}. Set data.timestep_minutes to a common multiple, or "
-            "data.allow_mixed_timesteps=true"
+            f"time steps differ: {found}. Set data.windows.timestep_minutes to a common multiple, or "
+            "data.windows.allow_mixed_timesteps=true"
         )
     return steps, [_every(archive, step) for archive, step in zip(archives, steps, strict=True)]
 
@@ -46,7 +46,7 @@ def _every(archive: Archive, step: int) -> int:
     try:
         return frames_per_step(archive.timestep, step)
     except ValueError as error:
-        raise ValueError(f"{archive.path}: data.timestep_minutes: {error}") from error
+        raise ValueError(f"{archive.path}: data.windows.timestep_minutes: {error}") from error
 
 
 def common_lead_times(
@@ -56,7 +56,7 @@ def common_lead_times(
 
     Args:
         split: Its name, for the message.
-        how: data.split, for the message.
+        how: data.split.method, for the message.
         paths: The archives that have windows in it.
         steps: Seconds between the frames of their windows.
         forecast_steps: How many lead times there are.
@@ -73,10 +73,14 @@ def common_lead_times(
         )
         apart = " and ".join(f"data.archives=[{','.join(map(str, of_step))}]" for of_step in found)
         # By day whole archives are drawn: of fewer it would draw others.
-        kept = f"data.split={how}" if how != "by_day" else "data.split=all" + " split=test" * (split != "test")
+        kept = (
+            f"data.split.method={how}"
+            if how != "by_day"
+            else "data.split.method=all" + " split=test" * (split != "test")
+        )
         raise ValueError(
             f"{split} windows have different time steps: {names}. Scores by lead time need one: `nowcast evaluate` "
             f"them apart, with {apart}, both with {kept} (`nowcast train evaluate=false` trains without "
-            "scores), or set data.timestep_minutes to a common multiple"
+            "scores), or set data.windows.timestep_minutes to a common multiple"
         )
     return tuple(different[0] * (k + 1) / 60 for k in range(forecast_steps))

@@ -160,8 +160,18 @@ def _data_in_words(rows: Sequence[PaperRow]) -> str:
 
 def _tells(key: str) -> bool:
     return key.startswith(
-        ("archives.source", "split", "block_", "seed", "digits", "test_digits", "speed", "online")
-    ) or (key.endswith("_file"))
+        (
+            "archives.source",
+            "split.method",
+            "split.block_",
+            "seed",
+            "digits.",
+            "test_digits.",
+            "speed",
+            "online",
+            "files.",
+        )
+    ) and not key.endswith("_target_")
 
 
 def _short(value: Any) -> str:  # noqa: ANN401

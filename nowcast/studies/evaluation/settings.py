@@ -31,7 +31,7 @@ def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[
     """The training data's config with what the user typed for `data.…` on top; with `data=<group>`, that group's.
 
     Steps, time step and cell size stay those of training, since a network knows no other, and so does the seed, which
-    decides what was trained on. Archives that the user names are scored whole unless data.split says otherwise.
+    decides what was trained on. Archives that the user names are scored whole unless data.split.method says otherwise.
     """
     known = trusted(trained, "data of the checkpoint's config")
     merged = known
@@ -41,17 +41,19 @@ def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[
         merged.update(
             {key: settled[key] for key in ("input_steps", "forecast_steps", "seed") if key in merged and key in settled}
         )
-    if len(facts.get("timesteps_seconds", [])) == 1 and "timestep_minutes" in merged:  # others' data has its own step
-        merged.timestep_minutes = facts["timesteps_seconds"][0] / 60
-    if "cell_km" in facts and "cell_km" in merged:
-        merged.cell_km = facts["cell_km"]
+    pinned = {"cell_km": facts["cell_km"]} if "cell_km" in facts else {}
+    if len(facts.get("timesteps_seconds", [])) == 1:
+        pinned["timestep_minutes"] = facts["timesteps_seconds"][0] / 60
+    for settings in (merged, merged.get("windows")):
+        if isinstance(settings, DictConfig):  # others' data has its own step and cells
+            settings.update({key: value for key, value in pinned.items() if key in settings})
     typed = {text.lstrip("+~").split("=")[0].removeprefix("data.") for text in given_on_command_line("data.")}
     for key in typed:
         OmegaConf.update(merged, key, OmegaConf.select(chosen, key), merge=False)
     if "crop" in typed and "eval_crop" not in typed:
         merged.eval_crop = merged.crop
-    if "archives" in typed and "split" not in typed:
-        merged.split = "all"
+    if "archives" in typed and not typed & {"split", "split.method"}:
+        OmegaConf.update(merged, "split.method" if isinstance(merged.get("split"), DictConfig) else "split", "all")
     return merged
 
 

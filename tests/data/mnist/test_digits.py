@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nowcast.data.mnist.digits import MovingDigits, corners
+from nowcast.data.mnist.settings import DigitSettings
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1000, 28, 28)).astype(np.uint8)
 
@@ -118,19 +119,19 @@ def test_a_seed_gives_the_same_bytes_everywhere():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("make", "message"),
     [
-        (((5, 5), 2, (3.0, 5.0)), "data.digits"),
-        (((-1, 5), 2, (3.0, 5.0)), "data.digits"),
-        (((0, 5), 0, (3.0, 5.0)), "data.digits_per_sequence"),
-        (((0, 5), 1, (5.0, 3.0)), "data.speed"),
+        (lambda: DigitSettings((5, 5), 2), "data.digits.images"),
+        (lambda: DigitSettings((-1, 5), 2), "data.digits.images"),
+        (lambda: DigitSettings((0, 5), 0), "data.digits.per_sequence"),
+        (lambda: MovingDigits((0, 5), 1, (5.0, 3.0)), "data.speed"),
     ],
 )
-def test_impossible_settings_are_refused(settings, message):
+def test_impossible_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
-        MovingDigits(*settings)
+        make()
 
 
 def test_too_few_images_are_refused():
-    with pytest.raises(ValueError, match=r"data.digits=\[0, 500\], but MNIST holds 10 images"):
+    with pytest.raises(ValueError, match=r"data.digits.images=\[0, 500\], but MNIST holds 10 images"):
         MovingDigits((0, 500), 2, (3.0, 5.0)).generate(IMAGES[:10], 1, 1, np.random.default_rng(0))

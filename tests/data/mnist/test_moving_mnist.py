@@ -8,8 +8,8 @@ import torch
 
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.mnist.digits import MovingDigits
-from nowcast.data.mnist.moving_mnist import MovingMnist
 from tests.data.digits import write_images
+from tests.data.modules import moving_mnist
 
 
 def module(folder, **changes):
@@ -36,7 +36,7 @@ def module(folder, **changes):
         "workers": 0,
         "seed": 5,
     }
-    return MovingMnist(**(settings | changes))
+    return moving_mnist(**(settings | changes))
 
 
 def test_samples_are_brightness_with_everything_observed(tmp_path):
@@ -129,7 +129,9 @@ def test_sequences_come_from_files_where_named(tmp_path):
 def test_frames_of_all_splits_have_one_size(tmp_path, online):
     for side in (32, 64):
         np.save(tmp_path / f"{side}.npy", np.zeros((20, 5, side, side), dtype=np.uint8))
-    with pytest.raises(ValueError, match=r"one size, got 32x32 in test \(data\.test_file=.*32\.npy\), 64x64 in train"):
+    with pytest.raises(
+        ValueError, match=r"one size, got 32x32 in test \(data\.files\.test=.*32\.npy\), 64x64 in train"
+    ):
         module(tmp_path, online=online, test_file=str(tmp_path / "32.npy")).setup()
     files = {f"{split}_file": str(tmp_path / "32.npy") for split in ("train", "val", "test")}
     assert module(tmp_path, **files).dataset("train")[0]["inputs"].shape == (10, 1, 32, 32)
@@ -162,14 +164,17 @@ def test_provenance_and_split_name_what_was_used(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"digits": [1]}, "data.digits must be a pair"),
-        ({"digits": 5}, r"data.digits must be a pair of numbers, \[first, end\], got 5; write 'data.digits="),
-        ({"test_digits": "ab"}, "data.test_digits must be a pair"),
+        ({"digits": [1]}, "data.digits.images must be a pair"),
+        (
+            {"digits": 5},
+            r"data.digits.images must be a pair of numbers, \[first, end\], got 5; write 'data.digits.images=",
+        ),
+        ({"test_digits": "ab"}, "data.digits.images must be a pair"),
         ({"speed": [3.0, None]}, "data.speed must be a pair"),
         ({"speed": [1.0, 2.0, 3.0]}, "data.speed must be a pair"),
         ({"test_sequences": 0}, "at least 1, got 0"),
         ({"batch_size": 0}, "at least 1"),
-        ({"online": True, "train_file": "x.npz"}, "contradicts data.train_file"),
+        ({"online": True, "train_file": "x.npz"}, "contradicts data.files.train"),
     ],
 )
 def test_impossible_settings_are_refused(tmp_path, changes, message):

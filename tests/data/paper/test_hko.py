@@ -7,13 +7,13 @@ from PIL import Image
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.paper.archives import PaperArchives
 from nowcast.data.paper.days import ArchiveDays
 from nowcast.data.paper.filter import PaperFilter
 from nowcast.data.paper.hko import HkoTree
 from nowcast.scaling import GreyScale
 from tests.data.archives import frame, write
+from tests.data.modules import radar
 from tests.data.paper.hko_tree import day_folder, names, write_day, write_mask
 
 
@@ -38,7 +38,7 @@ def module(source, **changes):
         "split": "paper", "val_archives": [], "test_archives": [], "block_minutes": 240.0, "val_fraction": 1 / 6,
         "test_fraction": 1 / 6, "gap_minutes": 0.0, "batch_size": 8, "workers": 0, "seed": 1000,
     }  # fmt: skip
-    return RadarDataModule(source, **(settings | changes))
+    return radar(source, **(settings | changes))
 
 
 @pytest.fixture
@@ -399,7 +399,7 @@ def test_the_draw_depends_on_the_seed(days, tmp_path):
 
 
 def test_gaps_between_blocks_are_refused(days, tmp_path):
-    with pytest.raises(ValueError, match=r"data.gap_minutes=0"):
+    with pytest.raises(ValueError, match=r"data.split.gap_minutes=0"):
         module(archives(tree(days), tmp_path), gap_minutes=30.0)
 
 

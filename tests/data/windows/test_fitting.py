@@ -13,8 +13,8 @@ WHOLE = {"crop": None, "eval_crop": None}
 
 def typed(text):
     """The overrides of a message as settings of the data module."""
-    pairs = [part.removeprefix("data.").split("=") for part in text.split()]
-    return {name: int(value) if name.endswith("steps") else float(value) for name, value in pairs}
+    pairs = {key.rpartition(".")[2]: value for key, _, value in (part.partition("=") for part in text.split())}
+    return {name: int(value) if name.endswith("steps") else float(value) for name, value in pairs.items()}
 
 
 def refusal(*paths, empty="val", **settings):
@@ -39,7 +39,7 @@ def test_short_archives_get_settings_that_work_when_typed(tmp_path, frames, how)
 def test_two_hours_keep_a_time_step_between_the_splits(tmp_path):
     path = moving_rain(tmp_path / "a.nc", frames=24)
     assert refusal(path, **README) == (
-        "data.input_steps=2 data.forecast_steps=4 data.block_minutes=40 data.gap_minutes=5"
+        "data.input_steps=2 data.forecast_steps=4 data.split.block_minutes=40 data.split.gap_minutes=5"
     )
 
 
@@ -47,11 +47,11 @@ def test_what_training_would_leave_out_next_is_named_at_once(tmp_path):
     dry = write(tmp_path / "a.nc", [frame(5 * k, np.zeros((8, 10))) for k in range(24)])
     filters = {"min_rain_fraction": 0.01, "min_valid_fraction": 0.5}
     found = refusal(dry, **README, **filters)
-    assert found.endswith(" data.min_rain_fraction=0 data.min_valid_fraction=0")
+    assert found.endswith(" data.sampling.min_rain_fraction=0 data.sampling.min_valid_fraction=0")
     data = module(dry, **(WHOLE | README | filters | typed(found)))
     assert all(len(data.dataset(split)) > 0 for split in SPLITS)
     assert refusal(dry, empty="train", **filters | {"split": "archives", "val_archives": ["none"]}) == (
-        "data.min_rain_fraction=0 data.min_valid_fraction=0"
+        "data.sampling.min_rain_fraction=0 data.sampling.min_valid_fraction=0"
     )
 
 

@@ -15,6 +15,7 @@ from nowcast.data.windows.index import (
     windows_of_split,
     windows_within,
 )
+from nowcast.data.windows.settings import SplitSettings
 
 
 def clock(*minutes):
@@ -135,7 +136,7 @@ def test_whole_archives_are_drawn_by_name_not_by_order():
 @pytest.mark.parametrize("change", [(0, 0.1, 0.1, 0), (60, 0.6, 0.4, 0), (60, -0.1, 0.1, 0), (60, 0.1, 0.1, -1)])
 def test_impossible_splits_are_refused(change):
     with pytest.raises(ValueError, match="must be"):
-        BlockSplit(*change, seed=0)
+        SplitSettings("blocks", [], [], *change)
 
 
 @given(st.integers(1, 70), st.integers(1, 40))

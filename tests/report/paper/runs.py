@@ -28,7 +28,11 @@ PRINTED = {
         {"name": "elsewhere", "folder": "other", "trained_in": "net", "model": "convlstm", "network": True},
     ],
 }  # fmt: skip
-CONFIG = {"model": {"hidden": [64, 64]}, "trainer": {"max_epochs": 200}, "data": {"batch_size": 8, "split": "paper"}}
+CONFIG = {
+    "model": {"hidden": [64, 64]},
+    "trainer": {"max_epochs": 200},
+    "data": {"batch_size": 8, "split": {"method": "paper"}},
+}
 FACTS = {
     "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T01:00:00+00:00", "device": "cpu",
     "torch": "2.13.0", "nowcast": "0.1.0", "git_commit": "0123456789abcdef", "parameters": 1234567,

@@ -48,7 +48,7 @@ def test_the_report_says_what_was_done_and_what_is_missing(rows):
     assert "> test and training share days" in text
     assert "- `trainer.max_epochs: 200 → 2`" in text
     assert "2 train, 1 val, 0 test samples" in text
-    assert "split=paper" in text
+    assert "split.method=paper" in text
     assert "- FC-LSTM (folder `fc`): not begun" in text
     assert (
         "| `net` | 1,234,567 | 2 | 2026-01-01T00:00 | 2026-01-01T01:00 | 0 | cpu | 2.13.0 | 0.1.0 (0123456789) |"

@@ -299,7 +299,7 @@ def test_the_printed_command_repeats_the_best_trial_bit_for_bit(searched, tmp_pa
 def test_a_trial_may_be_a_distributed_run(searched, tmp_path):
     folder, _ = searched
     command = [sys.executable, "-m", "nowcast.commands.tune", *REAL, f"data.archives.folder={folder.parent / 'data'}"]
-    command += ["data.stride=1", "data.batch_size=2", "tune.trials=1", f"output={tmp_path}"]
+    command += ["data.windows.stride=1", "data.batch_size=2", "tune.trials=1", f"output={tmp_path}"]
     command += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr + result.stdout
