@@ -46,57 +46,110 @@ class Section:
 def sections(statistics: Statistics, families: Mapping[str, Family], estimates: Estimates) -> Iterator[Section]:
     """All charts, the most asked for first."""
     view = _View(statistics, families, estimates)
-    yield Section(
-        "Critical success index and frequency bias by lead time",
-        "CSI: of all cells where rain was forecast or observed, the share where it was both; best 1. Bias: how often "
-        "rain was forecast for each time it was observed; best 1, below 1 it rains too seldom.",
-        [*view.by_lead("categorical", "csi"), *view.by_lead("categorical", "bias")],
-        open=True,
-    )
-    yield Section(
-        "Performance diagram",
-        "POD against success ratio (1 - false alarm ratio), a point per lead time, the first one at the top right of "
-        "its curve as a rule; best is the upper right corner. Grey: lines of equal CSI (curved) and bias (straight).",
-        view.performance(),
-        open=True,
-    )
-    yield Section(
-        "Errors of the rain rate by lead time",
-        "A forecast with little variability has a small RMSE: read it beside bias and spectra.",
-        [chart for score in ("mae", "rmse", "me", "correlation") for chart in view.by_lead("continuous", score)],
-        open=True,
-    )
-    for name in families:
-        if name.startswith("fss"):
-            border = getattr(families[name], "border", "")
-            yield Section(
-                f"Fractions skill score by scale (border: {border})",
-                "Skill when rain may be displaced within a square window; best 1. Larger windows forgive more.",
-                view.by_axis(name, "fss", "window", "window (cells)"),
-                open=name == "fss",
-            )
-    if "spectrum" in families:
-        yield Section(
-            "Spectra by lead time",
-            "Power of the forecast over that of the observation by wavelength: below 1 at short waves, it is blurred.",
-            [*view.spectra("spectral_ratio"), *view.observed_spectra()],
-            open=True,
-        )
-    yield from view.ensembles()
-    yield Section(
-        "All other scores by lead time", "", list(view.others()), open=False,
-    )  # fmt: skip
+    yield view.events()
+    yield view.performance()
+    yield view.errors()
+    yield from view.fractions()
+    yield from view.spectra()
+    yield from view.probabilities()
+    yield from view.ranks()
+    yield view.others()
 
 
 class _View:
-    """Picks numbers out of the estimates."""
+    """Makes sections out of the estimates, of those families that were counted."""
 
     def __init__(self, statistics: Statistics, families: Mapping[str, Family], estimates: Estimates) -> None:
         self.families, self.estimates = families, estimates
         self.lead = np.array(statistics.lead_times)
-        self.x_label = f"lead time ({statistics.lead_unit})"
+        self.unit, self.x_label = statistics.lead_unit, f"lead time ({statistics.lead_unit})"
         self.models = list(statistics.models)
-        self.shown = shown_lead_times(statistics.lead_times)
+        shown = shown_lead_times(statistics.lead_times)
+        self.ends, self.three = sorted({shown[0], shown[-1]}), sorted({shown[0], shown[len(shown) // 2], shown[-1]})
+
+    def events(self) -> Section:
+        """CSI and bias."""
+        return Section(
+            "Critical success index and frequency bias by lead time",
+            "CSI: of all cells where rain was forecast or observed, the share where it was both; best 1. Bias: how "
+            "often rain was forecast for each time it was observed; best 1, below 1 it rains too seldom.",
+            [*self.by_lead("categorical", "csi"), *self.by_lead("categorical", "bias")],
+            open=True,
+        )
+
+    def performance(self) -> Section:
+        """POD against success ratio by threshold."""
+        return Section(
+            "Performance diagram",
+            "POD against success ratio (1 - false alarm ratio), a point per lead time, the first one at the top right "
+            "of its curve as a rule; best is the upper right corner. Grey: lines of equal CSI (curved) and bias "
+            "(straight).",
+            self.performance_charts(),
+            open=True,
+        )
+
+    def errors(self) -> Section:
+        """Of the rain rate."""
+        return Section(
+            "Errors of the rain rate by lead time",
+            "A forecast with little variability has a small RMSE: read it beside bias and spectra.",
+            [chart for score in ("mae", "rmse", "me", "correlation") for chart in self.by_lead("continuous", score)],
+            open=True,
+        )
+
+    def fractions(self) -> Iterator[Section]:
+        """A section for each border that was counted."""
+        for name in self.families:
+            if name.startswith("fss"):
+                border = getattr(self.families[name], "border", "")
+                yield Section(
+                    f"Fractions skill score by scale (border: {border})",
+                    "Skill when rain may be displaced within a square window; best 1. Larger windows forgive more.",
+                    self.by_axis(name, "fss", "window", "window (cells)"),
+                    open=name == "fss",
+                )
+
+    def spectra(self) -> Iterator[Section]:
+        """By wavelength."""
+        if "spectrum" in self.families:
+            yield Section(
+                "Spectra by lead time",
+                "Power of the forecast over that of the observation by wavelength: below 1 at short waves, it is "
+                "blurred.",
+                [*self.ratios("spectral_ratio"), *self.observed_spectra()],
+                open=True,
+            )
+
+    def probabilities(self) -> Iterator[Section]:
+        """Reliability and ROC."""
+        if "probability" not in self.families:
+            return
+        yield Section(
+            "Reliability",
+            "How often it rained when a probability was forecast; the diagonal is reliable.",
+            self.by_probability("forecast_probability", "reliability"),
+            open=True,
+        )
+        yield Section(
+            "Relative operating characteristic",
+            "POD against POFD of every decision level; the diagonal has no skill.",
+            self.by_probability("roc_pofd", "roc_pod"),
+            open=False,
+        )
+
+    def ranks(self) -> Iterator[Section]:
+        """The rank histogram."""
+        if "rank" in self.families:
+            yield Section(
+                "Rank histogram",
+                "Where the observation falls among the members; flat is reliable, a U is too sure.",
+                [self.rank_histogram(t) for t in self.ends],
+                open=True,
+            )
+
+    def others(self) -> Section:
+        """What no other section shows."""
+        return Section("All other scores by lead time", "", list(self.other_charts()), open=False)
 
     def by_lead(self, family: str, score: str) -> list[Chart]:
         """A panel per threshold, or one."""
@@ -129,8 +182,8 @@ class _View:
         ends = (one.low[index], one.high[index]) if self.estimates.enough else (None, None)
         return Line(model, x, one.value[index], self.models.index(model), *ends)
 
-    def performance(self) -> list[Chart]:
-        """POD against success ratio by threshold."""
+    def performance_charts(self) -> list[Chart]:
+        """A panel per threshold."""
         guides = [*_csi_lines(), *_bias_lines()]
         return [
             Chart(
@@ -156,10 +209,9 @@ class _View:
     def by_axis(self, family: str, score: str, axis: str, label: str) -> list[Chart]:
         """A panel per threshold and shown lead time (first, middle and last), over a further axis."""
         positions = np.array(self.families[family].axes[axis], dtype=np.float64)
-        leads = sorted({self.shown[0], self.shown[len(self.shown) // 2], self.shown[-1]})
         return [
             Chart(
-                f"≥ {threshold:g} mm/h, after {self.lead[t]:g} {self.x_label.split('(')[1].rstrip(')')}",
+                f"≥ {threshold:g} mm/h, after {self.lead[t]:g} {self.unit}",
                 label,
                 LABELS.get(score, score),
                 [self._line(model, f"{family}/{score}", (t, k), positions) for model in self.models],
@@ -167,15 +219,15 @@ class _View:
                 y_range=(0.0, 1.0),
             )
             for k, threshold in enumerate(self.families[family].axes["threshold"])
-            for t in leads
+            for t in self.three
         ]
 
-    def spectra(self, score: str) -> list[Chart]:
+    def ratios(self, score: str) -> list[Chart]:
         """A panel per shown lead time."""
         waves = np.array(self.families["spectrum"].axes["wavelength"], dtype=np.float64)
         return [
             Chart(
-                f"spectral ratio after {self.lead[t]:g} {self.x_label.split('(')[1].rstrip(')')}",
+                f"spectral ratio after {self.lead[t]:g} {self.unit}",
                 "wavelength (cells)",
                 "forecast / observed",
                 [self._line(model, f"spectrum/{score}", (t,), waves) for model in self.models],
@@ -183,7 +235,7 @@ class _View:
                 x_log=True,
                 y_log=True,
             )
-            for t in sorted({self.shown[0], self.shown[len(self.shown) // 2], self.shown[-1]})
+            for t in self.three
         ]
 
     def observed_spectra(self) -> list[Chart]:
@@ -193,7 +245,7 @@ class _View:
         observed = self.estimates.scores[self.models[0]]["spectrum/rapsd_observed"].value[-1]
         return [
             Chart(
-                f"power after {self.lead[-1]:g} {self.x_label.split('(')[1].rstrip(')')} (grey: observed)",
+                f"power after {self.lead[-1]:g} {self.unit} (grey: observed)",
                 "wavelength (cells)",
                 "mm²/h²",
                 lines,
@@ -203,55 +255,27 @@ class _View:
             )
         ]
 
-    def ensembles(self) -> Iterator[Section]:
-        """Reliability, ROC and ranks, where they were counted."""
-        if "probability" not in self.families:
-            return
-        leads = sorted({self.shown[0], self.shown[-1]})
-        thresholds = self.families["probability"].axes["threshold"]
-        unit = self.x_label.split("(")[1].rstrip(")")
-        minutes = [f"after {self.lead[t]:g} {unit}" for t in leads]
-        diagonal = np.array([0.0, 1.0])
-        yield Section(
-            "Reliability",
-            "How often it rained when a probability was forecast; the diagonal is reliable.",
-            [
-                self._against("forecast_probability", "reliability", t, k, f"≥ {threshold:g} mm/h, {when}", diagonal)
-                for k, threshold in enumerate(thresholds)
-                for t, when in zip(leads, minutes, strict=True)
-            ],
-            open=True,
-        )
-        yield Section(
-            "Relative operating characteristic",
-            "POD against POFD of every decision level; the diagonal has no skill.",
-            [
-                self._against("roc_pofd", "roc_pod", t, k, f"≥ {threshold:g} mm/h, {when}", diagonal)
-                for k, threshold in enumerate(thresholds)
-                for t, when in zip(leads, minutes, strict=True)
-            ],
-            open=False,
-        )
-        if "rank" in self.families:
-            ranks = np.array(self.families["rank"].axes["rank"], dtype=np.float64)
-            yield Section(
-                "Rank histogram",
-                "Where the observation falls among the members; flat is reliable, a U is too sure.",
-                [
-                    Chart(
-                        when,
-                        "rank of the observation",
-                        "share",
-                        [self._line(model, "rank/rank_histogram", (t,), ranks) for model in self.models],
-                        guides=[(np.array([0.0, 1.0]), np.full(2, 1 / len(ranks)), "")],
-                        x_range=(0.0, 1.0),
-                    )
-                    for t, when in zip(leads, minutes, strict=True)
-                ],
-                open=True,
-            )
+    def by_probability(self, x: str, y: str) -> list[Chart]:
+        """A panel per threshold and shown lead time (first and last)."""
+        return [
+            self._against(x, y, t, k, f"≥ {threshold:g} mm/h, after {self.lead[t]:g} {self.unit}")
+            for k, threshold in enumerate(self.families["probability"].axes["threshold"])
+            for t in self.ends
+        ]
 
-    def _against(self, x: str, y: str, t: int, k: int, title: str, diagonal: NDArray[np.float64]) -> Chart:
+    def rank_histogram(self, t: int) -> Chart:
+        """A panel of one lead time."""
+        ranks = np.array(self.families["rank"].axes["rank"], dtype=np.float64)
+        return Chart(
+            f"after {self.lead[t]:g} {self.unit}",
+            "rank of the observation",
+            "share",
+            [self._line(model, "rank/rank_histogram", (t,), ranks) for model in self.models],
+            guides=[(np.array([0.0, 1.0]), np.full(2, 1 / len(ranks)), "")],
+            x_range=(0.0, 1.0),
+        )
+
+    def _against(self, x: str, y: str, t: int, k: int, title: str) -> Chart:
         labels = {"reliability": ("forecast probability", "observed frequency"), "roc_pod": ("POFD", "POD")}[y]
         scores = {model: self.estimates.scores[model] for model in self.models}
         lines = [
@@ -261,10 +285,11 @@ class _View:
         kept = [
             Line(line.name, line.x[np.isfinite(line.x)], line.y[np.isfinite(line.x)], line.number) for line in lines
         ]
+        diagonal = np.array([0.0, 1.0])
         return Chart(title, *labels, kept, [(diagonal, diagonal, "")], x_range=(0.0, 1.0), y_range=(0.0, 1.0))
 
-    def others(self) -> Iterator[Chart]:
-        """What no other section shows."""
+    def other_charts(self) -> Iterator[Chart]:
+        """A panel or more of every score that is not shown elsewhere."""
         shown = {"csi", "bias", "mae", "rmse", "me", "correlation", "fss", "spectral_ratio"}
         for name, family in self.families.items():
             for score in family.score_axes:
