@@ -21,6 +21,12 @@ def test_every_place_that_is_named_exists():
     assert [place for place in places if not (ROOT / place.rstrip(".")).exists()] == []
 
 
+def test_documents_name_modules_where_they_are():
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        places = re.findall(r"\bnowcast/[\w/]+\.py\b", document.read_text(encoding="utf-8"))
+        assert [place for place in places if not (ROOT / place).exists()] == [], document
+
+
 def test_every_room_of_the_contract_is_on_the_map_in_its_order():
     names = layers()
     rooms = [name for name in names if (ROOT / "nowcast" / name).is_dir()]
