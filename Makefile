@@ -5,28 +5,31 @@
 # make audit   look up known faults of the pinned dependencies; says so where the network does not allow it
 PYTHON ?= python3
 BIN := .venv/bin
-LOWEST := $(addprefix tests/,test_dependencies.py test_callbacks.py test_drawing.py test_mistakes.py test_optimizers.py \
-	test_programs.py test_settings.py data report scores search)
+LOWEST := $(addprefix tests/,test_dependencies.py commands/test_programs.py config/test_mistakes.py config/test_settings.py \
+	training/callbacks training/test_optimizers.py studies/search/test_tune.py report/plots/test_drawing.py \
+	data/archive data/cf data/formats data/results)
+# Tests of one group share what is expensive to make, so that one process runs them all.
+PYTEST := -m pytest -n 2 --dist loadgroup
 
 .PHONY: train test test-kernels test-lowest test-all lint audit clean
 train: .venv/installed
 	$(BIN)/nowcast train $(ARGS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/python $(PYTEST) --durations=40 -m "not slow" $(ARGS)
 
 # Triton comes with PyTorch's CUDA builds; its version is theirs to choose, so that constraints.txt names none.
 test-kernels: .venv/installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check triton
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 tests/models/kernels/test_steps.py
+	TRITON_INTERPRET=1 $(BIN)/python $(PYTEST) tests/models/kernels/test_steps.py
 
 # What goes through our dependencies, with the lowest versions of them (not of PyTorch: see the file). Old versions warn
 # of others, which is no fault of ours.
 test-lowest: .venv-lowest/installed
-	.venv-lowest/bin/python -m pytest -n 2 -m "not slow" -o filterwarnings=default $(LOWEST)
+	.venv-lowest/bin/python $(PYTEST) -m "not slow" -o filterwarnings=default $(LOWEST)
 
 test-all: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python $(PYTEST) $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

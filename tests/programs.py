@@ -7,6 +7,8 @@ import os
 import sys
 from unittest import mock
 
+from hydra._internal.hydra import Hydra
+
 TINY = [
     "data.archives.rain.shape=[16,16]",
     "data.archives.rain.frames=12",
@@ -39,8 +41,10 @@ def ended(program, *overrides):
     before, handlers, level = sys.argv, logging.root.handlers[:], logging.root.level
     hook, raising = sys.excepthook, logging.raiseExceptions
     sys.argv = [f"nowcast.commands.{program}", *overrides]
+    # Hydra composes every config twice, once to look whether it asks for a multirun by itself: none of ours does.
+    no_mode = mock.patch.object(Hydra, "get_mode", return_value=None)
     try:
-        with mock.patch.dict(os.environ):
+        with mock.patch.dict(os.environ), no_mode:
             module.main()
     except SystemExit as end:
         return end.code or 0, getattr(end, "message", "")

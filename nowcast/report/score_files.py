@@ -1,7 +1,6 @@
 """The files of scores and what reads them: scores.csv, errors.csv, scores.nc, a CSV for each other way of counting."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,11 @@ from numpy.typing import NDArray
 
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.results.score_file import write_score_file
-from nowcast.report.csv_files import read_records, read_rows, write_rows
+from nowcast.report.csv_files import read_rows, write_rows
 from nowcast.verification.per_frame.variants import VariantScores
 from nowcast.verification.results import SCORES, ModelScores, check_comparable
 from nowcast.verification.scores.categorical import COUNTS
 from nowcast.verification.scores.family import Best
-from nowcast.verification.scores.lead_means import mean_where_defined
 
 SCORE_COLUMNS = ("model", "threshold", "lead_time_minutes", *COUNTS, *SCORES)
 OVERALL = "overall"  # in the lead-time column: one number for all lead times
@@ -78,37 +76,6 @@ def write_scores_netcdf(path: Path, models: Sequence[ModelScores]) -> None:
         by_threshold,
         by_lead_time,
     )
-
-
-@dataclass(frozen=True)
-class MeanScore:
-    """A mean over the lead times where a score is defined.
-
-    Args:
-        value: NaN where it is undefined at all of them.
-        defined: How many they are.
-        lead_times: Of how many.
-    """
-
-    value: float
-    defined: int
-    lead_times: int
-
-    @property
-    def is_part(self) -> bool:
-        """Whether it is the mean of some lead times and not of all."""
-        return 0 < self.defined < self.lead_times
-
-
-def mean_csi(path: Path, model: str, threshold: float | None) -> MeanScore | None:
-    """CSI of a model at a threshold; None without threshold, file, or rows of it in the file."""
-    if threshold is None or not path.is_file():
-        return None
-    rows = [row for row in read_records(path) if row["model"] == model and float(row["threshold"]) == threshold]
-    if not rows:
-        return None
-    mean, defined = mean_where_defined(np.array([float(row["csi"]) for row in rows]))
-    return MeanScore(float(mean[0]), int(defined[0]), len(rows))
 
 
 def write_variant_csv(path: Path, models: Sequence[VariantScores]) -> None:

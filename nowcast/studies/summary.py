@@ -15,7 +15,7 @@ from nowcast.config.differences import flat
 from nowcast.config.moved import as_now
 from nowcast.forecasting.named_models import model_name
 from nowcast.report.csv_files import read_records, write_rows
-from nowcast.report.score_files import MeanScore, mean_csi
+from nowcast.report.mean_csi import MeanScore, mean_csi
 
 SEEDS = ("seed", "data.seed")
 MAX_COLUMNS = 6  # settings in the printed table; the file has them all

@@ -1,51 +1,95 @@
-"""What was typed wrongly is refused with exit code 2 before PyTorch and what reads files and draws are imported."""
+"""What was typed wrongly is refused with exit code 2 before anything is imported that takes seconds."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("early_refusals")
+
+# All commands in one process: of each, what was not imported by those before it.
 LOOK = """
-import sys
-from importlib import import_module
+import importlib, io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
 
-sys.argv[0] = "nowcast"
-try:
-    import_module("nowcast.commands." + sys.argv.pop(1)).main()
-finally:
-    print(sorted({"torch", "matplotlib", "netCDF4"} & set(sys.modules)))
+heavy = {"torch", "lightning", "wandb", "optuna", "xarray", "netCDF4", "matplotlib", "cv2"}
+answers = []
+for program, *typed in json.load(sys.stdin):
+    sys.argv, code, said, before = ["nowcast", *typed], 0, io.StringIO(), set(sys.modules)
+    with redirect_stderr(said), redirect_stdout(said):
+        try:
+            importlib.import_module("nowcast.commands." + program).main()
+        except SystemExit as end:
+            code = end.code
+    answers.append([code, said.getvalue(), sorted(heavy & set(sys.modules) - before)])
+json.dump(answers, sys.stdout)
 """
+CASES = {
+    "predict model=persistence input={here}/here.nc output=o.nc forecast_steps=0":
+        "forecast_steps must be at least 1, got 0",
+    "predict model=persistence input={here}/here.nc output=o.nc init_time=noon":
+        "init_time='noon' is not a time such as 20",
+    "predict model=persistence input=no.nc output=o.nc forecast_steps=2": "no archive at no.nc; make one with",
+    "plot file=no.nc": "no file at no.nc; give a forecast or an archive: nowcast plot <file.nc>",
+    "plot file={here}/here.nc unit=dbz": "unit must be mm/h or dBZ, got 'dbz'",
+    "plot file={here}/here.nc init_time=noon": "init_time='noon' is not a time such as",
+    "plot file={here}/here.nc observed=no.nc": "no archive at no.nc",
+    "plot file={here}/here.nc zr=[200]": "zr must be [a, b]",
+    "compare": "give two runs or more, of different names: nowcast compare <run> <run> …",
+    "compare runs=[a]": "give two runs or more",
+    "compare runs=[a,b]": "no statistics.nc in a or a/evaluation",
+    "train trainer.max_epochs=two": "trainer.max_epochs must be",
+    "train model._target_=nowcast.models.convlst.Net": "there is no convlst",
+    "train output={here}/run": "runs are never overwritten",
+    "train modle=x": "did you mean model?",
+    "check data.batch_size=x": "data.batch_size must be",
+    "train data.batch_size=0": "data.batch_size must be at least 1, got 0",
+    "predict model=persistence input=a.nc output=b.nc": "no archive at a.nc",
+    "predict model=persistence input=a.nc output=b.nc forecast_steps=0": "forecast_steps must be at least 1",
+    "tune tune.trials=x": "tune.trials",
+    "evaluate": "nothing to score",
+    "evaluate checkpoint={here}/none.ckpt": "no checkpoint at",
+    "evaluate model=persistence data.archives=[a.nc] output={here}/scores": "choose another output=",
+    "predict checkpoint={here}/none.ckpt input=a.nc output=b.nc": "no checkpoint at",
+    "predict checkpoint={here}/none.ckpt input=a.nc output={here}/there.nc": "choose another output=",
+    "prepare source=knmi input=a output={here}/there.nc": "there.nc exists",
+    "prepare source=knmi input=a output=b.nc on_error=never": "on_error must be stop or skip, got 'never'",
+    "compare runs=[a] output={here}/compared": "holds a comparison already; choose another output=",
+    "plot file=a.nc frames=many": "frames: Value 'many' of type 'str' could not be converted to Integer",
+}  # fmt: skip
+THERE = {"here.nc", "run/config.yaml", "scores/scores.csv", "there.nc", "compared/statistics.nc"}
 
 
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        (
-            "predict model=persistence input={here} output=o.nc forecast_steps=0",
-            "forecast_steps must be at least 1, got 0",
-        ),
-        (
-            "predict model=persistence input={here} output=o.nc init_time=noon",
-            "init_time='noon' is not a time such as 20",
-        ),
-        ("predict model=persistence input=no.nc output=o.nc forecast_steps=2", "no archive at no.nc; make one with"),
-        ("plot file=no.nc", "no file at no.nc; give a forecast or an archive: nowcast plot <file.nc>"),
-        ("plot file={here} unit=dbz", "unit must be mm/h or dBZ, got 'dbz'"),
-        ("plot file={here} init_time=noon", "init_time='noon' is not a time such as"),
-        ("plot file={here} observed=no.nc", "no archive at no.nc"),
-        ("plot file={here} zr=[200]", "zr must be [a, b]"),
-        ("compare", "give two runs or more, of different names: nowcast compare <run> <run> …"),
-        ("compare runs=[a]", "give two runs or more"),
-        ("compare runs=[a,b]", "no statistics.nc in a or a/evaluation"),
-    ],
-)
-def test_what_needs_no_file_to_be_read_is_refused_before_the_imports(tmp_path, typed, words):
-    (tmp_path / "here.nc").touch()
-    arguments = typed.format(here=tmp_path / "here.nc").split()
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Exit code, what was said and what was imported, by command; and the folder that they ran in."""
+    folder = tmp_path_factory.mktemp("refusals")
+    for name in THERE:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    commands = [case.format(here=folder).split() for case in CASES]
     result = subprocess.run(
-        [sys.executable, "-c", LOOK, *arguments], capture_output=True, text=True, timeout=120, cwd=tmp_path
+        [sys.executable, "-c", LOOK],
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=folder,
     )
-    assert (result.returncode, result.stdout) == (2, "[]\n")
-    assert words in result.stderr
-    assert "Traceback" not in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["here.nc"]
+    assert result.returncode == 0, result.stderr
+    return dict(zip(CASES, json.loads(result.stdout), strict=True)), folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_usage_error_costs_no_import_of_what_is_slow(answers, case):
+    """Hydra and the composition of the config take half a second; torch and Lightning six."""
+    code, said, imported = answers[0][case]
+    assert (code, imported) == (2, []), said
+    assert CASES[case] in said
+    assert "Traceback" not in said
+
+
+def test_refusals_leave_nothing(answers):
+    folder = answers[1]
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == THERE

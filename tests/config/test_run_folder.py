@@ -2,36 +2,58 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from nowcast.config import run_folder
 from nowcast.config.run_folder import remove_unused
 from nowcast.files import written_by_one
+from tests.programs import ended
 
 
-def refused(folder, *overrides):
-    """A command that is refused, in a process of its own."""
-    typed = ["data=radar", f"data.archives=[{folder / 'none.nc'}]", f"output={folder / 'outputs' / 'mine' / 'run'}"]
-    result = subprocess.run(
-        [sys.executable, "-m", "nowcast.commands.train", *typed, *overrides], capture_output=True, text=True, timeout=60
-    )
-    assert (result.returncode, "no archive at" in result.stderr) == (2, True)
+@pytest.fixture
+def refused(tmp_path, monkeypatch):
+    """Run a command that is refused, and what it leaves for the end of its process."""
+    at_end = []
+    monkeypatch.setattr(run_folder, "atexit", SimpleNamespace(register=lambda *call: at_end.append(call)))
+
+    def run(*overrides):
+        output = tmp_path / "outputs" / "mine" / "run"
+        code, message = ended(
+            "train", "data=radar", f"data.archives=[{tmp_path / 'none.nc'}]", f"output={output}", *overrides
+        )
+        assert (code, "no archive at" in message) == (2, True)
+        while at_end:
+            function, *arguments = at_end.pop()
+            function(*arguments)
+
+    return run
 
 
 @pytest.mark.parametrize("more", [[], ["hydra.output_subdir=.hydra"]])
-def test_a_refused_command_leaves_nothing(tmp_path, more):
-    refused(tmp_path, *more)
+def test_a_refused_command_leaves_nothing(tmp_path, refused, more):
+    refused(*more)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_there_before_a_refused_command_stays(tmp_path):
+def test_a_process_that_is_refused_leaves_nothing(tmp_path):
+    typed = ["trainer.max_epochs=two", f"output={tmp_path / 'outputs' / 'run'}", "hydra.output_subdir=.hydra"]
+    result = subprocess.run(
+        [sys.executable, "-m", "nowcast.commands.train", *typed], capture_output=True, text=True, timeout=60
+    )
+    assert (result.returncode, "max_epochs must be" in result.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_there_before_a_refused_command_stays(tmp_path, refused):
     run = tmp_path / "outputs" / "mine" / "run"
     run.mkdir(parents=True)
-    refused(tmp_path)
+    refused()
     assert run.is_dir()
     run.rmdir()
     (run.parent / "other").mkdir()
-    refused(tmp_path)
+    refused()
     assert [path.name for path in run.parent.iterdir()] == ["other"]
 
 

@@ -13,7 +13,11 @@ from nowcast.forecasting import checkpoint
 from nowcast.training.task import NowcastTask
 from tests.programs import TINY, ended, run
 
-SETTINGS = [*TINY, "optimizer=rmsprop_paper", "picture=false", "calibration=none"]
+# Scores and pictures only where they are looked at
+SETTINGS = [
+    *TINY, "optimizer=rmsprop_paper", "picture=false", "calibration=none", "evaluate=false",
+    "callbacks.watch.every_n_epochs=0",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def same_weights(folder, name, other, file="last.ckpt"):
 @pytest.fixture(scope="module")
 def half(folder):
     """A run that was interrupted, and the whole run beside it."""
-    assert train(folder, "whole", "trainer.max_epochs=4") == (0, "")
+    assert train(folder, "whole", "trainer.max_epochs=4", "evaluate=true") == (0, "")
     interrupted(folder, "half", "trainer.max_epochs=4")
     return folder
 
@@ -68,8 +72,9 @@ def half(folder):
 @pytest.mark.parametrize(
     ("kind", "epoch", "batch"),
     [("optimizer=rmsprop_paper", 2, 0), ("optimizer=adamw", 2, 1), ("optimizer=adamw", 1, 2), ("callbacks=ema", 2, 1),
-     ("optimizer=rmsprop_paper", 0, 0), ("data.workers=2", 2, 1), ("trainer.accumulate_grad_batches=2", 2, 0),
-     ("callbacks.watch.every_n_epochs=1", 2, 1)],
+     ("optimizer=rmsprop_paper", 0, 0), ("trainer.accumulate_grad_batches=2", 2, 0),
+     ("callbacks.watch.every_n_epochs=3", 2, 1),
+     pytest.param("data.workers=2", 2, 1, marks=pytest.mark.slow)],  # processes that load take seconds to begin
 )  # fmt: skip
 def test_a_resumed_run_ends_with_the_same_weights(folder, kind, epoch, batch):
     settings = ["trainer.max_epochs=4", "data.batch_size=2", "data.sampling.samples_per_epoch=7", kind]
@@ -198,12 +203,12 @@ def test_scoring_that_was_interrupted_is_done_again(half):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nowcast.training.run.finish", stop)
-        assert train(half, "unscored", "trainer.max_epochs=1")[0] == 130
+        assert train(half, "unscored", "trainer.max_epochs=1", "evaluate=true")[0] == 130
     last = checkpoint.read(half / "unscored" / "checkpoints" / "last.ckpt")
     (state,) = [kept for name, kept in last["callbacks"].items() if name.startswith("BestCheckpoint")]
     assert state["best_model_path"].endswith("best.ckpt")  # the only epoch; the one that is written last knows it
     best = checkpoint.read(half / "unscored" / "checkpoints" / "best.ckpt")
-    assert train(half, "unscored", "trainer.max_epochs=1", "resume=auto") == (0, "")
+    assert train(half, "unscored", "trainer.max_epochs=1", "evaluate=true", "resume=auto") == (0, "")
     assert (half / "unscored" / "evaluation" / "scores.csv").exists()
     again = checkpoint.read(half / "unscored" / "checkpoints" / "best.ckpt")  # with the validation scores added
     assert (again["epoch"], again["global_step"]) == (best["epoch"], best["global_step"])
@@ -212,7 +217,8 @@ def test_scoring_that_was_interrupted_is_done_again(half):
 
 
 def test_without_a_best_epoch_the_last_is_scored(half):
-    assert train(half, "no_best", "trainer.max_epochs=1", "callbacks.checkpoint=null") == (0, "")
+    settings = ["trainer.max_epochs=1", "callbacks.checkpoint=null", "evaluate=true"]
+    assert train(half, "no_best", *settings) == (0, "")
     assert [path.name for path in (half / "no_best" / "checkpoints").iterdir()] == ["last.ckpt"]
     assert (half / "no_best" / "evaluation" / "scores.csv").exists()
 
@@ -265,7 +271,7 @@ def test_archives_that_changed_under_the_same_name_are_refused(half):
     assert train(half, "same_name", "trainer.max_epochs=1") == (0, "")
     path = half / "same_name" / "provenance.json"
     facts = json.loads(path.read_text())
-    del facts["finished"]
+    facts.pop("finished", None)
     name, print_ = next(iter(facts["data"]["archives"].items()))
     facts["data"]["archives"][name] = "0123"
     path.write_text(json.dumps(facts))
@@ -339,7 +345,8 @@ def test_what_is_scored_may_be_another_in_a_new_run(half):
         "scores=full",
         "strata.block=archive",
     ]
-    assert train(half, "other_scores", "trainer.max_epochs=5", begin, *scored, "uncertainty.resamples=50") == (0, "")
+    scored += ["uncertainty.resamples=50", "evaluate=true"]
+    assert train(half, "other_scores", "trainer.max_epochs=5", begin, *scored) == (0, "")
     with (half / "other_scores" / "evaluation" / "scores.csv").open() as file:
         assert {row["threshold"] for row in csv.DictReader(file)} == {"1.0", "3.0"}
 

@@ -12,7 +12,8 @@ from nowcast.config.differences import differences
 from nowcast.config.moved import as_now
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.report.csv_files import read_records
-from nowcast.report.score_files import MeanScore, mean_csi, read_variant_csv
+from nowcast.report.mean_csi import MeanScore, mean_csi
+from nowcast.report.score_files import read_variant_csv
 from nowcast.verification.per_frame.variants import VariantScores
 from nowcast.verification.scores.family import Best
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from nowcast.config.differences import flat
+from nowcast.report.mean_csi import MeanScore
 from nowcast.report.paper.rows import PaperRow, Run
-from nowcast.report.score_files import MeanScore
 
 MISSING = "\N{EN DASH}"
 POOLING = (

@@ -1,46 +1,13 @@
 """Archives that several processes make at the same time: ranks of one training, or two trainings."""
 
 import multiprocessing
-import time
-from dataclasses import dataclass
 
-import numpy as np
 import pytest
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.paper.days import Day
-from tests.data.paper.test_hko import archives
+from tests.data.paper.slow_days import make
 
 COUNT = 3  # processes
-
-
-@dataclass(frozen=True)
-class SlowDays:
-    """Two days whose frames take a while."""
-
-    cell_km = 1.0
-    provider = licence = "test"
-
-    def fingerprint(self):
-        return "days"
-
-    def days(self):
-        times = np.datetime64("2024-05-01", "s") + np.arange(20) * np.timedelta64(360, "s")
-        return [Day(name, times, self.frames, name) for name in ("a", "b")]
-
-    def frames(self):
-        for k in range(20):
-            time.sleep(0.03)
-            yield np.full((12, 12), k / 20, dtype=np.float32)
-
-
-def make(start, folder, answers):
-    source = archives(SlowDays(), folder)
-    start.wait(timeout=120)
-    try:
-        answers.put([str(path) for path in source.paths()])
-    except Exception as error:  # the test shows what
-        answers.put(repr(error))
 
 
 def test_processes_that_make_the_papers_archives_at_once_get_the_same(tmp_path):

@@ -6,6 +6,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from nowcast.data.paper.archives import PaperArchives
+
 
 def day_folder(root, date):
     return root / "radarPNG" / date[:4] / date[5:7] / date[8:]
@@ -34,3 +36,11 @@ def write_mask(root, date, time, usable):
     folder = root / "radarPNG_mask" / date[:4] / date[5:7] / date[8:]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"RAD{date.replace('-', '')[2:]}{time}00.mask").write_bytes(zlib.compress(usable.astype(bool).tobytes()))
+
+
+def archives(source, folder, **changes):
+    settings = {
+        "crop": 12, "disk_radius": 1.0, "size": 6, "clutter": "none", "clutter_clusters": 4,
+        "clutter_largest_share": 0.05, "zr_a": 118.239, "zr_b": 1.5241, "min_dbz": -10.0, "max_dbz": 60.0,
+    }  # fmt: skip
+    return PaperArchives(source, str(folder), **(settings | changes))

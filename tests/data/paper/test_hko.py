@@ -14,20 +14,12 @@ from nowcast.data.paper.hko import HkoTree
 from nowcast.scaling import GreyScale
 from tests.data.archives import frame, write
 from tests.data.modules import radar
-from tests.data.paper.hko_tree import day_folder, names, write_day, write_mask
+from tests.data.paper.hko_tree import archives, day_folder, names, write_day, write_mask
 
 
 def tree(root, **changes):
     settings = {"folder": str(root), "years": (2011, 2013), "day_count": 2, "day_list": None, "masks": "ignore"}
     return HkoTree(**(settings | changes))
-
-
-def archives(source, folder, **changes):
-    settings = {
-        "crop": 12, "disk_radius": 1.0, "size": 6, "clutter": "none", "clutter_clusters": 4,
-        "clutter_largest_share": 0.05, "zr_a": 118.239, "zr_b": 1.5241, "min_dbz": -10.0, "max_dbz": 60.0,
-    }  # fmt: skip
-    return PaperArchives(source, str(folder), **(settings | changes))
 
 
 def module(source, **changes):
@@ -362,29 +354,31 @@ def blocks_of(data, split):
     return result
 
 
-def test_97_days_give_the_papers_counts(tmp_path):
-    dates = np.arange("2011-03-01", "2011-06-06", dtype="datetime64[D]").astype(str)
-    assert len(dates) == 97
+@pytest.mark.parametrize(("count", "apart"), [(6, (4, 1, 1)), pytest.param(97, (65, 16, 16), marks=pytest.mark.slow)])
+def test_days_give_the_papers_counts(tmp_path, count, apart):
+    """97 days: 8148 training sequences, 2037 of validation and of test."""
+    dates = (np.datetime64("2011-03-01") + np.arange(count)).astype(str)
     for date in dates:
         write_day(tmp_path, date, side=4, distinct=1)
     sizes = {"crop": 4, "disk_radius": 0.0, "size": 2}
-    source = archives(tree(tmp_path, day_count=97), tmp_path / "made", **sizes)
+    source = archives(tree(tmp_path, day_count=count), tmp_path / "made", **sizes)
     data = module(source)
-    assert [len(data.dataset(split)) for split in ("train", "val", "test")] == [8148, 2037, 2037]
+    assert [len(data.dataset(split)) for split in ("train", "val", "test")] == [84 * count, 21 * count, 21 * count]
     train, val, test = (blocks_of(data, split) for split in ("train", "val", "test"))
-    assert (len(train), len(val), len(test)) == (4 * 97, 97, 97)
+    assert (len(train), len(val), len(test)) == (4 * count, count, count)
     assert not (train & val | train & test | val & test)
     for name in (f"hko_{date.replace('-', '')}" for date in dates):
         assert sum(archive == name for archive, _ in test) == 1
         assert sum(archive == name for archive, _ in val) == 1
-    assert len({block for _, block in test}) == 6  # days draw their blocks each for itself
+    drawn = {block for _, block in test}  # days draw their blocks each for itself
+    assert len(drawn) == 6 if count == 97 else len(drawn) > 1
     assert "share days" in data.caveat
 
-    apart = module(source, split="by_day")
-    assert [len(apart.dataset(split)) for split in ("train", "val", "test")] == [65 * 126, 16 * 126, 16 * 126]
-    days = [{archive for archive, _ in blocks_of(apart, split)} for split in ("train", "val", "test")]
+    by_day = module(source, split="by_day")
+    assert tuple(len(by_day.dataset(split)) for split in ("train", "val", "test")) == tuple(126 * n for n in apart)
+    days = [{archive for archive, _ in blocks_of(by_day, split)} for split in ("train", "val", "test")]
     assert not (days[0] & days[1] | days[0] & days[2] | days[1] & days[2])
-    assert apart.caveat == ""
+    assert by_day.caveat == ""
 
 
 def test_the_draw_depends_on_the_seed(days, tmp_path):

@@ -38,7 +38,13 @@ def with_gaps(path, shape=(24, 30), step=0.1):
 
 @pytest.mark.parametrize(
     ("augment", "crop", "workers"),
-    [("none", 16, 0), ("flips", 16, 0), ("flips_rotations", 16, 0), ("flips", 24, 0), ("flips_rotations", 16, 2)],
+    [
+        ("none", 16, 0),
+        ("flips", 16, 0),
+        ("flips_rotations", 16, 0),
+        ("flips", 24, 0),
+        pytest.param("flips_rotations", 16, 2, marks=pytest.mark.slow),  # processes that load take seconds to begin
+    ],
 )  # 24 is more than one of the grids has
 def test_batches_are_those_of_rain_rates(tmp_path, augment, crop, workers):
     paths = with_gaps(tmp_path / "a.nc"), with_gaps(tmp_path / "b.nc", (20, 33), 0.01)

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.report.mean_csi import MeanScore
 from nowcast.report.paper.rows import read_rows
-from nowcast.report.score_files import MeanScore
 from nowcast.verification.per_frame.paper_metrics import PaperScores
 from tests.report.paper.runs import CONFIG, PRINTED, write_run
 
