@@ -1,6 +1,5 @@
 """Physical values ↔ the grey values in [0, 1] that networks see; the transform travels in every checkpoint."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -84,21 +83,3 @@ class GreyScale(nn.Module):
 
 
 Scaling = GreyScale | Brightness
-
-
-def logits_of(net: Callable[[Tensor, int], Tensor], scaling: Scaling, values: Tensor, forecast_steps: int) -> Tensor:
-    """What a network says of physical values (B, T_in, C, H, W), before the sigmoid; it sees "no data" as no rain.
-
-    Args:
-        net: Grey inputs and a number of steps → logits.
-        scaling: Physical values ↔ grey.
-        values: mm h-1, or whatever the scaling speaks of; NaN = no data.
-        forecast_steps: Frames to predict.
-    """
-    return net(scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
-
-
-def values_of(logits: Tensor, scaling: Scaling, calibration: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Physical values of logits; the calibration maps grey to grey."""
-    grey = torch.sigmoid(logits)
-    return scaling.from_grey(grey if calibration is None else calibration(grey))

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from nowcast.data.results.statistics_file import ExampleFields, Statistics
+from nowcast.forecasting.forecast import of_values
 from nowcast.verification.scores.categorical import Categorical
 from nowcast.verification.scores.continuous import Continuous
 from nowcast.verification.scores.ensemble import EnsembleErrors, Probabilities, RankHistogram
@@ -74,7 +75,7 @@ def statistics(models, blocks=12, seed=0, ensemble=False, first_block=0, example
         noise = torch.randn(shape, generator=draw) * (0 if error == "shift" else error)
         forecast = ((forecast.unsqueeze(1) if ensemble else forecast) + noise).clamp(min=0)
         metric = GroupSums(families, 3, {"block": blocks, "season": 4}, torch.device("cpu"))
-        for number, lead in enumerate(by_lead_time(forecast, observed, mask, 3)):
+        for number, lead in enumerate(by_lead_time(of_values(forecast), observed, mask, 3)):
             metric.add_lead_time(number, lead, groups, {})
         sums.append({grouping: {k: v.numpy() for k, v in metric.sums(grouping).items()} for grouping in groups})
         single = forecast.mean(1) if ensemble else forecast

@@ -49,20 +49,36 @@ TARGETS = {
     "nowcast.watch.Watch": "nowcast.training.callbacks.watch.Watch",
 }
 KEYS = {"metrics": "frame_scores"}  # groups of the config of a training
+# What was a word, or not said, and is a node.
+CALIBRATIONS = {
+    "none": None,
+    "frequency": {"_target_": "nowcast.forecasting.calibration.method.Frequency", "levels": 1024},
+}
+GREY_HEAD = {"_target_": "nowcast.forecasting.heads.GreyHead"}
 
 
 def as_now(values: Any) -> Any:  # noqa: ANN401 (plain values)
     """Plain values of a stored config as the configs say them now."""
     if isinstance(values, dict):
-        keys = KEYS if "baselines" in values else {}  # the config of a training
+        of_training = "baselines" in values
         found = {
-            keys.get(key, key): TARGETS.get(value, value)
-            if key == "_target_" and isinstance(value, str)
-            else as_now(value)
-            for key, value in values.items()
+            KEYS[key] if of_training and key in KEYS else key: _value_now(key, value) for key, value in values.items()
         }
-        return in_groups(found)
+        return _with_nodes(in_groups(found))
     return [as_now(value) for value in values] if isinstance(values, (list, tuple)) else values
+
+
+def _value_now(key: str, value: Any) -> Any:  # noqa: ANN401
+    return TARGETS.get(value, value) if key == "_target_" and isinstance(value, str) else as_now(value)
+
+
+def _with_nodes(values: dict[str, Any]) -> dict[str, Any]:
+    """A config of a training with a head and a calibration; anything else as it is."""
+    if not {"model", "loss", "optimizer"} <= values.keys():
+        return values
+    calibration = values.get("calibration", "none")
+    known = CALIBRATIONS[calibration] if isinstance(calibration, str) else calibration
+    return {"head": GREY_HEAD} | values | {"calibration": known}
 
 
 def refuse_old_keys(overrides: list[str]) -> None:

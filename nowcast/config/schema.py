@@ -27,13 +27,14 @@ class TrainConfig:
     seed: int = MISSING
     data: Any = MISSING
     model: Any = MISSING
+    head: Any = MISSING  # what the network's outputs mean
     scaling: Any = MISSING
     loss: Any = MISSING
     optimizer: Any = MISSING
     trainer: Any = MISSING
     callbacks: Any = MISSING
     logger: Any = MISSING
-    calibration: str = MISSING  # none | frequency
+    calibration: Any = MISSING  # how it is calibrated on validation windows; null = not
     verification: Verification = MISSING
     scores: Any = MISSING  # name → family of scores of rain
     strata: Any = MISSING  # how windows are grouped

@@ -16,6 +16,8 @@ from nowcast.config.moved import as_now
 PACKAGES = (
     "nowcast.models",
     "nowcast.scaling",
+    "nowcast.forecasting.heads",
+    "nowcast.forecasting.calibration.method",
     "nowcast.data",
     "nowcast.verification.scores",
     "nowcast.verification.per_frame",

@@ -1,65 +1,23 @@
 """Checkpoints: written atomically, read without executing anything, enough to forecast with."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from nowcast.config.build import build
 from nowcast.config.mistakes import refuse_missing_checkpoint
 from nowcast.config.moved import as_now
 from nowcast.config.trusted import trusted
 from nowcast.files import written_whole
-from nowcast.forecasting.calibration import FrequencyCalibration
-from nowcast.scaling import Scaling, logits_of, values_of
+from nowcast.forecasting.calibration.by_lead_time import Calibration
+from nowcast.forecasting.calibration.method import Method
+from nowcast.forecasting.network import NetworkForecaster, build_network
 
-
-class NetworkForecaster(nn.Module):
-    """A trained network as a function of physical values: rain rate in mm h-1, or whatever its scaling speaks of.
-
-    Args:
-        net: Grey inputs and a number of steps → logits.
-        scaling: Physical values ↔ grey.
-        calibration: Mapping of forecast grey values, None = as the network says.
-    """
-
-    def __init__(self, net: nn.Module, scaling: Scaling, calibration: FrequencyCalibration | None) -> None:
-        """Keep the parts."""
-        super().__init__()
-        self.net, self.scaling, self.calibration = net, scaling, calibration
-
-    def at(self, lead_times: Sequence[float]) -> "NetworkForecaster":
-        """The same network, calibrated for forecasts with these lead times (FrequencyCalibration.at)."""
-        calibration = None if self.calibration is None else self.calibration.at(lead_times)
-        return NetworkForecaster(self.net, self.scaling, calibration)
-
-    def logits(self, values: Tensor, forecast_steps: int) -> Tensor:
-        """What the network says, before the sigmoid."""
-        return logits_of(self.net, self.scaling, values, forecast_steps).float()
-
-    def grey(self, values: Tensor, forecast_steps: int) -> Tensor:
-        """Forecast grey values in [0, 1], not calibrated."""
-        return torch.sigmoid(self.logits(values, forecast_steps))
-
-    def from_logits(self, logits: Tensor) -> Tensor:
-        """Physical values of logits."""
-        return values_of(logits, self.scaling, self.calibration)
-
-    def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
-        """Forecast.
-
-        Args:
-            values: (B, T_in, C, H, W) mm h-1, NaN = no data, which the network sees as no rain.
-            forecast_steps: Frames to predict.
-
-        Returns:
-            (B, forecast_steps, C, H, W) mm h-1 without NaN.
-        """
-        return self.from_logits(self.logits(values, forecast_steps))
+FREQUENCY = {"_target_": "nowcast.forecasting.calibration.method.Frequency"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +36,7 @@ class Checkpoint:
 
     path: Path
     forecaster: NetworkForecaster
-    calibration: FrequencyCalibration | None
+    calibration: Calibration | None
     config: dict[str, Any]
     data: dict[str, Any]
     version: str
@@ -88,9 +46,10 @@ class Checkpoint:
         """The same network with its calibration, for lead times of the fit (`at` for others); None if it has none."""
         return None if self.calibration is None else self.with_calibration(self.calibration)
 
-    def with_calibration(self, calibration: FrequencyCalibration) -> NetworkForecaster:
+    def with_calibration(self, calibration: Calibration) -> NetworkForecaster:
         """The same network with a calibration."""
-        return NetworkForecaster(self.forecaster.net, self.forecaster.scaling, calibration)
+        one = self.forecaster
+        return NetworkForecaster(one.net, one.scaling, one.head, calibration)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -110,6 +69,8 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "nowcast" not in content or "state_dict" not in content:
         raise ValueError(f"{path}: not written by nowcast (no 'nowcast' entry)")
     content["nowcast"] = as_now(content["nowcast"])
+    if "levels" in content.get("calibration", {}):  # before there was more than one method
+        content["calibration"]["method"] = FREQUENCY | {"levels": content["calibration"].pop("levels")}
     return content
 
 
@@ -130,8 +91,9 @@ def load(path: Path) -> Checkpoint:
     """
     content = read(path)
     identity = content["nowcast"]
-    config = trusted({part: identity["config"][part] for part in ("model", "scaling")}, str(path))
-    net, scaling = build(config.model), build(config.scaling)
+    config = trusted({part: identity["config"][part] for part in ("model", "scaling", "head")}, str(path))
+    head, scaling = build(config.head), build(config.scaling)
+    net = build_network(config.model, head)
     for part, prefix in ((net, "net."), (scaling, "scaling.")):
         state = {
             key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
@@ -143,9 +105,10 @@ def load(path: Path) -> Checkpoint:
     calibration = None
     if "calibration" in content:
         stored = content["calibration"]
-        calibration = FrequencyCalibration(_lead_times(stored["lead_times"], identity["data"]), stored["levels"])
+        method: Method = build(trusted(stored["method"], f"{path}: calibration"))
+        calibration = method.calibration(head, _lead_times(stored["lead_times"], identity["data"]))
         calibration.load_state_dict(stored["state"], strict=True)
-    forecaster = NetworkForecaster(net, scaling, None).eval()
+    forecaster = NetworkForecaster(net, scaling, head, None).eval()
     return Checkpoint(
         path,
         forecaster,
@@ -165,22 +128,21 @@ def _lead_times(stored: list[float] | int, data: dict[str, Any]) -> list[float] 
     return stored
 
 
-def add_calibration(path: Path, calibration: FrequencyCalibration, levels: int) -> None:
-    """Store a fitted calibration in an existing checkpoint, replacing the file atomically."""
+def add_calibration(path: Path, calibration: Calibration, method: Mapping[str, Any]) -> None:
+    """Store a fitted calibration in an existing checkpoint, replacing the file atomically.
+
+    Args:
+        path: The checkpoint.
+        calibration: What was fitted.
+        method: The config node of the method that fitted it, plain types.
+    """
     content, lead_times = read(path), calibration.lead_times
     content["calibration"] = {
         "lead_times": len(calibration.table) if lead_times is None else list(lead_times),  # minutes, or frames
-        "levels": levels,
+        "method": dict(method),
         "state": calibration.state_dict(),
     }
     save(content, path)
-
-
-def at_lead_times(models: Mapping[str, nn.Module], lead_times: Sequence[float]) -> dict[str, nn.Module]:
-    """The same models, networks calibrated for forecasts with these lead times."""
-    return {
-        name: model.at(lead_times) if isinstance(model, NetworkForecaster) else model for name, model in models.items()
-    }
 
 
 def add_validation(path: Path, scores: dict[str, Any]) -> None:

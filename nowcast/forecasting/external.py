@@ -13,6 +13,7 @@ from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
 from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.index import Split
+from nowcast.forecasting.forecast import Ensemble, FieldForecast
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ class FileForecasts(nn.Module):
     def _known(self, init: int, archive: int) -> bool:
         return self.files.find(init, self.grids[archive]) is not None
 
-    def for_windows(self, batch: Sample) -> Tensor:
-        """(B, M, T, 1, H, W) mm h-1 of the windows of a batch; NaN where there is no value or no forecast.
+    def for_windows(self, batch: Sample) -> FieldForecast:
+        """Forecasts of the windows of a batch; NaN where there is no value or no forecast.
 
         Raises:
             DataFormatError: A forecast without one of the lead times.
@@ -71,7 +72,8 @@ class FileForecasts(nn.Module):
             known = self._known(init, archive)
             found.append(torch.from_numpy(self.files.read(init, leads, self.grids[archive])) if known else None)
         nothing = torch.full((self.members, steps, *shape), np.nan)
-        return torch.stack([nothing if forecast is None else forecast for forecast in found]).unsqueeze(3)
+        values = torch.stack([nothing if forecast is None else forecast for forecast in found]).unsqueeze(3)
+        return Ensemble(values)  # (B, M, T, 1, H, W)
 
     def of(self, archives: NDArray[np.int64], init_times: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(N,) whether there is a forecast for each window, of which (N,) archive and time of the last input are given.

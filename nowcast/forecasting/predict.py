@@ -23,9 +23,9 @@ from nowcast.data.archive.recent_files import recent_files
 from nowcast.data.results.forecast_writer import Forecast
 from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import frames_per_step
-from nowcast.forecasting.checkpoint import at_lead_times
+from nowcast.forecasting.forecast import Ensemble
 from nowcast.forecasting.forecaster import Forecaster
-from nowcast.forecasting.members import members_of, single
+from nowcast.forecasting.network import at_lead_times, forecast_with
 from nowcast.progress import track
 
 log = logging.getLogger(__name__)
@@ -190,10 +190,10 @@ def predict(
     leads = [step * (k + 1) / 60 for k in range(forecast_steps)]
     model = at_lead_times({"": forecaster.model}, leads)[""].to(device)
     batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
-    members = members_of(model(batch, forecast_steps))
-    if members.shape[1] > 1:
-        log.warning("%s says %d members: their mean is the forecast", forecaster.name, members.shape[1])
-    rain_rate = single(members)[0, :, 0].cpu().numpy()  # (T_out, H, W)
+    said = forecast_with(model, batch, forecast_steps)
+    if isinstance(said, Ensemble) and said.values.shape[1] > 1:
+        log.warning("%s says %d members: their mean is the forecast", forecaster.name, said.values.shape[1])
+    rain_rate = said.single()[0, :, 0].cpu().numpy()  # (T_out, H, W)
     rain_rate[:, ~coverage] = np.nan
     forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, region.grid)
     remarks = [forecaster.beyond(forecast_steps, step), *_other_limits(source, forecaster)]

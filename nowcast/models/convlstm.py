@@ -136,6 +136,7 @@ class ConvLSTM(nn.Module):
         frame_shape: (H, W) of a frame, required by peephole="location" and only by it.
         recompute: Train in less memory: keep states only, and compute the gates again in the backward pass.
         winograd: On CPUs, convolve by Winograd's method where that is faster (winograd.py); rounding differs.
+        outputs: Channels of a forecast frame, as many as its head needs; None = as an input frame.
 
     Raises:
         ValueError: Lists of different lengths, an even kernel, an unknown option.
@@ -156,6 +157,7 @@ class ConvLSTM(nn.Module):
         frame_shape: Sequence[int] | None,
         recompute: bool = False,  # checkpoints from before these settings do not name them
         winograd: bool = True,
+        outputs: int | None = None,
     ) -> None:
         """Create all layers."""
         super().__init__()
@@ -173,9 +175,10 @@ class ConvLSTM(nn.Module):
             return nn.ModuleList(ConvLSTMCell(*size, peephole, output_peephole, grid) for size in sizes)
 
         self.encoder, self.forecaster = stack(pixels), stack(0)
-        self.head = nn.Conv2d(sum(hidden), pixels, 1)
+        pixels_out = (channels if outputs is None else outputs) * patch**2
+        self.head = nn.Conv2d(sum(hidden), pixels_out, 1)
         with torch.no_grad():
-            self.head.weight.copy_(uniform(pixels, sum(hidden), 1))
+            self.head.weight.copy_(uniform(pixels_out, sum(hidden), 1))
             self.head.bias.zero_()  # type: ignore[union-attr]
 
     def forward(self, inputs: Tensor, forecast_steps: int) -> Tensor:
@@ -186,7 +189,7 @@ class ConvLSTM(nn.Module):
             forecast_steps: Frames to predict, at least 1; need not be that of training.
 
         Returns:
-            (B, forecast_steps, C, H, W) logits: the sigmoid of the paper's output layer is left to loss and use.
+            (B, forecast_steps, outputs, H, W) logits: the sigmoid of the paper's output layer is left to loss and use.
 
         Raises:
             ValueError: Wrong number of axes or channels, no input frame, or forecast_steps < 1.

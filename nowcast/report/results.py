@@ -17,7 +17,6 @@ from nowcast import __version__
 from nowcast.data.interface import DataModule
 from nowcast.data.results.statistics_file import ExampleFields, Statistics, write_statistics
 from nowcast.data.windows.index import Split
-from nowcast.forecasting.members import single
 from nowcast.report.estimate_files import write_differences_csv, write_estimates_csv, write_strata_csv
 from nowcast.report.html.page import write_report
 from nowcast.report.scores import report
@@ -131,7 +130,7 @@ def make_examples(
         rain = {"observed": sample["targets"][:, 0].numpy()}
         for model_name, (forecast, _) in run_models(models, batch, device).items():
             # Where the radar sees, as it is scored.
-            shown = torch.where(sample["mask"], single(forecast)[0].cpu(), torch.nan)
+            shown = torch.where(sample["mask"], forecast.single()[0].cpu(), torch.nan)
             rain[model_name] = shown[:, 0].numpy()
         examples.append(
             ExampleFields(

@@ -1,7 +1,8 @@
-"""Losses between logits and observed grey values; cells outside the mask have neither weight nor gradient.
+"""Losses between logits and what a head compares them with; cells outside the mask have neither weight nor gradient.
 
-All are called as loss(logits, target, mask): logits (B, T, C, H, W) before the sigmoid, target grey in [0, 1] (NaN
-allowed where the mask is False), mask bool. A batch without a valid cell has loss 0 and gradient 0.
+All are called as loss(logits, target, mask): logits (B, T, channels, H, W) before the sigmoid, target in [0, 1] of the
+same shape – grey values, or whether a threshold was reached – (NaN allowed where the mask is False), and mask
+(B, T, 1, H, W) bool. A batch without a valid cell has loss 0 and gradient 0.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nowcast.config.mistakes import UsageError
+from nowcast.forecasting.heads import Head
 from nowcast.scaling import GreyScale
 
 Reduction = Literal["sequence", "cell"]
@@ -21,7 +24,7 @@ def _masked(target: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, target, torch.zeros_like(target))
 
 
-class _GreyLoss(nn.Module):
+class _CellLoss(nn.Module):
     """A loss that is a sum over cells: per sequence, or per valid cell.
 
     Args:
@@ -42,11 +45,11 @@ class _GreyLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Scalar loss."""
         cells = self.per_cell(logits, _masked(target, mask))
-        total = torch.where(mask, cells, torch.zeros_like(cells)).sum()
+        total = torch.where(mask, cells, torch.zeros_like(cells)).sum()  # over the thresholds of a cell, too
         return total / (len(logits) if self.reduction == "sequence" else mask.sum().clamp(min=1))
 
 
-class CrossEntropy(_GreyLoss):
+class CrossEntropy(_CellLoss):
     """-[T log P + (1-T) log(1-P)] with P = sigmoid(logits). Source: Shi et al. 2015, section 4.1."""
 
     def per_cell(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -54,16 +57,16 @@ class CrossEntropy(_GreyLoss):
         return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
-class MeanSquaredError(_GreyLoss):
-    """(P - T)² on grey values."""
+class MeanSquaredError(_CellLoss):
+    """(P - T)² on grey values; on probabilities of exceedance the Brier score."""
 
     def per_cell(self, logits: Tensor, target: Tensor) -> Tensor:
         """Squared error."""
         return (torch.sigmoid(logits) - target).square()
 
 
-class MeanAbsoluteError(_GreyLoss):
-    """|P - T| on grey values."""
+class MeanAbsoluteError(_CellLoss):
+    """|P - T|."""
 
     def per_cell(self, logits: Tensor, target: Tensor) -> Tensor:
         """Absolute error."""
@@ -86,6 +89,8 @@ class BalancedError(nn.Module):
 
     Source: Shi et al. 2017, arXiv:1706.03458, section 3.3: per frame a sum over cells, averaged over frames.
     """
+
+    of_thresholds = False
 
     def __init__(
         self,
@@ -120,3 +125,67 @@ class BalancedError(nn.Module):
         error = torch.sigmoid(logits) - target
         cells = weight * (self.mse_factor * error.square() + self.mae_factor * error.abs())
         return self.scale * cells.sum() / (logits.shape[0] * logits.shape[1])
+
+
+class ExceedanceLoss(nn.Module):
+    """Cross-entropy of "at least so much rain" for each threshold, weighted, and how far its area is off.
+
+    Σ_k w_k (mean cross-entropy of threshold k over valid cells + jaccard · (1 - Σ P·T / Σ (P + T - P·T))) / Σ_k w_k,
+    where the inner sums are over the valid cells of a batch; a threshold that was nowhere reached has no second part.
+
+    Args:
+        weights: One per threshold of the head, 0 or more, not all 0.
+        jaccard: Factor of the second part, which presses towards CSI; 0 = cross-entropy alone.
+
+    Raises:
+        ValueError: A negative weight or factor, or no positive weight.
+
+    Source of the second part: Rahman and Wang 2016, doi:10.1007/978-3-319-50835-1_22 (a differentiable Jaccard index).
+    """
+
+    of_thresholds = True
+
+    def __init__(self, weights: Sequence[float], jaccard: float) -> None:
+        """Keep the settings."""
+        super().__init__()
+        if not weights or min(weights) < 0 or max(weights) == 0:
+            raise ValueError(f"loss.weights must be 0 or more, one of them positive, got {list(weights)}")
+        if jaccard < 0:
+            raise ValueError(f"loss.jaccard must be 0 or more, got {jaccard}")
+        self.jaccard = jaccard
+        self.register_buffer("weights", torch.tensor(list(weights), dtype=torch.float32), persistent=False)
+
+    def forward(self, logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Scalar loss."""
+        weights: Tensor = self.weights  # type: ignore[assignment]
+        valid = mask.expand_as(logits)
+        target = _masked(target, valid)
+        cells = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * valid
+        others = (0, 1, 3, 4)  # all but thresholds
+        parts = cells.sum(dim=others) / mask.sum().clamp(min=1)
+        if self.jaccard:
+            said = torch.sigmoid(logits) * valid
+            both, seen = (said * target).sum(dim=others), target.sum(dim=others)
+            union = said.sum(dim=others) + seen - both
+            off = torch.where(seen > 0, 1 - both / union.clamp(min=torch.finfo(union.dtype).tiny), 0.0)
+            parts = parts + self.jaccard * off
+        return (weights * parts).sum() / weights.sum()
+
+
+def refuse_loss_of_another_head(loss: nn.Module, head: Head) -> None:
+    """Refuse a loss that is not of what a head says; cross-entropy and errors are of either.
+
+    Raises:
+        UsageError: With what goes together.
+    """
+    wanted = getattr(loss, "of_thresholds", None)
+    if wanted is not None and wanted != bool(head.thresholds):
+        says, choose = (
+            ("probabilities of exceedance", "loss=exceedance") if head.thresholds else ("amounts", "head=exceedance")
+        )
+        raise UsageError(f"loss {type(loss).__name__} does not fit a head that says {says}: choose {choose}")
+    if isinstance(loss, ExceedanceLoss) and len(loss.weights) != len(head.thresholds):  # type: ignore[arg-type]
+        raise UsageError(
+            f"loss.weights has {len(loss.weights)} entries, head.thresholds {len(head.thresholds)}: "  # type: ignore[arg-type]
+            f"give one weight for each of {list(head.thresholds)} mm/h"
+        )

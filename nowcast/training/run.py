@@ -22,9 +22,9 @@ from nowcast.data.interface import DataModule, as_data_module
 from nowcast.data.windows.index import SPLITS
 from nowcast.files import written_by_one
 from nowcast.forecasting import checkpoint
-from nowcast.forecasting.calibrate import fit_calibration
-from nowcast.forecasting.calibration import LEVELS
+from nowcast.forecasting.calibration.fitting import fit_calibration
 from nowcast.forecasting.named_models import model_name
+from nowcast.forecasting.network import at_lead_times
 from nowcast.progress import track
 from nowcast.report.plots.cases import draw
 from nowcast.report.results import write_results
@@ -71,8 +71,6 @@ def validate(config: DictConfig) -> None:
             "several processes were started (torchrun or SLURM), and each would choose a run directory of its own; "
             "give output=<one directory>"
         )
-    if config.calibration not in ("none", "frequency"):
-        raise ValueError(f"calibration must be none or frequency, got {config.calibration!r}")
     name, baselines = model_name(config), config.baselines
     if taken := [one for one in (name, f"{name}_calibrated") if baselines.get(one) is not None]:
         raise ValueError(
@@ -234,14 +232,14 @@ def finish(
     loaded = checkpoint.load(best)
     name = model_name(plain(config))
     models: dict[str, torch.nn.Module] = {name: loaded.forecaster}
-    if config.calibration == "frequency":
-        fitted = fit_calibration(loaded.forecaster, data, LEVELS, device, track)
-        checkpoint.add_calibration(best, fitted, LEVELS)
+    if config.calibration is not None:
+        fitted = fit_calibration(loaded.forecaster, data, build(config.calibration), device, track)
+        checkpoint.add_calibration(best, fitted, plain(config.calibration))
         models[f"{name}_calibrated"] = loaded.with_calibration(fitted)  # of the same network, so that it runs once
     baselines = make_baselines(config)
     if config.verification.thresholds and data.quantity == "rain_rate":
         store_validation(best, models, baselines, data, list(config.verification.thresholds), device, track)
-    models = checkpoint.at_lead_times(models, data.lead_times("test")) | baselines
+    models = at_lead_times(models, data.lead_times("test")) | baselines
     plan = make_plan(config, data, "test")
     scores = score_models(models, data.test_dataloader(), plan, device, track)
     facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from nowcast.data.interface import ValidationLeads
 from nowcast.data.windows.dataset import Sample
-from nowcast.forecasting.calibration import LEVELS, CalibratedCsi
+from nowcast.forecasting.calibration.method import Csi, Method
+from nowcast.forecasting.forecast import FieldForecast
+from nowcast.forecasting.heads import Head
+from nowcast.forecasting.network import outputs_of
 from nowcast.models.kernels.cuda_graphs import GraphedNetwork
-from nowcast.scaling import Scaling, logits_of, values_of
+from nowcast.scaling import Scaling
 from nowcast.verification.per_frame.metrics import Contingency
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -25,18 +28,20 @@ def score_name(score: str, threshold: float) -> str:
 
 
 class NowcastTask(lightning.LightningModule):
-    """Trains a network on grey values and scores it on physical ones.
+    """Trains a network on what its head says and scores it on physical values.
 
     Args:
-        net: Grey inputs (B, T_in, C, H, W) in [0, 1] and a number of steps → logits (B, T_out, C, H, W).
+        net: Grey inputs (B, T_in, C, H, W) in [0, 1] and a number of steps → (B, T_out, channels of the head, H, W).
+        head: What the outputs mean.
         scaling: Physical values ↔ grey.
-        loss: (logits, grey targets, mask) → scalar.
+        loss: (logits, targets of the head, mask) → scalar.
         optimizer: Makes the optimiser from the parameters.
         schedule: Makes the learning-rate schedule from optimizer= and total_steps=; None = constant rate.
         thresholds: Rain rates in mm h-1 whose CSI is logged in validation; empty where the data is no rain.
         main_threshold: The one whose CSI is logged as val/csi, and chooses the best epoch: CSI of the forecast that is
             used in the end, the calibrated one where `leads` are given. None where the data is no rain.
-        leads: Lead times of the validation windows, if the network is to be calibrated; else None.
+        calibration: How the network is to be calibrated; None = not.
+        leads: Lead times of the validation windows, if it is to be calibrated; else None.
         forecast_steps: Frames to predict in validation.
         identity: Plain facts stored in every checkpoint under "nowcast" (config, data, version).
         cuda_graphs: Replay training steps on a CUDA device as graphs (cuda_graphs.py).
@@ -45,12 +50,14 @@ class NowcastTask(lightning.LightningModule):
     def __init__(
         self,
         net: nn.Module,
+        head: Head,
         scaling: Scaling,
         loss: nn.Module,
         optimizer: OptimizerFactory,
         schedule: ScheduleFactory | None,
         thresholds: list[float],
         main_threshold: float | None,
+        calibration: Method | None,
         leads: ValidationLeads | None,
         forecast_steps: int,
         identity: dict[str, Any],
@@ -58,25 +65,29 @@ class NowcastTask(lightning.LightningModule):
     ) -> None:
         """Keep the parts; metric states are not part of checkpoints."""
         super().__init__()
-        self.net, self.scaling, self.loss = net, scaling, loss
+        self.net, self.head, self.scaling, self.loss = net, head, scaling, loss
         self.graphed = GraphedNetwork(net) if cuda_graphs else None
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
         self.thresholds, self.identity = thresholds, identity
         self.contingency = Contingency(thresholds, forecast_steps) if thresholds else None
         self.main_threshold, self.leads = main_threshold, leads
-        self.calibrated: CalibratedCsi | None = None
-        if leads is not None and main_threshold is not None:
-            grey = float(scaling.to_grey(torch.tensor(main_threshold)))  # as targets become grey
-            self.calibrated = CalibratedCsi(grey, leads.lead_times, LEVELS)
+        self.calibrated: Csi | None = None
+        if calibration is not None and leads is not None and main_threshold is not None:
+            self.calibrated = calibration.csi(head, scaling, main_threshold, leads.lead_times)
 
     def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
-        """Logits of the grey forecast from physical values; the network sees "no data" as grey 0."""
-        return logits_of(self.graphed or self.net, self.scaling, values, forecast_steps)  # (B, T_out, C, H, W)
+        """What the network says of physical values, before the sigmoid; it sees "no data" as grey 0."""
+        outputs = outputs_of(self.graphed or self.net, self.scaling, values, forecast_steps)
+        return self.head.logits(outputs)  # (B, T_out, channels, H, W)
+
+    def forecast_of(self, logits: Tensor) -> FieldForecast:
+        """The forecast, not calibrated."""
+        return self.head.forecast(torch.sigmoid(logits), self.scaling)
 
     def _loss(self, batch: Sample) -> tuple[Tensor, Tensor]:
         targets = batch["targets"]
         logits = self(batch["inputs"], targets.shape[1]).float()
-        return self.loss(logits, self.scaling.to_grey(targets), batch["mask"]), logits
+        return self.loss(logits, self.head.target(targets, self.scaling), batch["mask"]), logits
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
         """Loss of a batch."""
@@ -96,11 +107,11 @@ class NowcastTask(lightning.LightningModule):
         loss, logits = self._loss(batch)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]), sync_dist=True)
         if self.contingency is not None:
-            self.contingency.update(values_of(logits, self.scaling), batch["targets"], batch["mask"])
+            self.contingency.update(self.forecast_of(logits).single(), batch["targets"], batch["mask"])
         if self.calibrated is not None and self.leads is not None:
-            grey, observed = torch.sigmoid(logits), self.scaling.to_grey(batch["targets"])
+            said, observed = torch.sigmoid(logits), self.head.target(batch["targets"], self.scaling)
             for rows, chosen in self.leads.parts(batch["archive"]):
-                self.calibrated.update(grey[chosen], observed[chosen], batch["mask"][chosen], rows)
+                self.calibrated.update(said[chosen], observed[chosen], batch["mask"][chosen], rows)
 
     def on_validation_epoch_end(self) -> None:
         """CSI and frequency bias over the whole validation set, averaged over the lead times with observed events."""

@@ -15,13 +15,16 @@ from nowcast import __version__
 from nowcast.config.build import build, plain
 from nowcast.config.trusted import trusted
 from nowcast.data.interface import DataModule, ValidationLeads
+from nowcast.forecasting.network import build_network
 from nowcast.training.callbacks.checkpoints import AtomicCheckpointIO
 from nowcast.training.callbacks.stopping import DivergedError, LowerRate
 from nowcast.training.loggers.metrics import MetricsLogger
+from nowcast.training.losses import refuse_loss_of_another_head
 from nowcast.training.resume import Start, keep_metrics, retry_once
 from nowcast.training.task import NowcastTask
 
 log = logging.getLogger(__name__)
+CARRIED = ("model", "head", "scaling", "calibration")  # parts that a checkpoint is rebuilt from
 
 
 def quieten() -> None:
@@ -49,21 +52,26 @@ def is_first_process() -> bool:
 
 def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     """The Lightning module of a config."""
-    net, optimizer = build(config.model), build(config.optimizer)
+    head, scaling, optimizer = build(config.head), build(config.scaling), build(config.optimizer)
+    net = build_network(config.model, head)
     refuse_baseline(net, config)
-    scaling = build(config.scaling)
     refuse_scaling_of_another_quantity(scaling, data)
     thresholds, main = list(config.verification.thresholds), config.verification.main_threshold
-    trusted({"model": plain(config.model), "scaling": plain(config.scaling)}, "config")  # its checkpoint is to be read
+    trusted({part: plain(config[part]) for part in CARRIED}, "config")  # its checkpoint is to be read
+    calibration = None if config.calibration is None else build(config.calibration)
+    loss = build(config.loss)
+    refuse_loss_of_another_head(loss, head)
     return NowcastTask(
         net=net,
+        head=head,
         scaling=scaling,
-        loss=build(config.loss),
+        loss=loss,
         optimizer=optimizer["optimizer"],
         schedule=optimizer["schedule"],
         thresholds=thresholds,
         main_threshold=main if thresholds else None,
-        leads=ValidationLeads.of(data) if thresholds and config.calibration == "frequency" else None,
+        calibration=calibration,
+        leads=ValidationLeads.of(data) if thresholds and calibration is not None else None,
         forecast_steps=data.forecast_steps,
         identity={"version": __version__, "config": plain(config), "data": data.provenance()},
         cuda_graphs=config.cuda_graphs,

@@ -5,6 +5,9 @@ from omegaconf import DictConfig
 
 from nowcast.config.build import build
 from nowcast.config.mistakes import UsageError
+from nowcast.forecasting import network as forecasting
+from nowcast.forecasting.calibration.method import Method
+from nowcast.training.losses import refuse_loss_of_another_head
 from nowcast.training.trainer import refuse_baseline
 
 
@@ -15,7 +18,7 @@ def build_network(config: DictConfig) -> None:
         ValueError: It refuses what it is given, or is a baseline.
     """
     with torch.device("meta"):
-        net = build(config.model)
+        net = forecasting.build_network(config.model, build(config.head))
     refuse_baseline(net, config)
 
 
@@ -25,8 +28,13 @@ def build_all(config: DictConfig) -> None:
     Raises:
         UsageError: A part refuses what it is given; the message names the setting.
     """
-    for name in ("scaling", "loss", "uncertainty"):
-        build(config[name])
+    built = {name: build(config[name]) for name in ("scaling", "loss", "uncertainty", "head")}
+    refuse_loss_of_another_head(built["loss"], built["head"])
+    if config.calibration is not None:
+        method: Method = build(config.calibration)
+        method.fitting(built["head"], 1)
+        for threshold in [config.verification.main_threshold] if config.verification.thresholds else []:
+            method.csi(built["head"], built["scaling"], threshold, 1)
     rain = (
         len(config.verification.thresholds) > 0
     )  # else scores of events have none, and are not built for a run either

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nowcast.data.results.statistics_file import Statistics
-from nowcast.forecasting.members import members_of, single
+from nowcast.forecasting.forecast import FieldForecast
 from nowcast.verification.per_frame.metrics import LeadTimeScores
 from nowcast.verification.per_frame.variants import VariantScores
 from nowcast.verification.results import ModelScores
@@ -83,9 +83,9 @@ class ModelSums:
         if plan.map_shape is not None:
             self.map = torch.zeros(4, *plan.map_shape, dtype=torch.int64, device=device)
 
-    def add(self, forecast: Tensor, targets: Tensor, mask: Tensor, logits: Tensor | None) -> None:
+    def add(self, forecast: FieldForecast, targets: Tensor, mask: Tensor, logits: Tensor | None) -> None:
         """Add a batch to variants and maps; a network's logits where they are the forecast."""
-        field = single(forecast)
+        field = forecast.single()
         for variant in self.variants.values():
             variant.update(field, targets, mask, logits)
         if self.map is not None and self.threshold is not None:
@@ -101,7 +101,7 @@ class ModelSums:
 def add_lead_time(
     number: int,
     sums: Sequence[ModelSums],
-    forecasts: Sequence[Tensor],
+    forecasts: Sequence[FieldForecast],
     targets: Tensor,
     mask: Tensor,
     numbers: Mapping[str, Tensor],
@@ -111,7 +111,7 @@ def add_lead_time(
     Args:
         number: Of the lead time, from 0.
         sums: Of each model.
-        forecasts: (B, T, C, H, W) or (B, M, T, C, H, W) mm h-1 of each model; NaN = missing.
+        forecasts: Of each model; NaN = missing.
         targets: (B, T, C, H, W) mm h-1.
         mask: (B, T, C, H, W) bool, cells that count.
         numbers: Grouping → (B,) group of each window.
@@ -119,7 +119,7 @@ def add_lead_time(
     seen, observed, valid = None, known(targets[:, number], mask[:, number]), mask[:, number]
     for model, forecast in zip(sums, forecasts, strict=True):
         assert model.groups is not None  # rain is counted, or this is not called
-        lead = one_lead_time(members_of(forecast)[:, :, number], observed, valid)
+        lead = one_lead_time(forecast.lead(number), observed, valid)
         seen = model.groups.of_observed(lead) if seen is None else seen
         model.groups.add_lead_time(number, lead, numbers, seen)
 

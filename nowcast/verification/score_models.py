@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nowcast.data.windows.dataset import Sample
-from nowcast.forecasting.checkpoint import NetworkForecaster
 from nowcast.forecasting.external import FileForecasts
-from nowcast.forecasting.members import any_missing, single
+from nowcast.forecasting.forecast import FieldForecast
+from nowcast.forecasting.network import NetworkForecaster, forecast_with
 from nowcast.progress import Track
 from nowcast.verification.plan import ModelSums, Scores, ScoringPlan, add_lead_time, collect
 
@@ -31,8 +31,8 @@ def score_models(
     """Run every model on every window once and sum the statistics; memory does not grow with the windows.
 
     Args:
-        models: Name → module from physical values (B, T_in, 1, H, W) and steps to a forecast of the same kind, with
-            an axis of members after the first if it is an ensemble; or forecasts from files.
+        models: Name → network; or module from physical values (B, T_in, 1, H, W) and steps to values of the same kind,
+            with an axis of members after the first if it is an ensemble; or forecasts from files.
         loader: The windows.
         plan: What to score.
         device: Where networks run.
@@ -102,44 +102,46 @@ class _Cores:
 
 def run_models(
     models: Mapping[str, nn.Module], batch: Sample, device: torch.device
-) -> dict[str, tuple[Tensor, Tensor | None]]:
+) -> dict[str, tuple[FieldForecast, Tensor | None]]:
     """Every model's forecast of a batch; a network that is there raw and calibrated runs once.
 
     Returns:
-        Name → forecast (B, T, C, H, W), or (B, M, T, C, H, W) of an ensemble, and logits where they are the forecast:
-        those of a network without calibration.
+        Name → forecast, and logits where they are the forecast: those of a network without calibration.
     """
     steps, inputs = batch["targets"].shape[1], batch["inputs"].to(device)
-    said: dict[tuple[int, int], Tensor] = {}
-    forecasts: dict[str, tuple[Tensor, Tensor | None]] = {}
+    said: dict[tuple[int, int, int], Tensor] = {}
+    forecasts: dict[str, tuple[FieldForecast, Tensor | None]] = {}
     for name, model in models.items():
         if isinstance(model, FileForecasts):
             forecasts[name] = model.for_windows(batch).to(device), None
         elif isinstance(model, NetworkForecaster):
-            network = (id(model.net), id(model.scaling))
+            network = (id(model.net), id(model.scaling), id(model.head))
             if network not in said:
                 said[network] = model.logits(inputs, steps)
             logits = said[network]
-            forecasts[name] = model.from_logits(logits), logits if model.calibration is None else None
+            forecasts[name] = model.of_logits(logits), logits if model.calibration is None else None
         else:
-            forecasts[name] = model(inputs, steps), None
+            forecasts[name] = forecast_with(model, inputs, steps), None
     return forecasts
 
 
 def _common_mask(
-    mask: Tensor, models: Mapping[str, nn.Module], batch: Sample, forecasts: Mapping[str, tuple[Tensor, Tensor | None]]
+    mask: Tensor,
+    models: Mapping[str, nn.Module],
+    batch: Sample,
+    forecasts: Mapping[str, tuple[FieldForecast, Tensor | None]],
 ) -> Tensor:
     """Without windows that a file lacks, and without cells where one of `forecasts` has no value."""
     for model in models.values():
         if isinstance(model, FileForecasts):
             mask = mask & model.has(batch).to(mask.device).view(-1, 1, 1, 1, 1)
     for forecast, _ in forecasts.values():
-        mask = mask & ~any_missing(forecast)
+        mask = mask & ~forecast.missing()
     return mask
 
 
-def _window_csi(forecast: Tensor, targets: Tensor, mask: Tensor, threshold: float) -> list[float]:
-    said, seen = (single(forecast) >= threshold) & mask, (targets >= threshold) & mask
+def _window_csi(forecast: FieldForecast, targets: Tensor, mask: Tensor, threshold: float) -> list[float]:
+    said, seen = (forecast.single() >= threshold) & mask, (targets >= threshold) & mask
     hits, either, events, cells = (part.flatten(1).sum(1) for part in (said & seen, said | seen, seen, mask))
     worth = events >= MIN_EVENTS * cells.clamp(min=1)
     scores: list[float] = torch.where(worth & (either > 0), hits / either, torch.nan).tolist()

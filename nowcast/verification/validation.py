@@ -18,8 +18,9 @@ from nowcast.config.command_line.quoting import typed
 from nowcast.data.interface import DataModule, ValidationLeads
 from nowcast.data.windows.dataset import Sample
 from nowcast.forecasting import checkpoint
-from nowcast.forecasting.checkpoint import Checkpoint, at_lead_times
+from nowcast.forecasting.checkpoint import Checkpoint
 from nowcast.forecasting.forecaster import Forecaster
+from nowcast.forecasting.network import at_lead_times
 from nowcast.models.persistence import Persistence
 from nowcast.progress import Track
 from nowcast.verification.per_frame.metrics import Contingency
@@ -75,7 +76,7 @@ def _counts(
         model.to(device).eval()
     for name, (forecast, _) in run_models(models, batch, device).items():
         contingency = Contingency(thresholds, targets.shape[1]).to(device)
-        contingency.update(forecast, targets, mask)
+        contingency.update(forecast.single(), targets, mask)
         yield name, contingency.counts.cpu()
 
 

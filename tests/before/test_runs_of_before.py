@@ -26,7 +26,7 @@ def test_its_checkpoint_makes_the_forecasts_that_it_made_then(before):
     one = checkpoint.load(before / "finished" / "checkpoints" / "best.ckpt")
     with np.load(before / "forecast.npz") as then, torch.inference_mode():
         inputs = torch.from_numpy(then["inputs"])
-        now = {"raw": one.forecaster(inputs, 4), "calibrated": one.calibrated()(inputs, 4)}
+        now = {"raw": one.forecaster(inputs, 4).single(), "calibrated": one.calibrated()(inputs, 4).single()}
         for kind, forecast in now.items():
             np.testing.assert_allclose(forecast.numpy(), then[kind], rtol=1e-5, atol=1e-6, err_msg=kind)
             assert (then[kind] > 0).any()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.forecasting.calibration import CalibratedCsi, CalibrationFit, FrequencyCalibration, _match
+from nowcast.forecasting.calibration.frequency import CalibratedCsi, CalibrationFit, FrequencyCalibration, _match
 
 LEVELS = 512
 

@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from nowcast.training.losses import BalancedError, CrossEntropy, MeanAbsoluteError, MeanSquaredError
+from nowcast.config.mistakes import UsageError
+from nowcast.forecasting.heads import ExceedanceHead, GreyHead
+from nowcast.training.losses import (
+    BalancedError,
+    CrossEntropy,
+    ExceedanceLoss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    refuse_loss_of_another_head,
+)
 
 SCALE = {"zr_a": 58.53, "zr_b": 1.56, "min_dbz": -10.0, "max_dbz": 60.0}
 HKO7 = {"thresholds": [2, 5, 10, 30], "weights": [1, 2, 5, 10, 30], "mse_factor": 1.0, "mae_factor": 1.0}
@@ -15,6 +24,7 @@ LOSSES = [
     MeanSquaredError("cell"),
     MeanAbsoluteError("sequence"),
     BalancedError(**HKO7, scale=1.0, **SCALE),
+    ExceedanceLoss([1.0], 0.5),
 ]
 
 
@@ -149,3 +159,51 @@ def test_balanced_parts_have_their_own_factors():
     factors = {"mse_factor": 3.0, "mae_factor": 7.0}
     loss = BalancedError(**(HKO7 | factors), scale=1.0, **SCALE)
     assert loss(tensor(0.0), target, mask).item() == pytest.approx(3 * 0.4**2 + 7 * 0.4, rel=1e-6)
+
+
+def test_exceedance_by_hand():
+    # Two thresholds, three cells of which the last does not count; P = 1/2 and 3/4, events 1 and 0; 1/2, 1/2 and 0, 0.
+    logits = torch.tensor([[0.0, math.log(3), 9.0], [0.0, 0.0, 9.0]]).view(1, 1, 2, 1, 3)
+    target = torch.tensor([[1.0, 0.0, math.nan], [0.0, 0.0, math.nan]]).view(1, 1, 2, 1, 3)
+    mask = torch.tensor([True, True, False]).view(1, 1, 1, 1, 3)
+    first, second = (math.log(2) + math.log(4)) / 2, math.log(2)
+    assert ExceedanceLoss([1.0, 3.0], 0.0)(logits, target, mask).item() == pytest.approx((first + 3 * second) / 4)
+    off = 1 - 0.5 / (0.5 + 0.75 + 1 - 0.5)  # the second threshold was nowhere reached
+    assert ExceedanceLoss([1.0, 3.0], 2.0)(logits, target, mask).item() == pytest.approx(
+        (first + 2 * off + 3 * second) / 4
+    )
+    assert ExceedanceLoss([0.0, 1.0], 2.0)(logits, target, mask).item() == pytest.approx(second)
+
+
+def test_a_field_that_is_right_has_no_jaccard_part():
+    target = torch.tensor([1.0, 0.0]).view(1, 1, 1, 1, 2)
+    loss = ExceedanceLoss([1.0], 1.0)(target * 200 - 100, target, torch.ones_like(target, dtype=torch.bool))
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_cross_entropy_of_thresholds_is_that_of_exceedance():
+    logits, target = torch.randn(2, 3, 4, 5, 5), (torch.rand(2, 3, 4, 5, 5) > 0.7).float()
+    mask = torch.rand(2, 3, 1, 5, 5) > 0.3
+    weighted = ExceedanceLoss([1.0] * 4, 0.0)(logits, target, mask)
+    torch.testing.assert_close(CrossEntropy("cell")(logits, target, mask), 4 * weighted)
+
+
+@pytest.mark.parametrize(("weights", "jaccard"), [([], 0.0), ([0.0, 0.0], 0.0), ([1.0, -1.0], 0.0), ([1.0], -0.5)])
+def test_weights_of_exceedance_are_checked(weights, jaccard):
+    with pytest.raises(ValueError, match=r"loss\.(weights|jaccard) must be 0 or more"):
+        ExceedanceLoss(weights, jaccard)
+
+
+def test_a_loss_of_another_head_is_refused():
+    grey, exceedance = GreyHead(), ExceedanceHead([0.5, 2.0])
+    for loss in (CrossEntropy("cell"), MeanSquaredError("cell")):
+        refuse_loss_of_another_head(loss, grey)
+        refuse_loss_of_another_head(loss, exceedance)
+    refuse_loss_of_another_head(ExceedanceLoss([1.0, 1.0], 0.0), exceedance)
+    for loss, head, way in (
+        (ExceedanceLoss([1.0], 0.0), grey, "choose head=exceedance"),
+        (BalancedError(**HKO7, scale=1.0, **SCALE), exceedance, "choose loss=exceedance"),
+        (ExceedanceLoss([1.0], 0.0), exceedance, r"loss\.weights has 1 entries, head\.thresholds 2"),
+    ):
+        with pytest.raises(UsageError, match=way):
+            refuse_loss_of_another_head(loss, head)

@@ -9,8 +9,8 @@ import torch
 from nowcast.config.build import build, from_plain
 from nowcast.data.interface import lead_times_of
 from nowcast.forecasting import checkpoint
-from nowcast.forecasting.calibrate import fit_calibration
-from nowcast.forecasting.calibration import CalibrationFit, FrequencyCalibration
+from nowcast.forecasting.calibration.fitting import fit_calibration
+from nowcast.forecasting.calibration.frequency import CalibrationFit, FrequencyCalibration
 from nowcast.training.run import scoring_device
 from tests.data.archives import moving_rain
 from tests.programs import rows, run
@@ -94,7 +94,7 @@ def test_the_calibration_goes_by_minutes_where_validation_mixes_time_steps(tmp_p
         apart = CalibrationFit(2, 1024)
         for batch in build(config.data).val_dataloader():
             with torch.inference_mode():
-                grey = loaded.forecaster.grey(batch["inputs"], 2)
+                grey = loaded.forecaster.said(batch["inputs"], 2)
             apart.update(grey, loaded.forecaster.scaling.to_grey(batch["targets"]), batch["mask"])
         assert torch.equal(apart.fit().table, loaded.calibration.at(leads).table)
         assert not torch.equal(apart.fit().table, FrequencyCalibration(2, 1024).table)

@@ -7,9 +7,10 @@ from torch import nn
 
 import nowcast.training.run
 from nowcast.data.archive.archive import Archive
-from nowcast.forecasting.calibration import FrequencyCalibration
-from nowcast.forecasting.checkpoint import NetworkForecaster
+from nowcast.forecasting.calibration.frequency import FrequencyCalibration
 from nowcast.forecasting.forecaster import Forecaster
+from nowcast.forecasting.heads import GreyHead
+from nowcast.forecasting.network import NetworkForecaster
 from nowcast.forecasting.predict import Input, predict
 from nowcast.models.convlstm import ConvLSTM
 from nowcast.report.plots import cases as drawn_cases
@@ -36,7 +37,8 @@ class Counted(nn.Module):
 def pair(net):
     scaling, calibration = GreyScale(118.239, 1.5241, -10.0, 60.0), FrequencyCalibration(2, 8)
     calibration.table.copy_(torch.linspace(0, 1, 9).square().repeat(2, 1))
-    return {"raw": NetworkForecaster(net, scaling, None), "calibrated": NetworkForecaster(net, scaling, calibration)}
+    parts = (net, scaling, GreyHead())
+    return {"raw": NetworkForecaster(*parts, None), "calibrated": NetworkForecaster(*parts, calibration)}
 
 
 def batch(windows=3):

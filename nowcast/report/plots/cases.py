@@ -11,7 +11,7 @@ from torch import nn
 
 from nowcast.data.interface import DataModule
 from nowcast.data.windows.dataset import Sample
-from nowcast.forecasting.members import members_of, single
+from nowcast.forecasting.forecast import Ensemble, FieldForecast
 from nowcast.report.plots.colours import RainColours
 from nowcast.report.plots.digits import plot_brightness
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
@@ -42,9 +42,15 @@ def _forecasts(models: Mapping[str, nn.Module], sample: Sample, device: torch.de
     batch: Any = {key: value[None] for key, value in dict[str, Any](sample).items()}
     rows = {}
     for name, (forecast, _) in run_models(models, batch, device).items():
-        members = members_of(forecast).shape[1]
-        rows[f"{name}, mean of {members}" if members > 1 else name] = single(forecast)[0, :, 0].cpu().numpy()
+        rows[shown_name(name, forecast)] = forecast.single()[0, :, 0].cpu().numpy()
     return rows
+
+
+def shown_name(name: str, forecast: FieldForecast) -> str:
+    """A model's name, which says what is drawn where that is not all that the forecast holds."""
+    if isinstance(forecast, Ensemble) and forecast.values.shape[1] > 1:
+        return f"{name}, mean of {forecast.values.shape[1]}"
+    return name
 
 
 def make_case(

@@ -16,7 +16,7 @@ from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
 from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
 from nowcast.data.windows.dataset import Region
-from nowcast.forecasting.members import ensemble_mean
+from nowcast.forecasting.forecast import ensemble_mean
 from nowcast.report.plots.coastlines import map_lines
 from nowcast.report.plots.colours import MARSHALL_PALMER, RainColours, Unit
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast

@@ -11,9 +11,9 @@ from nowcast.config.build import build, plain
 from nowcast.config.mistakes import as_typed
 from nowcast.config.program import chosen
 from nowcast.data.interface import as_data_module
-from nowcast.forecasting.checkpoint import at_lead_times
 from nowcast.forecasting.device import choose_device
 from nowcast.forecasting.external import check_common_windows
+from nowcast.forecasting.network import at_lead_times
 from nowcast.progress import track
 from nowcast.report.results import write_results
 from nowcast.studies.evaluation.models import (

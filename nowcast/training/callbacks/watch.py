@@ -27,7 +27,6 @@ from nowcast.data.windows.dataset import Sample
 from nowcast.report.csv_files import read_records, write_records
 from nowcast.report.plots.cases import case_of_sample
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
-from nowcast.scaling import values_of
 from nowcast.training.task import NowcastTask
 from nowcast.verification.scores.spatial import Spectrum
 
@@ -239,7 +238,7 @@ class Watch(lightning.Callback):
                 logits = task(inputs, steps)
             if not trainer.is_global_zero:
                 continue
-            forecast = values_of(logits.float(), task.scaling)[0].cpu()
+            forecast = task.forecast_of(logits.float()).single()[0].cpu()
             case = case_of_sample(
                 {name: forecast[:, 0].numpy()}, data, sample, colour_blind_safe=self.colour_blind_safe
             )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from nowcast.forecasting.forecast import Field
 from nowcast.verification.scores.categorical import COUNTS, Categorical, categorical_scores
 from nowcast.verification.scores.family import Best
 from nowcast.verification.scores.lead_means import mean_over
@@ -56,7 +57,7 @@ class Contingency(Metric):
         Raises:
             ValueError: Shapes differ, or an observation is NaN where the mask is True.
         """
-        for number, lead in enumerate(by_lead_time(forecast, observed, mask, self.lead_times)):
+        for number, lead in enumerate(by_lead_time(Field(forecast), observed, mask, self.lead_times)):
             counts = self.family.statistics(lead.mean, lead.observed, lead.mask)["counts"]  # (B, K, 4)
             self.counts[:, :, number] += counts.sum(0).T.to(torch.int64)
             self.missing_forecasts[number] += lead.missing.sum()

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nowcast.forecasting.forecast import Need
 from nowcast.verification.scores.classes import MOST_THRESHOLDS, classify, joint_counts
 from nowcast.verification.scores.family import Axis, Best, in_order
 
@@ -110,7 +111,7 @@ class Categorical:
         ValueError: Thresholds do not rise, or are too many.
     """
 
-    ensemble = False
+    needs: Need = "single"
 
     def __init__(self, thresholds: Sequence[float]) -> None:
         """Keep the thresholds."""
@@ -178,7 +179,7 @@ class MaxPooled:
     Source: Gao et al. 2022 (Earthformer), arXiv:2207.05833, and its successors on SEVIR: CSI-pool4, CSI-pool16.
     """
 
-    ensemble = False
+    needs: Need = "single"
 
     def __init__(self, thresholds: Sequence[float], pools: Sequence[int]) -> None:
         """Keep thresholds and sides."""

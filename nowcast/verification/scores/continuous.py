@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from nowcast.forecasting.forecast import Need
 from nowcast.scaling import GreyScale
 from nowcast.verification.scores.family import Axis, Best, in_order
 
@@ -19,7 +20,7 @@ class Continuous:
     Source: Wilks, Statistical Methods in the Atmospheric Sciences, ch. 8.
     """
 
-    ensemble = False
+    needs: Need = "single"
     axes: dict[str, Axis] = {"moment": MOMENTS}  # noqa: RUF012 (a constant)
     statistics_axes: dict[str, tuple[str, ...]] = {"moments": ("moment",)}  # noqa: RUF012
     best: dict[str, Best] = {  # noqa: RUF012
@@ -78,7 +79,7 @@ class Balanced:
     Source: Shi et al. 2017, arXiv:1706.03458, section 4.2; sums over a frame's cells, not means, as in their release.
     """
 
-    ensemble = False
+    needs: Need = "single"
     axes: dict[str, Axis] = {}  # noqa: RUF012 (a constant)
     statistics_axes: dict[str, tuple[str, ...]] = {"squared": (), "absolute": (), "frames": ()}  # noqa: RUF012
     best: dict[str, Best] = {"balanced_mse": "lowest", "balanced_mae": "lowest"}  # noqa: RUF012

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from nowcast.forecasting.forecast import Need
 from nowcast.verification.scores.family import Axis, Best, in_order
 
 
@@ -20,7 +21,7 @@ class EnsembleErrors:
     Fortin et al. 2014, doi:10.1175/JHM-D-14-0008.1, eq. 15 (spread and error).
     """
 
-    ensemble = True
+    needs: Need = "members"
     axes: dict[str, Axis] = {  # noqa: RUF012 (a constant)
         "part": ("n", "absolute", "half_pairs_empirical", "half_pairs_fair", "variance", "squared_error"),
     }  # fmt: skip
@@ -68,7 +69,9 @@ class EnsembleErrors:
 
 
 class Probabilities:
-    """Scores of the probability of rain at or above a threshold, which is the share of members that reach it.
+    """Scores of the probability of rain at or above a threshold.
+
+    An ensemble gives it by the share of its members that reach it.
 
     brier = mean (p - o)², in [0, 1], best 0. brier_skill = 1 - brier / (ō(1 - ō)): better than always saying the
     observed frequency ō. roc_area: area under pod against pofd of all decision levels, 0.5 is no skill. Curves by
@@ -83,7 +86,7 @@ class Probabilities:
     Atmospheric Sciences, ch. 8 (reliability, ROC).
     """
 
-    ensemble = True
+    needs: Need = "probability"
 
     def __init__(self, thresholds: Sequence[float], levels: int) -> None:
         """Keep the settings."""
@@ -125,8 +128,8 @@ class Probabilities:
         valid = mask.flatten(1)
         bins = self.levels + 2  # the last one is for cells that do not count
         offset = torch.arange(len(valid), device=valid.device)[:, None] * bins
-        for threshold in torch.tensor(self.thresholds, dtype=forecast.dtype).tolist():
-            p = (forecast >= threshold).double().mean(dim=1).flatten(1)  # (B, N)
+        for k, threshold in enumerate(torch.tensor(self.thresholds, dtype=observed.dtype).tolist()):
+            p = forecast[:, k].double().flatten(1)  # (B, N)
             o = (observed >= threshold).double().flatten(1)
             squared.append(((p - o).square() * valid).sum(1))
             level = (p * self.levels).round().long().masked_fill(~valid, self.levels + 1) + offset
@@ -172,7 +175,7 @@ class RankHistogram:
     Sources: Hamill 2001, doi:10.1175/1520-0493(2001)129<0550:IORHFV>2.0.CO;2.
     """
 
-    ensemble = True
+    needs: Need = "members"
     best: dict[str, Best] = {"rank_histogram": "none"}  # noqa: RUF012 (a constant)
 
     def __init__(self, bins: int) -> None:

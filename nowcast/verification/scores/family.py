@@ -5,6 +5,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from nowcast.forecasting.forecast import Need
+
 Best = Literal["highest", "lowest", "nearest one", "nearest zero", "none"]  # "none": a curve, not a quality
 Axis = tuple[float, ...] | tuple[str, ...]
 
@@ -16,7 +18,8 @@ class Family(Protocol):
     whatever leading axes the sums have.
     """
 
-    ensemble: bool  # True: sees every member; False: sees the ensemble mean
+    needs: Need
+    """What it asks a forecast for: "single" (an ensemble's mean), "members" or "probability" of its `thresholds`."""
 
     @property
     def axes(self) -> dict[str, Axis]:
@@ -42,7 +45,8 @@ class Family(Protocol):
         """Statistics of each sample at one lead time.
 
         Args:
-            forecast: (B, C, H, W) mm h-1, or (B, M, C, H, W) when `ensemble`; no NaN, 0 outside the mask.
+            forecast: (B, C, H, W) mm h-1, (B, M, C, H, W) mm h-1 of members, or (B, K, C, H, W) probabilities of
+                each of the family's `thresholds`, as `needs` says; no NaN, 0 outside the mask.
             observed: (B, C, H, W) mm h-1; no NaN, 0 outside the mask.
             mask: (B, C, H, W) bool, True = counts.
 
@@ -73,6 +77,13 @@ class SharesObserved(Protocol):
     ) -> dict[str, Tensor]:
         """As in `Family`; `seen` is what `of_observed` said of the same observation and mask, None = ask it."""
         ...
+
+
+@runtime_checkable
+class OfThresholds(Protocol):
+    """A family that asks for probabilities."""
+
+    thresholds: tuple[float, ...]  # mm h-1
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from nowcast.forecasting.forecast import Need
 from nowcast.verification.scores.family import Axis, Best
 
 Field = NDArray[np.float64]
@@ -34,7 +35,7 @@ class StructureAmplitudeLocation:
     doi:10.1175/2009WAF2222271.1 (1/15 of the 95th percentile).
     """
 
-    ensemble = False
+    needs: Need = "single"
     frames = "frames"
     axes: dict[str, Axis] = {"component": COMPONENTS}  # noqa: RUF012 (a constant)
     statistics_axes: dict[str, tuple[str, ...]] = {  # noqa: RUF012

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from nowcast.forecasting.forecast import Need
 from nowcast.verification.scores.boxes import Counted, Places, count_windows
 from nowcast.verification.scores.family import Axis, Best, in_order
 
@@ -31,7 +32,7 @@ class Fractions:
     Source: Roberts and Lean 2008, doi:10.1175/2007MWR2123.1, eqs. 5 to 7.
     """
 
-    ensemble = False
+    needs: Need = "single"
 
     def __init__(self, thresholds: Sequence[float], windows: Sequence[int], border: Border) -> None:
         """Keep the settings."""
@@ -102,7 +103,7 @@ class Spectrum:
     doi:10.1038/s41586-021-03854-z (as a score of nowcasts).
     """
 
-    ensemble = True
+    needs: Need = "members"
 
     def __init__(self, wavelengths: Sequence[float]) -> None:
         """Keep the edges."""

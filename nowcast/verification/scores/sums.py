@@ -1,14 +1,14 @@
 """Sums of statistics by lead time and group of windows, which every score is made from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nowcast.forecasting.members import ensemble_mean, members_of
-from nowcast.verification.scores.family import Family, SharesObserved, shape_of
+from nowcast.forecasting.forecast import FieldForecast, ensemble_mean
+from nowcast.verification.scores.family import Family, OfThresholds, SharesObserved, shape_of
 
 
 @dataclass(frozen=True)
@@ -16,25 +16,43 @@ class Lead:
     """One lead time of a batch, cells that do not count set to 0.
 
     Attributes:
-        members: (B, M, C, H, W) mm h-1 without NaN; M = 1 for a single forecast.
-        mean: (B, C, H, W) mean of the members.
+        forecast: The forecast, of this lead time alone.
+        members: (B, M, C, H, W) mm h-1 without NaN, M = 1 for a single forecast; None where it has no members.
+        mean: (B, C, H, W) mean of the members, or the one field.
         observed: (B, C, H, W) mm h-1.
         mask: (B, C, H, W) bool.
-        missing: (B,) int64, cells that count but have no forecast, or lack it of a member.
+        missing: (B,) int64, cells that count but have no forecast, or lack a part of it.
     """
 
-    members: Tensor
+    forecast: FieldForecast
+    members: Tensor | None
     mean: Tensor
     observed: Tensor
     mask: Tensor
     missing: Tensor
 
+    def probabilities(self, thresholds: Sequence[float]) -> Tensor:
+        """(B, K, C, H, W) float64 of reaching each threshold, 0 where that is not known (`unknown`)."""
+        return torch.stack([self._probability(threshold) for threshold in thresholds], dim=1)
 
-def by_lead_time(forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: int) -> Iterator[Lead]:
+    def unknown(self, thresholds: Sequence[float]) -> list[int]:
+        """Which of the thresholds the forecast has no probability of."""
+        return [number for number, threshold in enumerate(thresholds) if not self.forecast.knows(threshold)]
+
+    def _probability(self, threshold: float) -> Tensor:
+        if self.members is not None:
+            limit = torch.tensor(threshold, dtype=self.members.dtype).item()
+            return (self.members >= limit).double().mean(dim=1)
+        if not self.forecast.knows(threshold):
+            return torch.zeros_like(self.mean, dtype=torch.float64)
+        return self.forecast.probability(threshold)[:, 0].double().nan_to_num(0.0).masked_fill(~self.mask, 0.0)
+
+
+def by_lead_time(forecast: FieldForecast, observed: Tensor, mask: Tensor, lead_times: int) -> Iterator[Lead]:
     """A batch, one lead time after another, so that whole composites need little memory beside themselves.
 
     Args:
-        forecast: (B, T, C, H, W) or, of an ensemble, (B, M, T, C, H, W) mm h-1; NaN = missing, counts as no rain.
+        forecast: NaN = missing, counts as no rain.
         observed: (B, T, C, H, W) mm h-1.
         mask: (B, T, C, H, W) bool, True = valid observation.
         lead_times: T.
@@ -42,16 +60,15 @@ def by_lead_time(forecast: Tensor, observed: Tensor, mask: Tensor, lead_times: i
     Raises:
         ValueError: Shapes differ, or an observation is NaN where the mask is True.
     """
-    members = members_of(forecast)
-    if members.ndim != 6 or not members[:, 0].shape == observed.shape == mask.shape:
+    if not forecast.missing().shape == observed.shape == mask.shape:
         raise ValueError(
-            "forecast, observed and mask must be (B, T, C, H, W) alike, or forecast (B, M, T, C, H, W), got "
-            f"{tuple(forecast.shape)}, {tuple(observed.shape)}, {tuple(mask.shape)}"
+            "forecast, observed and mask must be of the same (B, T, C, H, W), got a forecast of "
+            f"{tuple(forecast.missing().shape)}, {tuple(observed.shape)}, {tuple(mask.shape)}"
         )
     if observed.shape[1] != lead_times:
         raise ValueError(f"expected {lead_times} lead times, got {observed.shape[1]}")
     for lead in range(lead_times):
-        yield one_lead_time(members[:, :, lead], known(observed[:, lead], mask[:, lead]), mask[:, lead])
+        yield one_lead_time(forecast.lead(lead), known(observed[:, lead], mask[:, lead]), mask[:, lead])
 
 
 def known(observed: Tensor, mask: Tensor) -> Tensor:
@@ -66,17 +83,20 @@ def known(observed: Tensor, mask: Tensor) -> Tensor:
     return values
 
 
-def one_lead_time(members: Tensor, observed: Tensor, mask: Tensor) -> Lead:
+def one_lead_time(forecast: FieldForecast, observed: Tensor, mask: Tensor) -> Lead:
     """One lead time.
 
     Args:
-        members: (B, M, C, H, W) mm h-1; NaN = missing, counts as no rain.
+        forecast: Of one lead time; NaN = missing, counts as no rain.
         observed: (B, C, H, W) mm h-1, from `known`.
         mask: (B, C, H, W) bool, True = valid observation.
     """
-    missing = members.isnan().any(dim=1) & mask
-    values = members.nan_to_num(0.0).masked_fill(~mask[:, None], 0.0)
-    return Lead(values, ensemble_mean(values), observed, mask, missing.flatten(1).sum(1))
+    missing = (forecast.missing()[:, 0] & mask).flatten(1).sum(1)
+    if not forecast.gives("members"):
+        field = forecast.single()[:, 0].nan_to_num(0.0).masked_fill(~mask, 0.0)
+        return Lead(forecast, None, field, observed, mask, missing)
+    members = forecast.members()[:, :, 0].nan_to_num(0.0).masked_fill(~mask[:, None], 0.0)
+    return Lead(forecast, members, ensemble_mean(members), observed, mask, missing)
 
 
 class GroupSums:
@@ -121,19 +141,38 @@ class GroupSums:
         """
         statistics = {"missing": lead.missing, "windows": lead.mask.flatten(1).any(1)}
         for name, family in self.families.items():
-            fields = lead.members if family.ensemble else lead.mean
-            if name in seen:
-                values = self.sharing[name].statistics(fields, lead.observed, lead.mask, seen[name])
-            else:
-                values = family.statistics(fields, lead.observed, lead.mask)
+            values = self._statistics(name, family, lead, seen)
             statistics |= {f"{name}/{statistic}": value for statistic, value in values.items()}
         for grouping, sums in self._sums.items():
             for name, value in statistics.items():
                 sums[name][:, number].index_add_(0, groups[grouping].to(value.device), value.double())
 
+    def _statistics(self, name: str, family: Family, lead: Lead, seen: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Statistics of one family; NaN where the forecast cannot give what it needs."""
+        if family.needs == "probability":
+            return _of_probabilities(family, lead)
+        fields = lead.members if family.needs == "members" else lead.mean
+        if fields is None:
+            shapes = {statistic: shape_of(family, statistic) for statistic in family.statistics_axes}
+            return {key: lead.mean.new_full((len(lead.mean), *shape), torch.nan) for key, shape in shapes.items()}
+        if name in seen:
+            return self.sharing[name].statistics(fields, lead.observed, lead.mask, seen[name])
+        return family.statistics(fields, lead.observed, lead.mask)
+
     def sums(self, grouping: str) -> dict[str, Tensor]:
         """Statistic ("family/statistic", "missing" and "windows") → (groups, T, …) float64."""
         return self._sums[grouping]
+
+
+def _of_probabilities(family: Family, lead: Lead) -> dict[str, Tensor]:
+    """Statistics of probabilities; NaN for thresholds that the forecast says nothing of."""
+    assert isinstance(family, OfThresholds)  # it is what such a family asks for
+    unknown = torch.tensor(lead.unknown(family.thresholds), dtype=torch.int64, device=lead.mask.device)
+    values = family.statistics(lead.probabilities(family.thresholds), lead.observed, lead.mask)
+    for statistic, axes in family.statistics_axes.items():
+        if len(unknown) and "threshold" in axes:
+            values[statistic] = values[statistic].double().index_fill(1 + axes.index("threshold"), unknown, torch.nan)
+    return values
 
 
 def of_family(sums: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nowcast.forecasting.forecast import Field
 from nowcast.verification.scores.categorical import Categorical, MaxPooled
 from nowcast.verification.scores.continuous import Balanced, Continuous
 from nowcast.verification.scores.ensemble import EnsembleErrors, Probabilities, RankHistogram
@@ -90,9 +91,12 @@ def test_shapes_are_as_declared():
         assert family.score_axes.keys() == family.best.keys(), name
         for score, axes in family.score_axes.items():
             assert scores[f"{name}/{score}"].shape == (2, *(len(family.axes[axis]) for axis in axes)), score
-        values = family.statistics(
-            forecast[:, :, 0] if family.ensemble else forecast[:, 0, 0], observed[:, 0], mask[:, 0]
-        )
+        needed = {
+            "single": forecast[:, 0, 0],
+            "members": forecast[:, :, 0],
+            "probability": forecast[:, :1, 0].expand(-1, len(getattr(family, "thresholds", ())), -1, -1, -1) / 100,
+        }
+        values = family.statistics(needed[family.needs], observed[:, 0], mask[:, 0])
         assert {key: tuple(value.shape) for key, value in values.items()} == {
             key: (4, *shape_of(family, key)) for key in family.statistics_axes
         }
@@ -137,9 +141,9 @@ def test_missing_members_are_counted():
 def test_wrong_fields_are_refused():
     forecast, observed, mask = fields("random")
     with pytest.raises(ValueError, match="3 lead times, got 2"):
-        list(by_lead_time(forecast, observed, mask, 3))
-    with pytest.raises(ValueError, match="alike"):
-        list(by_lead_time(forecast, observed[:1], mask, 2))
+        list(by_lead_time(Field(forecast), observed, mask, 3))
+    with pytest.raises(ValueError, match="of the same"):
+        list(by_lead_time(Field(forecast), observed[:1], mask, 2))
     observed[1, 1, 0, 2, 3] = torch.nan
     with pytest.raises(ValueError, match="observation is NaN"):
         summed(forecast, observed, mask)

@@ -4,21 +4,19 @@ A network trained on cross-entropy or squared error forecasts the mean of what m
 Matching quantiles makes each intensity as frequent in the forecast as it was observed.
 """
 
-import logging
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
 
-log = logging.getLogger(__name__)
+from nowcast.forecasting.calibration.by_lead_time import Calibration, interpolated
+from nowcast.forecasting.forecast import FieldForecast
+from nowcast.forecasting.heads import Head
+from nowcast.scaling import Scaling
 
 
-LEVELS = 1024  # of what is fitted in a training
-
-
-class FrequencyCalibration(nn.Module):
+class FrequencyCalibration(Calibration):
     """Piecewise-linear mapping grey → grey on equally spaced levels, one per lead time.
 
     Args:
@@ -32,58 +30,19 @@ class FrequencyCalibration(nn.Module):
 
     def __init__(self, lead_times: Sequence[float] | int, levels: int) -> None:
         """Start as the identity."""
-        super().__init__()
-        count = lead_times if isinstance(lead_times, int) else len(lead_times)
-        self.lead_times = None if isinstance(lead_times, int) else tuple(lead_times)
-        self.register_buffer("table", torch.linspace(0, 1, levels + 1).repeat(count, 1))
+        super().__init__(lead_times, torch.linspace(0, 1, levels + 1))
 
-    def at(self, lead_times: Sequence[float]) -> "FrequencyCalibration":
-        """The calibration of forecasts with other lead times, in the unit of the fit.
-
-        A lead time of the fit keeps its mapping to the last bit, one between two of them gets their mean, weighted by
-        nearness; before the first and after the last theirs is taken, which a warning says.
-        """
-        if self.lead_times is None:
-            log.warning(
-                "this calibration was fitted by number of step on windows whose time steps differ, and is applied by "
-                "number of step; a checkpoint that is trained now holds one by lead time"
-            )
-            return self
-        _say_what_was_not_fitted(self.lead_times, lead_times)
-        places = np.interp(lead_times, self.lead_times, np.arange(len(self.lead_times)))
-        lower = torch.from_numpy(np.floor(places + 1e-9).astype(np.int64)).to(self.table.device)
-        part = torch.from_numpy(places).to(self.table) - lower.to(self.table)
-        upper = (lower + 1).clamp(max=len(self.lead_times) - 1)
-        between = self.table[lower] + part[:, None] * (self.table[upper] - self.table[lower])
-        mapped = FrequencyCalibration(lead_times, self.table.shape[1] - 1).to(self.table.device)
-        mapped.table.copy_(torch.where(part[:, None].abs() < 1e-6, self.table[lower], between))
-        return mapped
+    def like(self, lead_times: Sequence[float]) -> "FrequencyCalibration":
+        """The identity for other lead times."""
+        return FrequencyCalibration(lead_times, self.table.shape[1] - 1)
 
     def forward(self, grey: Tensor) -> Tensor:
         """Map (B, T, C, H, W) grey values in [0, 1], lead times in order; NaN stays NaN, more than T use the last."""
-        lead_times, levels = self.table.shape[0], self.table.shape[1] - 1
-        steps = torch.arange(grey.shape[1], device=grey.device).clamp(max=lead_times - 1)
-        position = grey.nan_to_num(0.0).clamp(0, 1) * levels
-        index = position.long().clamp(max=levels - 1)
-        table = self.table[steps].to(grey.dtype)  # (T, K+1)
-        flat = index.transpose(0, 1).flatten(1)  # (T, B·C·H·W)
-        low, high = table.gather(1, flat), table.gather(1, flat + 1)
-        shape = grey.transpose(0, 1).shape
-        mapped = low.view(shape) + (high - low).view(shape) * (position - index).transpose(0, 1)
-        return torch.where(grey.isnan(), grey, mapped.transpose(0, 1))
+        return interpolated(grey, self.rows(grey.shape[1]))
 
-
-def _say_what_was_not_fitted(fitted: Sequence[float], wanted: Sequence[float]) -> None:
-    for beyond, words, nearest in (
-        ([lead for lead in wanted if lead > fitted[-1] + 1e-6], "later than all", "last"),
-        ([lead for lead in wanted if lead < fitted[0] - 1e-6], "earlier than all", "first"),
-    ):
-        if beyond:
-            log.warning(
-                "the calibration was fitted for lead times of %g to %g: %s %s %s, and calibrated as the %s",
-                fitted[0], fitted[-1], ", ".join(f"{lead:g}" for lead in beyond), "is" if len(beyond) == 1 else "are",
-                words, nearest,
-            )  # fmt: skip
+    def forecast(self, said: Tensor, head: Head, scaling: Scaling) -> FieldForecast:
+        """The forecast of the mapped grey values."""
+        return head.forecast(self(said), scaling)
 
 
 class CalibrationFit(Metric):
@@ -107,12 +66,12 @@ class CalibrationFit(Metric):
         for name in self.histograms:
             self.add_state(name, torch.zeros(len(self.rows), levels + 1, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor, rows: Sequence[int] | None = None) -> None:
+    def update(self, said: Tensor, target: Tensor, mask: Tensor, rows: Sequence[int] | None = None) -> None:
         """Add a batch of grey values (B, T, C, H, W); only cells where mask is True count.
 
         Args:
-            forecast: Grey values.
-            observed: Grey values.
+            said: Grey values that were forecast.
+            target: Grey values that were observed.
             mask: Which cells count.
             rows: Which lead time of the fit each of the batch is; None = all of them, in order.
 
@@ -120,9 +79,9 @@ class CalibrationFit(Metric):
             ValueError: The number of lead times is not that of the fit.
         """
         rows = self.rows if rows is None else rows
-        if forecast.shape[1] != len(rows):
-            raise ValueError(f"expected {len(rows)} lead times, got {forecast.shape[1]}")
-        for state, values in ((self.forecast, forecast), (self.observed, observed)):
+        if said.shape[1] != len(rows):
+            raise ValueError(f"expected {len(rows)} lead times, got {said.shape[1]}")
+        for state, values in ((self.forecast, said), (self.observed, target)):
             self.count(state, values, mask, rows)
 
     def count(self, state: Tensor, values: Tensor, mask: Tensor, rows: Sequence[int]) -> None:
@@ -165,10 +124,10 @@ class CalibratedCsi(CalibrationFit):
         super().__init__(lead_times, levels)
         self.threshold = threshold
 
-    def update(self, forecast: Tensor, observed: Tensor, mask: Tensor, rows: Sequence[int] | None = None) -> None:
+    def update(self, said: Tensor, target: Tensor, mask: Tensor, rows: Sequence[int] | None = None) -> None:
         """See CalibrationFit."""
-        super().update(forecast, observed, mask, rows)
-        self.count(self.wet, forecast, mask & (observed >= self.threshold), self.rows if rows is None else rows)
+        super().update(said, target, mask, rows)
+        self.count(self.wet, said, mask & (target >= self.threshold), self.rows if rows is None else rows)
 
     def compute(self) -> Tensor:
         """(T,) CSI, of one lead time a number; NaN where the event was never observed."""

@@ -1,0 +1,112 @@
+"""A network with all that makes rain of its numbers: head, scaling and calibration."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from nowcast.config.build import build
+from nowcast.config.checks.signatures import signature
+from nowcast.config.mistakes import UsageError
+from nowcast.forecasting.calibration.by_lead_time import Calibration
+from nowcast.forecasting.forecast import FieldForecast, of_values
+from nowcast.forecasting.heads import Head
+from nowcast.scaling import Scaling
+
+
+def build_network(node: Any, head: Head) -> nn.Module:  # noqa: ANN401 (a config node)
+    """The network of a config node, with as many output channels as the head needs.
+
+    Raises:
+        UsageError: The head needs several, and the network has no parameter `outputs` for their number.
+    """
+    if head.channels == 1:
+        return cast(nn.Module, build(node))
+    known = signature(str(node["_target_"]))
+    if known is None or "outputs" not in known.annotations:
+        raise UsageError(
+            f"this head needs {head.channels} output channels for each cell, and {node['_target_']} puts out one: "
+            "choose head=grey, or a network whose constructor has a parameter `outputs`, such as model=convlstm"
+        )
+    return cast(nn.Module, build(node, outputs=head.channels))
+
+
+def outputs_of(net: Callable[[Tensor, int], Tensor], scaling: Scaling, values: Tensor, forecast_steps: int) -> Tensor:
+    """What a network puts out for physical values; it sees "no data" as no rain.
+
+    Args:
+        net: Grey inputs (B, T_in, C, H, W) and a number of steps → (B, forecast_steps, channels, H, W).
+        scaling: Physical values ↔ grey.
+        values: (B, T_in, C, H, W) mm h-1, or whatever the scaling speaks of; NaN = no data.
+        forecast_steps: Frames to predict.
+    """
+    return net(scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
+
+
+class NetworkForecaster(nn.Module):
+    """A trained network as a function of physical values: rain rate in mm h-1, or whatever its scaling speaks of.
+
+    Args:
+        net: Grey inputs and a number of steps → outputs, as many channels as the head needs.
+        scaling: Physical values ↔ grey.
+        head: What the outputs mean.
+        calibration: Applied to what the head says; None = as the network says.
+    """
+
+    def __init__(self, net: nn.Module, scaling: Scaling, head: Head, calibration: Calibration | None) -> None:
+        """Keep the parts."""
+        super().__init__()
+        self.net, self.scaling, self.head, self.calibration = net, scaling, head, calibration
+
+    def at(self, lead_times: Sequence[float]) -> "NetworkForecaster":
+        """The same network, calibrated for forecasts with these lead times (Calibration.at)."""
+        calibration = None if self.calibration is None else self.calibration.at(lead_times)
+        return NetworkForecaster(self.net, self.scaling, self.head, calibration)
+
+    def logits(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """What the network says, before the sigmoid."""
+        return self.head.logits(outputs_of(self.net, self.scaling, values, forecast_steps).float())
+
+    def said(self, values: Tensor, forecast_steps: int) -> Tensor:
+        """What it says in [0, 1], not calibrated."""
+        return torch.sigmoid(self.logits(values, forecast_steps))
+
+    def of_logits(self, logits: Tensor) -> FieldForecast:
+        """The forecast of logits, calibrated where there is a calibration."""
+        said = torch.sigmoid(logits)
+        if self.calibration is None:
+            return self.head.forecast(said, self.scaling)
+        return self.calibration.forecast(said, self.head, self.scaling)
+
+    def forward(self, values: Tensor, forecast_steps: int) -> FieldForecast:
+        """Forecast.
+
+        Args:
+            values: (B, T_in, C, H, W) mm h-1, NaN = no data, which the network sees as no rain.
+            forecast_steps: Frames to predict.
+
+        Returns:
+            A forecast of so many steps, without NaN.
+        """
+        return self.of_logits(self.logits(values, forecast_steps))
+
+
+def at_lead_times(models: Mapping[str, nn.Module], lead_times: Sequence[float]) -> dict[str, nn.Module]:
+    """The models by name, calibrated ones for forecasts with these lead times; others take what they get."""
+    return {
+        name: model.at(lead_times) if isinstance(model, NetworkForecaster) else model for name, model in models.items()
+    }
+
+
+def forecast_with(model: nn.Module, values: Tensor, forecast_steps: int) -> FieldForecast:
+    """What a model says of physical values: a network's forecast, or that of a model which returns plain values.
+
+    Args:
+        model: NetworkForecaster, or a module from (B, T_in, C, H, W) and steps to values of the same kind, with an axis
+            of members after the first if it is an ensemble.
+        values: (B, T_in, C, H, W) mm h-1; NaN = no data.
+        forecast_steps: Frames to predict.
+    """
+    said = model(values, forecast_steps)
+    return said if isinstance(said, FieldForecast) else of_values(said)
