@@ -52,11 +52,11 @@ def test_a_network_runs_once_for_raw_and_calibrated_and_says_the_same_to_the_las
     models = pair(net) | {f"other_{name}": model for name, model in pair(other).items()}
     together = run_models(models, batch(), CPU)
     assert (net.passes, other.passes) == (1, 1)
-    assert not torch.equal(together["raw"][0], together["calibrated"][0])
+    assert not torch.equal(together["raw"][0].single(), together["calibrated"][0].single())
     for name, model in models.items():
         alone = run_models({name: model}, batch(), CPU)[name]
-        assert torch.equal(alone[0], together[name][0])
-        assert torch.equal(alone[0], model(batch()["inputs"], 2))
+        assert torch.equal(alone[0].single(), together[name][0].single())
+        assert torch.equal(alone[0].single(), model(batch()["inputs"], 2).single())
         assert (together[name][1] is None) == name.endswith("calibrated")  # its logits are not its forecast
 
 

@@ -123,7 +123,7 @@ def test_wrong_shapes_are_refused():
     forecast, observed, mask = fields("random")
     with pytest.raises(ValueError, match="3 lead times, got 2"):
         metric.update(forecast, observed, mask)
-    with pytest.raises(ValueError, match="alike"):
+    with pytest.raises(ValueError, match="of the same"):
         metric.update(forecast, observed[:1], mask)
 
 
