@@ -89,10 +89,10 @@ def test_a_checkpoint_is_complete_and_harmless(trained):
     assert loaded.calibrated() is not None
     rain = torch.rand(1, 3, 1, 20, 24) * 5
     rain[..., :3] = torch.nan
-    forecast = loaded.forecaster(rain, 6)
+    forecast = loaded.forecaster(rain, 6).single()
     assert forecast.shape == (1, 6, 1, 20, 24)
     assert forecast.isfinite().all()
-    assert not torch.equal(forecast, loaded.calibrated()(rain, 6))
+    assert not torch.equal(forecast, loaded.calibrated()(rain, 6).single())
 
 
 def test_a_run_is_never_overwritten(trained):

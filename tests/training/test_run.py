@@ -11,6 +11,7 @@ from nowcast.data.interface import lead_times_of
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.calibration.fitting import fit_calibration
 from nowcast.forecasting.calibration.frequency import CalibrationFit, FrequencyCalibration
+from nowcast.forecasting.calibration.method import Frequency
 from nowcast.training.run import scoring_device
 from tests.data.archives import moving_rain
 from tests.programs import rows, run
@@ -115,7 +116,7 @@ def test_a_calibration_of_six_minutes_is_mapped_to_tests_of_five(tmp_path, capsy
     total, count = torch.zeros(2, 2, dtype=torch.float64)
     for batch in build(from_plain(loaded.config).data).test_dataloader():
         with torch.inference_mode():
-            error = (calibration(batch["inputs"], 2) - batch["targets"]).abs().double()
+            error = (calibration(batch["inputs"], 2).single() - batch["targets"]).abs().double()
         total += torch.where(batch["mask"], error, 0.0).sum(dim=(0, 2, 3, 4))
         count += batch["mask"].sum(dim=(0, 2, 3, 4))
     assert mae == pytest.approx((total / count).tolist(), rel=1e-6)
@@ -171,12 +172,12 @@ def csi_of_validation(folder, config, threshold, calibrated):
     forecaster = loaded.forecaster
     if calibrated:
         forecaster = loaded.with_calibration(
-            fit_calibration(forecaster, data, 1024, torch.device("cpu"), lambda all, *_: all)
+            fit_calibration(forecaster, data, Frequency(1024), torch.device("cpu"), lambda all, *_: all)
         )
     for batch in batches:
         leads = lead_times_of(data, int(batch["archive"][0]))
         with torch.inference_mode():
-            rain = forecaster.at(leads)(batch["inputs"], 2)
+            rain = forecaster.at(leads)(batch["inputs"], 2).single()
         said, seen = rain >= threshold, batch["targets"] >= threshold
         for step, lead in enumerate(leads):
             count = parts.setdefault(lead, torch.zeros(3))
