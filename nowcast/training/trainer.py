@@ -57,7 +57,7 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     refuse_baseline(net, config)
     refuse_scaling_of_another_quantity(scaling, data)
     thresholds, main = list(config.verification.thresholds), config.verification.main_threshold
-    trusted({part: plain(config[part]) for part in CARRIED}, "config")  # its checkpoint is to be read
+    trusted({part: plain(config[part]) for part in CARRIED if config[part] is not None}, "config")  # to be read again
     calibration = None if config.calibration is None else build(config.calibration)
     loss = build(config.loss)
     refuse_loss_of_another_head(loss, head)
