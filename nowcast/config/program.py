@@ -25,6 +25,9 @@ MISTAKES = (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException)  #
 
 for _name, _schema in SCHEMATA.items():
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
+# Hydra copies its store for each of the 157 lists of choices that --help takes, which is 1.3 s: it is a singleton, and
+# copies what it gives away.
+ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
 
 
 def program(name: str) -> Callable[[Callable[[DictConfig], Iterable[Path] | None]], Callable[[], None]]:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,69 +31,83 @@ from nowcast.verification.scores.family import Family
 EXAMPLE_SIDE = 128  # cells of an example's longer side; larger grids are thinned
 
 
-def write_results(
-    scores: Scores,
-    models: Mapping[str, nn.Module],
-    data: DataModule,
-    split: Split,
-    plan: ScoringPlan,
-    bootstrap: Bootstrap,
-    facts: dict[str, Any],
-    folder: Path,
-    console: Console,
-    device: torch.device,
-    *,
-    html: bool,
-    colour_blind_safe: bool,
-) -> list[Path]:
-    """Print the tables and write everything; return what was written."""
-    written = report(scores, folder, console)
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What was scored, on which windows and how.
+
+    Args:
+        models: By name.
+        data: The windows.
+        split: Of them.
+        plan: What was counted.
+        device: Where networks run.
+    """
+
+    models: Mapping[str, nn.Module]
+    data: DataModule
+    split: Split
+    plan: ScoringPlan
+    device: torch.device
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """Where results go and what belongs to them.
+
+    Args:
+        folder: For files.
+        console: For tables.
+        bootstrap: Intervals.
+        html: Whether there is to be a report.
+        colour_blind_safe: Colours of its maps.
+    """
+
+    folder: Path
+    console: Console
+    bootstrap: Bootstrap
+    html: bool
+    colour_blind_safe: bool
+
+
+def write_results(scores: Scores, scored: Scored, facts: Mapping[str, Any], output: Output) -> list[Path]:
+    """Print the tables and write everything; return what was written.
+
+    Args:
+        scores: What was counted.
+        scored: Of what.
+        facts: What is to be known of it, plain types.
+        output: Where to.
+    """
+    written = report(scores, output.folder, output.console)
     if scores.statistics is None:
         return written
-    examples = make_examples(scores.window_scores, models, data, split, device) if html else []
-    statistics = dataclasses.replace(scores.statistics, facts=facts | software(), examples=examples)
-    write_statistics(folder / "statistics.nc", statistics)
-    written.append(folder / "statistics.nc")
-    return written + write_estimates(
-        statistics,
-        plan.families,
-        bootstrap,
-        folder,
-        console,
-        html=html,
-        colour_blind_safe=colour_blind_safe,
-        main_threshold=plan.main_threshold,
-    )
+    examples = make_examples(scores.window_scores, scored) if output.html else []
+    statistics = dataclasses.replace(scores.statistics, facts={**facts, **software()}, examples=examples)
+    write_statistics(output.folder / "statistics.nc", statistics)
+    written.append(output.folder / "statistics.nc")
+    return written + write_estimates(statistics, scored.plan.families, scored.plan.main_threshold, output)
 
 
 def write_estimates(
-    statistics: Statistics,
-    families: Mapping[str, Family],
-    bootstrap: Bootstrap,
-    folder: Path,
-    console: Console,
-    *,
-    html: bool,
-    colour_blind_safe: bool,
-    main_threshold: float | None,
+    statistics: Statistics, families: Mapping[str, Family], main_threshold: float | None, output: Output
 ) -> list[Path]:
     """Intervals, differences and strata as CSV, and the report; return what was written."""
-    estimates = estimate(statistics, families, bootstrap)
-    console.print(how_sure(estimates, bootstrap), highlight=False)
-    written = [folder / name for name in ("intervals.csv", "differences.csv", "strata.csv")]
+    estimates = estimate(statistics, families, output.bootstrap)
+    output.console.print(how_sure(estimates, output.bootstrap), highlight=False)
+    written = [output.folder / name for name in ("intervals.csv", "differences.csv", "strata.csv")]
     write_estimates_csv(written[0], estimates, families, statistics.lead_times)
     write_differences_csv(written[1], estimates, families, statistics.lead_times)
     write_strata_csv(written[2], statistics, families)
-    if html:
-        written.append(folder / "report.html")
+    if output.html:
+        written.append(output.folder / "report.html")
         write_report(
             written[-1],
             statistics,
             families,
             estimates,
-            bootstrap,
+            output.bootstrap,
             downloads=written[:-1],
-            colour_blind_safe=colour_blind_safe,
+            colour_blind_safe=output.colour_blind_safe,
             main_threshold=main_threshold,
         )
     return written
@@ -107,15 +122,10 @@ def software() -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def make_examples(
-    window_scores: list[float],
-    models: Mapping[str, nn.Module],
-    data: DataModule,
-    split: Split,
-    device: torch.device,
-) -> list[ExampleFields]:
+def make_examples(window_scores: list[float], scored: Scored) -> list[ExampleFields]:
     """The windows where the first model scored best, in the middle and worst, thinned to EXAMPLE_SIDE cells."""
-    dataset, loader = data.dataset(split), data.ordered_loader(split)
+    data = scored.data
+    dataset, loader = data.dataset(scored.split), data.ordered_loader(scored.split)
     order = [index for batch in loader.batch_sampler for index in batch]  # type: ignore[union-attr]
     defined = sorted((score, index) for score, index in zip(window_scores, order, strict=True) if not math.isnan(score))
     if not defined:
@@ -128,7 +138,7 @@ def make_examples(
         series = data.series[int(sample["archive"])]
         thin = math.ceil(max(sample["targets"].shape[-2:]) / EXAMPLE_SIDE)
         rain = {"observed": sample["targets"][:, 0].numpy()}
-        for model_name, (forecast, _) in run_models(models, batch, device).items():
+        for model_name, (forecast, _) in run_models(scored.models, batch, scored.device).items():
             # Where the radar sees, as it is scored.
             shown = torch.where(sample["mask"], forecast.single()[0].cpu(), torch.nan)
             rain[model_name] = shown[:, 0].numpy()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +15,7 @@ from nowcast.verification.per_frame.variants import VariantScores
 from nowcast.verification.ranking import winners
 from nowcast.verification.results import ModelScores, check_comparable
 from nowcast.verification.scores.categorical import BEST
+from nowcast.verification.scores.family import Best
 from nowcast.verification.scores.lead_means import are_over_the_same, mean_where_defined
 
 MAX_COLUMNS = 6  # lead times that fit a terminal of 80 characters
@@ -40,33 +42,43 @@ def score_table(models: Sequence[ModelScores], score: str) -> Table:
         ValueError: Not comparable (see check_comparable).
     """
     check_comparable(models, score)
-    first, best = models[0], BEST[score]
+    first = models[0]
     columns = shown_lead_times(first.lead_minutes)
-    table = Table(
-        title=f"{score.upper()} by lead time (minutes)",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
+    table = _empty(f"{score.upper()} by lead time (minutes)")
     table.add_column("≥ mm/h", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold")
     for heading in [*(f"{first.lead_minutes[index]:g}" for index in columns), "mean"]:
         table.add_column(heading, justify="right", no_wrap=True)
     for k, threshold in enumerate(first.thresholds):
         values = np.stack([model.scores[score][k] for model in models])  # (models, T)
-        means, counts = mean_where_defined(values, axis=1)
-        won = np.hstack([winners(values[:, columns], best), winners(means, best) & are_over_the_same(values)])
-        for row, model in enumerate(models):
-            cells = [_cell(value, bold) for value, bold in zip(values[row, columns], won[row, :-1], strict=True)]
-            part = int(counts[row, 0]) if 0 < counts[row, 0] < values.shape[1] else None
-            cells.append(_cell(means[row, 0], won[row, -1], part))
-            if part is not None:
-                table.caption = f"/n: mean of the n of {values.shape[1]} lead times where the score is defined"
-            label = f"{threshold:g}" if row == 0 else ""
-            table.add_row(label, Text(model.name), *cells, end_section=row == len(models) - 1)
+        _add_block(table, f"{threshold:g}", [model.name for model in models], values, columns, BEST[score])
     return table
+
+
+def _empty(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
+
+
+def _add_block(
+    table: Table, label: str, names: Sequence[str], values: NDArray[np.float64], columns: Sequence[int], best: Best
+) -> None:
+    """A row per model of (models, T) values at these lead times, and their mean."""
+    means, counts = mean_where_defined(values, axis=1)
+    won = np.hstack([winners(values[:, columns], best), winners(means, best) & are_over_the_same(values)])
+    for row, name in enumerate(names):
+        cells = [_cell(value, bold) for value, bold in zip(values[row, columns], won[row, :-1], strict=True)]
+        part = int(counts[row, 0]) if 0 < counts[row, 0] < values.shape[1] else None
+        cells.append(_cell(means[row, 0], won[row, -1], part))
+        if part is not None:
+            table.caption = f"/n: mean of the n of {values.shape[1]} lead times where the score is defined"
+        table.add_row("" if row else label, Text(name), *cells, end_section=row == len(names) - 1)
 
 
 def _cell(value: float, bold: bool, lead_times: int | None = None) -> Text:
@@ -78,13 +90,7 @@ def _cell(value: float, bold: bool, lead_times: int | None = None) -> Text:
 def variant_table(models: Sequence[VariantScores]) -> Table:
     """Overall scores: a row per model, a column per score; the best of a column is bold."""
     first = models[0]
-    table = Table(
-        title=f"{first.variant} scores over {len(first.lead_times)} lead times",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-    )
+    table = _empty(f"{first.variant} scores over {len(first.lead_times)} lead times")
     table.add_column("model", overflow="fold")
     for name in first.overall:
         table.add_column(name, justify="right", overflow="fold")
@@ -101,7 +107,7 @@ def variant_table(models: Sequence[VariantScores]) -> Table:
 def shown(value: float) -> str:
     """A score with as many digits as are worth reading; "–" if undefined."""
     if math.isnan(value):
-        return "\N{EN DASH}"
+        return UNDEFINED
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from nowcast.config.build import build
 from nowcast.config.trusted import trusted
 from nowcast.data.results.statistics_file import read_statistics, write_statistics
-from nowcast.report.results import write_estimates
+from nowcast.report.results import Output, write_estimates
 from nowcast.report.scores import report_pooled
 from nowcast.verification.from_config import make_families
 from nowcast.verification.merge import merge
@@ -29,20 +29,11 @@ def compare(runs: Mapping[str, Path], folder: Path, config: DictConfig) -> list[
     """
     statistics = merge({name: read_statistics(path) for name, path in runs.items()})
     families = make_families(trusted(statistics.families, "scores of the runs"))
-    console = Console()
-    written = report_pooled(pooled_scores(statistics), folder, console)
+    output = Output(folder, Console(), build(config.uncertainty), config.html, config.colour_blind_safe)
+    written = report_pooled(pooled_scores(statistics), folder, output.console)
     write_statistics(folder / "statistics.nc", statistics)
     written += [folder / "statistics.nc"]
-    written += write_estimates(
-        statistics,
-        families,
-        build(config.uncertainty),
-        folder,
-        console,
-        html=config.html,
-        colour_blind_safe=config.colour_blind_safe,
-        main_threshold=config.main_threshold,
-    )
+    written += write_estimates(statistics, families, config.main_threshold, output)
     if statistics.facts["caveat"]:
-        console.print(statistics.facts["caveat"], style="yellow", highlight=False)
+        output.console.print(statistics.facts["caveat"], style="yellow", highlight=False)
     return written

@@ -27,7 +27,7 @@ from nowcast.forecasting.named_models import model_name
 from nowcast.forecasting.network import at_lead_times
 from nowcast.progress import track
 from nowcast.report.plots.cases import draw
-from nowcast.report.results import write_results
+from nowcast.report.results import Output, Scored, write_results
 from nowcast.training.failures import explained
 from nowcast.training.provenance import write_provenance
 from nowcast.training.resume import (
@@ -240,26 +240,15 @@ def finish(
     if config.verification.thresholds and data.quantity == "rain_rate":
         store_validation(best, models, baselines, data, list(config.verification.thresholds), device, track)
     models = at_lead_times(models, data.lead_times("test")) | baselines
-    plan = make_plan(config, data, "test")
-    scores = score_models(models, data.test_dataloader(), plan, device, track)
+    scored = Scored(models, data, "test", make_plan(config, data, "test"), device)
+    scores = score_models(models, data.test_dataloader(), scored.plan, device, track)
     facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}
-    written = write_results(
-        scores,
-        models,
-        data,
-        "test",
-        plan,
-        build(config.uncertainty),
-        facts,
-        folder / "evaluation",
-        console,
-        device,
-        html=config.picture,
-        colour_blind_safe=config.colour_blind_safe,
-    )
+    uncertainty, evaluation = build(config.uncertainty), folder / "evaluation"
+    output = Output(evaluation, console, uncertainty, html=config.picture, colour_blind_safe=config.colour_blind_safe)
+    written = write_results(scores, scored, facts, output)
     if data.caveat:
         console.print(data.caveat, style="yellow", highlight=False)
     if config.picture:
-        written += draw(models, data, folder / "evaluation", device, config.colour_blind_safe)
+        written += draw(models, data, evaluation, device, config.colour_blind_safe)
     for path in (best, folder / "metrics.csv", folder / "config.yaml", *written):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)

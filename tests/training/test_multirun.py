@@ -149,6 +149,7 @@ def test_the_summary_against_a_table_worked_by_hand(tmp_path, capsys):
     fake_run(tmp_path, "3", [16, 16], 1, [0.1])  # unfinished
     summarise(tmp_path)
     small, large = rows(tmp_path / "summary.csv")
+    assert (tmp_path / "summary.csv").read_bytes().endswith(b',2,\n"[16, 16]",1,1,0.2,,0.6,,,,1,\n')
     assert [row["model.hidden"] for row in (small, large)] == ["[8, 8]", "[16, 16]"]
     assert set(small) == {"model.hidden", "runs", "unfinished"} | {
         f"{score}_{part}" for score in ("val_best", "test_csi", "test_csi_calibrated") for part in ("mean", "sd")

@@ -15,7 +15,7 @@ from nowcast.forecasting.device import choose_device
 from nowcast.forecasting.external import check_common_windows
 from nowcast.forecasting.network import at_lead_times
 from nowcast.progress import track
-from nowcast.report.results import write_results
+from nowcast.report.results import Output, Scored, write_results
 from nowcast.studies.evaluation.models import (
     Models,
     beyond_training,
@@ -49,7 +49,7 @@ class Subject:
 
 def evaluate(config: DictConfig) -> list[Path]:
     """Score what the config of `nowcast evaluate` names; print tables, write everything, return what was written."""
-    device, folder, console = choose_device(config.device), Path(config.output).expanduser(), Console()
+    device, folder = choose_device(config.device), Path(config.output).expanduser()
     subject = choose_subject(config)
     settings = subject.settings
     data = as_data_module(build(settings.data))
@@ -60,8 +60,8 @@ def evaluate(config: DictConfig) -> list[Path]:
     with as_typed():
         models = with_forecasts(models, systems, files)
     check_common_windows(systems, data, config.split)
-    plan = make_plan(settings, data, config.split)
-    scores = score_models(models, data.ordered_loader(config.split), plan, device, track)
+    scored = Scored(models, data, config.split, make_plan(settings, data, config.split), device)
+    scores = score_models(models, data.ordered_loader(config.split), scored.plan, device, track)
     caveat = "; ".join(
         text for text in (data.caveat, *beyond_training(subject.checkpoints, data.forecast_steps)) if text
     )
@@ -72,22 +72,10 @@ def evaluate(config: DictConfig) -> list[Path]:
         "data": data.provenance(),
         "settings": plain(settings),
     }
-    written = write_results(
-        scores,
-        models,
-        data,
-        config.split,
-        plan,
-        build(config.uncertainty),
-        facts,
-        folder,
-        console,
-        device,
-        html=config.html,
-        colour_blind_safe=config.colour_blind_safe,
-    )
+    output = Output(folder, Console(), build(config.uncertainty), config.html, config.colour_blind_safe)
+    written = write_results(scores, scored, facts, output)
     if caveat:
-        console.print(caveat, style="yellow", highlight=False)
+        output.console.print(caveat, style="yellow", highlight=False)
     return [*written, write_settings(folder, config, settings)]
 
 
