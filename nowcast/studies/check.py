@@ -14,8 +14,8 @@ from nowcast.config.mistakes import as_typed
 from nowcast.data.interface import DataModule, as_data_module
 from nowcast.data.windows.index import SPLITS, NoWindowError
 from nowcast.studies.benchmarks.training import measure_training
-from nowcast.training.run import validate
 from nowcast.training.trainer import make_task
+from nowcast.training.validate import validate
 
 
 def check(config: DictConfig) -> None:

@@ -1,7 +1,6 @@
 """One training run from config to scores."""
 
 import logging
-import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from nowcast import __version__
@@ -17,7 +16,6 @@ from nowcast.config.build import build, plain
 from nowcast.config.command_line.quoting import typed
 from nowcast.config.mistakes import as_typed
 from nowcast.config.program import given_on_command_line
-from nowcast.config.secrets import refuse_secrets
 from nowcast.data.interface import DataModule, as_data_module
 from nowcast.data.windows.index import SPLITS
 from nowcast.files import written_by_one
@@ -41,78 +39,15 @@ from nowcast.training.resume import (
     remove_leftovers,
     stored_settings,
 )
-from nowcast.training.task import NowcastTask, score_name
+from nowcast.training.task import NowcastTask
 from nowcast.training.trainer import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
 from nowcast.training.trial_build import build_all, build_network
+from nowcast.training.validate import validate
 from nowcast.verification.from_config import make_baselines, make_plan
 from nowcast.verification.score_models import score_models
 from nowcast.verification.validation import store_validation
 
 log = logging.getLogger(__name__)
-
-
-def validate(config: DictConfig) -> None:
-    """Refuse settings that contradict each other, before anything heavy.
-
-    Raises:
-        ValueError: Naming the keys, their values and the way out.
-    """
-    refuse_secrets(plain(config))
-    if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        setting = "trainer=gpu" if config.trainer.accelerator == "gpu" else "trainer.accelerator=cuda"
-        raise ValueError(f"{setting}, but torch sees no CUDA device; use trainer=cpu")
-    if config.cuda_graphs and not (config.trainer.accelerator in ("gpu", "cuda") and is_one_device(config.trainer)):
-        raise ValueError(
-            f"cuda_graphs=true is for training on one CUDA device (trainer=gpu), got trainer.accelerator="
-            f"{config.trainer.accelerator} trainer.devices={config.trainer.devices}; leave cuda_graphs=false"
-        )
-    if launched_from_outside() and not given_on_command_line("output="):
-        raise ValueError(
-            "several processes were started (torchrun or SLURM), and each would choose a run directory of its own; "
-            "give output=<one directory>"
-        )
-    name, baselines = model_name(config), config.baselines
-    if taken := [one for one in (name, f"{name}_calibrated") if baselines.get(one) is not None]:
-        raise ValueError(
-            f"baselines.{taken[0]} is called as the network that is trained: one would take the place of the other; "
-            f"call it otherwise, such as +model@baselines.{taken[0]}_2=<model>"
-        )
-    main, thresholds = config.verification.main_threshold, list(config.verification.thresholds)
-    if thresholds and main not in thresholds:
-        raise ValueError(f"verification.main_threshold={main} is not among verification.thresholds={thresholds}")
-    for name, callback in config.callbacks.items():
-        watched = (callback or {}).get("monitor")
-        if watched is not None and watched not in logged(config.verification):
-            raise ValueError(
-                f"callbacks.{name}.monitor={watched} is not logged; choose one of "
-                f"{', '.join(logged(config.verification))}"
-            )
-
-
-def is_one_device(trainer: DictConfig) -> bool:
-    """Whether the settings of a trainer ask for one process on one device."""
-    devices = trainer.devices
-    one = devices in (1, "1") or (isinstance(devices, ListConfig) and len(devices) == 1)
-    return one and trainer.get("strategy") is None and trainer.get("num_nodes", 1) == 1
-
-
-def launched_from_outside() -> bool:
-    """Whether something else than the trainer started several processes that train together."""
-    together = max(int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "SLURM_NTASKS"))
-    by_trainer = "NODE_RANK" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ  # it sets it for its own
-    return together > 1 and not by_trainer and not is_interactive_slurm()
-
-
-def is_interactive_slurm() -> bool:
-    """Inside an allocation, but not started by srun."""
-    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
-
-
-def logged(verification: DictConfig) -> list[str]:
-    """What validation logs: val/csi is that at the main threshold of the forecast that is used, the others are raw."""
-    thresholds = list(verification.thresholds)
-    main = ["val/csi"] if thresholds and verification.main_threshold is not None else []
-    return ["val/loss", *main, *(f"val/{score_name(score, one)}" for one in thresholds for score in ("csi", "bias"))]
 
 
 def run(config: DictConfig) -> None:

@@ -198,7 +198,7 @@ def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
     ],
 )
 def test_graphs_are_for_one_device(monkeypatch, overrides, allowed):
-    from nowcast.training.run import validate
+    from nowcast.training.validate import validate
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     config = composed("cuda_graphs=true", *overrides)

@@ -243,7 +243,7 @@ def test_the_sweeps_command_is_understood_whatever_value_the_agent_chooses(monke
 
 
 def test_the_sweeps_metric_is_one_that_is_logged():
-    from nowcast.training.run import logged
+    from nowcast.training.validate import logged
 
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("train")

@@ -43,5 +43,5 @@ def plot_losses(rows: Sequence[PaperRow], path: Path) -> Path | None:
         Line(label, np.array([epoch + 1.0 for epoch, _ in losses]), np.array([loss for _, loss in losses]), number)
         for number, (label, losses) in enumerate(trained.values())
     ]
-    chart = Chart("loss of the validation windows", "epoch", "loss", lines, y_zero=False)
+    chart = Chart("loss of the validation windows", "epoch", "loss", lines, x_whole=True, y_zero=False)
     return write_charts(path, [chart], [line.name for line in lines], most_columns=1)

@@ -59,6 +59,7 @@ class Chart:
         lines: The curves.
         guides: Thin reference curves without a name: (x, y, label at the end).
         x_log: Logarithmic x axis.
+        x_whole: Only whole numbers stand at the x axis.
         y_log: Logarithmic y axis.
         y_zero: 0 is on the y axis, unless it is logarithmic.
         y_range: Ends of the y axis; None = what the values need.
@@ -71,6 +72,7 @@ class Chart:
     lines: Sequence[Line]
     guides: Sequence[tuple[Values, Values, str]] = field(default_factory=tuple)
     x_log: bool = False
+    x_whole: bool = False
     y_log: bool = False
     y_zero: bool = True
     y_range: tuple[float, float] | None = None
@@ -193,9 +195,10 @@ def _axis(values: Sequence[Values], ends: tuple[float, float] | None, log: bool,
     return low, high + (0.05 * (high - low) if zero else 0.0)
 
 
-def _ticks(ends: tuple[float, float], log: bool) -> list[float]:
+def _ticks(ends: tuple[float, float], log: bool, whole: bool = False) -> list[float]:
     if not log:
-        return [tick for tick in MaxNLocator(5).tick_values(*ends) if ends[0] - 1e-9 <= tick <= ends[1] * (1 + 1e-9)]
+        ticks = MaxNLocator(5, integer=whole).tick_values(*ends)
+        return [tick for tick in ticks if ends[0] - 1e-9 <= tick <= ends[1] * (1 + 1e-9)]
     powers = range(math.floor(math.log10(ends[0])), math.ceil(math.log10(ends[1])) + 1)
     factors = (1, 2, 5) if math.log10(ends[1] / ends[0]) < 3 else (1,)
     return [f * 10.0**p for p in powers for f in factors if ends[0] <= f * 10.0**p <= ends[1]]
@@ -207,7 +210,7 @@ def _grid(place: _Place, chart: Chart) -> Iterator[str]:
         y = place.y(tick)
         yield f'<path class="g" d="M{LEFT} {y}H{right}"/>'
         yield f'<text class="l" x="{LEFT - 4}" y="{y + 3}" text-anchor="end">{tick:.4g}</text>'
-    for tick in _ticks(place.x_range, place.x_log):
+    for tick in _ticks(place.x_range, place.x_log, chart.x_whole):
         x = place.x(tick)
         yield f'<path class="g" d="M{x} {TOP}V{bottom}"/>'
         yield f'<text class="l" x="{x}" y="{bottom + 13}" text-anchor="middle">{tick:.4g}</text>'

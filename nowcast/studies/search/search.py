@@ -32,8 +32,8 @@ from nowcast.studies.search.slots import slot_of
 from nowcast.studies.search.space import Scalar, SearchSpace
 from nowcast.studies.search.study import SECONDS, Objective, log_file, open_storage, open_study, quieten, trial_folder
 from nowcast.studies.search.workers import Rules, Workers
-from nowcast.training.run import logged
-from nowcast.training.run import validate as validate_training
+from nowcast.training.validate import logged
+from nowcast.training.validate import validate as validate_training
 
 TRAIN, START = command_line("train", []), environment("train")
 REFRESH_SECONDS = 1.0

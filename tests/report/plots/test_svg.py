@@ -61,6 +61,13 @@ def test_logarithms_have_even_decades():
     assert abs((y1 - y0) - (y2 - y1)) < 0.2
 
 
+def test_whole_numbers_alone_stand_at_the_axis_of_epochs():
+    line = Line("a", np.array([1.0, 2.0]), np.array([2593.0, 2618.0]), 0)
+    texts = [text.text for text in drawn(Chart("t", "x", "y", [line], x_whole=True, y_zero=False)).iter("text")]
+    assert [text for text in texts if text in ("1", "1.2", "1.5", "2")] == ["1", "2"]
+    assert "0" not in texts
+
+
 def test_constant_and_zero_values_have_an_axis():
     for value in (0.0, 3.0, -2.0):
         text = draw(Chart("t", "x", "y", [Line("a", X, np.full(4, value), 0)]))

@@ -1,0 +1,102 @@
+"""Settings of a training that contradict each other are refused before anything heavy."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, ListConfig
+
+from nowcast.config.build import plain
+from nowcast.config.program import given_on_command_line
+from nowcast.config.secrets import refuse_secrets
+from nowcast.forecasting.named_models import model_name
+from nowcast.training.task import score_name
+
+
+def validate(config: DictConfig) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        ValueError: Naming the keys, their values and the way out.
+    """
+    refuse_secrets(plain(config))
+    refuse_device(config)
+    refuse_name_of_baseline(model_name(config), config.baselines)
+    main, thresholds = config.verification.main_threshold, list(config.verification.thresholds)
+    if thresholds and main not in thresholds:
+        raise ValueError(f"verification.main_threshold={main} is not among verification.thresholds={thresholds}")
+    refuse_unknown_monitor(config.callbacks, logged(config.verification))
+
+
+def refuse_device(config: DictConfig) -> None:
+    """Refuse devices that are not there or cannot do what is asked, and processes that would not write to one place.
+
+    Raises:
+        ValueError: With the way out.
+    """
+    on_cuda = config.trainer.accelerator in ("gpu", "cuda")
+    if on_cuda and not torch.cuda.is_available():
+        setting = "trainer=gpu" if config.trainer.accelerator == "gpu" else "trainer.accelerator=cuda"
+        raise ValueError(f"{setting}, but torch sees no CUDA device; use trainer=cpu")
+    if config.cuda_graphs and not (on_cuda and is_one_device(config.trainer)):
+        raise ValueError(
+            f"cuda_graphs=true is for training on one CUDA device (trainer=gpu), got trainer.accelerator="
+            f"{config.trainer.accelerator} trainer.devices={config.trainer.devices}; leave cuda_graphs=false"
+        )
+    if launched_from_outside() and not given_on_command_line("output="):
+        raise ValueError(
+            "several processes were started (torchrun or SLURM), and each would choose a run directory of its own; "
+            "give output=<one directory>"
+        )
+
+
+def refuse_name_of_baseline(name: str, baselines: Mapping[str, Any]) -> None:
+    """Refuse a baseline that is called as the network.
+
+    Raises:
+        ValueError: With another name.
+    """
+    if taken := [one for one in (name, f"{name}_calibrated") if baselines.get(one) is not None]:
+        raise ValueError(
+            f"baselines.{taken[0]} is called as the network that is trained: one would take the place of the other; "
+            f"call it otherwise, such as +model@baselines.{taken[0]}_2=<model>"
+        )
+
+
+def refuse_unknown_monitor(callbacks: Mapping[str, Any], known: list[str]) -> None:
+    """Refuse callbacks that watch what is not logged.
+
+    Raises:
+        ValueError: With what is.
+    """
+    for name, callback in callbacks.items():
+        watched = (callback or {}).get("monitor")
+        if watched is not None and watched not in known:
+            raise ValueError(f"callbacks.{name}.monitor={watched} is not logged; choose one of {', '.join(known)}")
+
+
+def is_one_device(trainer: DictConfig) -> bool:
+    """Whether the settings of a trainer ask for one process on one device."""
+    devices = trainer.devices
+    one = devices in (1, "1") or (isinstance(devices, ListConfig) and len(devices) == 1)
+    return one and trainer.get("strategy") is None and trainer.get("num_nodes", 1) == 1
+
+
+def launched_from_outside() -> bool:
+    """Whether something else than the trainer started several processes that train together."""
+    together = max(int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    by_trainer = "NODE_RANK" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ  # it sets it for its own
+    return together > 1 and not by_trainer and not is_interactive_slurm()
+
+
+def is_interactive_slurm() -> bool:
+    """Inside an allocation, but not started by srun."""
+    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+
+
+def logged(verification: DictConfig) -> list[str]:
+    """What validation logs: val/csi is that at the main threshold of the forecast that is used, the others are raw."""
+    thresholds = list(verification.thresholds)
+    main = ["val/csi"] if thresholds and verification.main_threshold is not None else []
+    return ["val/loss", *main, *(f"val/{score_name(score, one)}" for one in thresholds for score in ("csi", "bias"))]
