@@ -6,7 +6,7 @@ Every stored config is read through `as_now`, so that nothing else knows that th
 import re
 from typing import Any
 
-from nowcast.config.grouped import in_groups
+from nowcast.config.grouped import in_groups, name_now
 from nowcast.config.mistakes import UsageError
 
 TARGETS = {
@@ -64,7 +64,7 @@ def as_now(values: Any) -> Any:  # noqa: ANN401 (plain values)
         found = {
             KEYS[key] if of_training and key in KEYS else key: _value_now(key, value) for key, value in values.items()
         }
-        return _with_nodes(in_groups(found))
+        return _searched_now(_with_nodes(in_groups(found)))
     return [as_now(value) for value in values] if isinstance(values, (list, tuple)) else values
 
 
@@ -79,6 +79,18 @@ def _with_nodes(values: dict[str, Any]) -> dict[str, Any]:
     calibration = values.get("calibration", "none")
     known = CALIBRATIONS[calibration] if isinstance(calibration, str) else calibration
     return {"head": GREY_HEAD} | values | {"calibration": known}
+
+
+def _searched_now(values: dict[Any, Any]) -> dict[Any, Any]:
+    """The config of a study, whose space names settings by their keys; anything else as it is."""
+    data, tune = values.get("data"), values.get("tune")
+    target = data.get("_target_") if isinstance(data, dict) else None
+    space = tune.get("space") if isinstance(tune, dict) else None
+    for parameter in (space or {}).values():
+        group, _, name = str(parameter.get("key")).partition(".") if isinstance(parameter, dict) else ("", "", "")
+        if group == "data" and (now := name_now(target, name)):
+            parameter["key"] = f"data.{now}"
+    return values
 
 
 def refuse_old_keys(overrides: list[str]) -> None:

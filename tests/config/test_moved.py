@@ -48,6 +48,15 @@ def test_settings_of_data_are_in_groups_now():
     }
 
 
+def test_a_study_searches_settings_where_they_are_now():
+    def study(key):
+        space = {"lr": {"key": "optimizer.optimizer.lr"}, "data": {"key": key}, "none": None}
+        return {"data": {"_target_": "nowcast.data.datamodule.RadarDataModule"}, "tune": {"space": space}}
+
+    assert as_now(study("data.stride")) == study("data.windows.stride")
+    assert as_now(study("data.crop")) == study("data.crop")
+
+
 def test_data_of_others_may_call_settings_as_ours_were():
     stored = {"data": {"_target_": "theirs.Data", "split": "all", "stride": 2}}
     assert as_now(stored) == stored
