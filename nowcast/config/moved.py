@@ -86,7 +86,7 @@ def _searched_now(values: dict[Any, Any]) -> dict[Any, Any]:
     data, tune = values.get("data"), values.get("tune")
     target = data.get("_target_") if isinstance(data, dict) else None
     space = tune.get("space") if isinstance(tune, dict) else None
-    for parameter in (space or {}).values():
+    for parameter in space.values() if isinstance(space, dict) else ():
         group, _, name = str(parameter.get("key")).partition(".") if isinstance(parameter, dict) else ("", "", "")
         if group == "data" and (now := name_now(target, name)):
             parameter["key"] = f"data.{now}"
