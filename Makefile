@@ -5,8 +5,9 @@
 # make audit   look up known faults of the pinned dependencies; says so where the network does not allow it
 PYTHON ?= python3
 BIN := .venv/bin
-LOWEST := $(addprefix tests/,test_dependencies.py commands/test_programs.py config/test_mistakes.py config/test_settings.py \
-	training/callbacks training/test_optimizers.py studies/search/test_tune.py report/plots/test_drawing.py \
+LOWEST := $(addprefix tests/,test_dependencies.py config/test_mistakes.py config/test_settings.py \
+	$(addprefix commands/,test_train.py test_predict.py test_prepare.py) training/test_trainer.py training/callbacks \
+	training/test_optimizers.py studies/search/test_tune.py report/plots/test_drawing.py \
 	data/archive data/cf data/formats data/results)
 # Tests of one group share what is expensive to make, so that one process runs them all.
 PYTEST := -m pytest -n 2 --dist loadgroup

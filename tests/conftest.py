@@ -1,5 +1,6 @@
 """Fixtures shared by all tests, and the rule that the real-data tests run wherever the data is."""
 
+import fcntl
 import os
 import tarfile
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from rich import get_console
+
+from tests.programs import TINY, run
 
 # Several test processes share the cores; threads of one would wait for those of another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,6 +23,25 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real radar data at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a tiny run with scores and pictures, made once for all test processes; nothing may write there.
+
+    Its data lie beside it, in `data`.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, whole = shared / "trained", shared / "trained.whole"
+    with (shared / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            data = f"data.archives.folder={folder / 'data'}"
+            assert run("train", *TINY, f"output={folder / 'run'}", data, "hydra.job.chdir=false") == (0, "")
+            whole.touch()
+    return folder / "run"
 
 
 @pytest.fixture

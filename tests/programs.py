@@ -7,7 +7,10 @@ import os
 import sys
 from unittest import mock
 
+from hydra import compose, initialize_config_dir
 from hydra._internal.hydra import Hydra
+
+from nowcast.config.program import CONFIGS
 
 TINY = [
     "data.archives.rain.shape=[16,16]",
@@ -60,3 +63,9 @@ def rows(path):
     """The lines of a CSV file."""
     with path.open() as file:
         return list(csv.DictReader(file))
+
+
+def composed(*overrides, program="train"):
+    """The config of a command, which is not run."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose(program, list(overrides))

@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from nowcast.data.windows.index import NoWindowError
+from nowcast.forecasting import checkpoint
 from nowcast.studies.benchmarks import training
 from nowcast.studies.benchmarks.training import TrainingStep, measure_training
 from nowcast.studies.check import advice, describe
@@ -165,3 +166,21 @@ def test_without_windows_that_training_needs_it_stops(tmp_path, split):
     code, text = run("check", *settings, named)
     assert code == 1
     assert text.startswith(f"nowcast check: error: no {split} window of 7 frames")
+
+
+def test_check_counts_parameters_and_windows(trained, tmp_path):
+    data = f"data.archives.folder={trained.parent / 'data'}"
+    assert run("check", *TINY, data, f"output={tmp_path / 'c.json'}") == (0, "")
+    findings = json.loads((tmp_path / "c.json").read_text())
+    weights = checkpoint.read(trained / "checkpoints" / "best.ckpt")["state_dict"]
+    assert findings["parameters"] == sum(v.numel() for k, v in weights.items() if k.startswith("net."))
+    assert next(row["name"] for row in findings["archives"]) == "train_000"
+    assert findings["samples"]["train"] > 0
+
+
+def test_check_counts_parameters_even_without_the_data(tmp_path):
+    code, message = run(
+        "check", "data=radar", "data.archives=[no.nc]", "model=convlstm", f"output={tmp_path / 'c.json'}"
+    )
+    assert (code, "no.nc" in message) == (1, True)
+    assert json.loads((tmp_path / "c.json").read_text()) == {"parameters": 896260}

@@ -43,6 +43,8 @@ CASES = {
     "train model._target_=nowcast.models.convlst.Net": "there is no convlst",
     "train output={here}/run": "runs are never overwritten",
     "train modle=x": "did you mean model?",
+    "train data.strid=3": "data.strid is unknown",
+    "prepare source=nexrad input=a output=b": "source=nexrad is unknown; allowed: bom, eccc_gif, ",
     "check data.batch_size=x": "data.batch_size must be",
     "train data.batch_size=0": "data.batch_size must be at least 1, got 0",
     "predict model=persistence input=a.nc output=b.nc": "no archive at a.nc",

@@ -10,6 +10,9 @@ import pytest
 
 from nowcast import __main__
 from nowcast.config import start
+from nowcast.config.build import build
+from nowcast.config.program import CONFIGS
+from tests.programs import composed
 
 
 @pytest.fixture
@@ -86,3 +89,21 @@ def test_ctrl_c_during_the_imports_ends_in_one_line(tmp_path, imported):
     )  # fmt: skip
     assert result.returncode == 130
     assert re.fullmatch("nowcast( train)?: interrupted\n", result.stderr)
+
+
+EXPERIMENTS = {path.stem for path in (CONFIGS / "experiment").glob("*.yaml")} - {"mnist_base"}  # it has no model
+
+
+@pytest.mark.parametrize("experiment", sorted(EXPERIMENTS))
+def test_every_experiment_composes(experiment):
+    config = composed(f"experiment={experiment}", "output=x")
+    assert config.name == experiment
+    assert build(config.model) is not None
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"), [(["--help"], "predict the next hours of rain"), (["train", "--cfg", "job"], "data:")]
+)
+def test_the_dispatcher_knows_its_commands(typed, words):
+    shown = subprocess.run([sys.executable, "-m", "nowcast", *typed], capture_output=True, text=True, timeout=60)
+    assert words in shown.stdout

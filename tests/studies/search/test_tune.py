@@ -108,11 +108,14 @@ def test_a_diverged_trial_can_count_as_the_worst(tmp_path, fake):
 
 
 @pytest.mark.slow
-def test_trials_that_fall_behind_are_pruned_by_the_score_of_each_epoch(tmp_path, fake):
+@pytest.mark.parametrize(
+    "pruner",
+    [["tune.pruner.n_startup_trials=1", "tune.pruner.n_warmup_steps=0"], ["tune/pruner=asha"]],  # median; halving
+)
+def test_trials_that_fall_behind_are_pruned_by_the_score_of_each_epoch(tmp_path, fake, pruner):
     fake("slow=*")
-    pruner = ["tune.pruner.n_startup_trials=1", "tune.pruner.n_warmup_steps=0", "trainer.max_epochs=4"]
     rates = ["tune.space.lr=null", "+tune.space.rate={key:optimizer.optimizer.lr,type:categorical,choices:[3e-3,3e-5]}"]
-    space = [*rates, "tune.space.hidden=null", "tune.space.patch=null"]
+    space = [*rates, "tune.space.hidden=null", "tune.space.patch=null", "trainer.max_epochs=4"]
     assert tune(tmp_path, "tune/sampler=grid", *space, *pruner) == (0, "")
     good, bad = rows(tmp_path)
     assert (good["state"], good["epochs"]) == ("complete", "4")
@@ -136,12 +139,6 @@ def test_every_sampler_and_pruner_goes_beyond_its_first_random_trials(tmp_path, 
     startup = [] if sampler == "random" else ["tune.sampler.n_startup_trials=2"]
     assert tune(tmp_path, f"tune/sampler={sampler}", f"tune/pruner={pruner}", *startup, "tune.trials=4") == (0, "")
     assert len({row["lr"] for row in rows(tmp_path)}) == 4
-
-
-@pytest.mark.slow
-def test_asynchronous_halving_prunes(tmp_path, fake):
-    assert tune(tmp_path, "tune/pruner=asha", "tune.trials=3") == (0, "")
-    assert {row["state"] for row in rows(tmp_path)} <= {"complete", "pruned"}
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from nowcast.training.callbacks.watch import Speed, TrainingBar, Watch, append, 
 from nowcast.training.task import NowcastTask
 from tests.data.archives import moving_rain
 from tests.data.test_datamodule import module
+from tests.pictures import assert_has_colours_of_rain
 from tests.programs import TINY, run
 
 SETTINGS = [*TINY, "evaluate=false", "trainer.max_epochs=2"]
@@ -236,9 +237,5 @@ def test_its_pictures_have_the_colours_that_are_asked_for(folder):
     extra = ["callbacks.watch.every_n_epochs=2", "colour_blind_safe=true"]
     done = run("train", *SETTINGS, f"data.archives.folder={folder / 'data'}", f"output={folder / 'safe'}", *extra)
     assert done == (0, "")
-    name = "case_1_epoch_001.png"
-    colours = []
-    for one in ("drawn", "safe"):
-        with Image.open(folder / one / "watch" / name) as picture:
-            colours.append({colour for _, colour in picture.convert("RGB").getcolors(1 << 24)})
-    assert len(colours[0] ^ colours[1]) > 3
+    for one, safe in (("drawn", False), ("safe", True)):
+        assert_has_colours_of_rain(folder / one / "watch" / "case_1_epoch_001.png", safe)

@@ -1,0 +1,111 @@
+"""Every option of the trainer, the loggers, losses and optimisers has an effect."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from nowcast.config.build import build
+from nowcast.training.trainer import close_loggers, make_trainer, quieten
+from nowcast.training.validate import validate
+from tests.programs import composed
+
+
+@pytest.mark.parametrize(
+    ("override", "read", "value"),
+    [
+        ("trainer.precision=bf16-mixed", lambda t: t.precision, "bf16-mixed"),
+        ("trainer.gradient_clip_val=3.0", lambda t: t.gradient_clip_val, 3.0),
+        ("trainer.accumulate_grad_batches=4", lambda t: t.accumulate_grad_batches, 4),
+        ("trainer.max_epochs=7", lambda t: t.max_epochs, 7),
+        ("trainer.max_steps=9", lambda t: t.max_steps, 9),
+        ("trainer.limit_train_batches=5", lambda t: t.limit_train_batches, 5),
+        ("trainer.limit_val_batches=5", lambda t: t.limit_val_batches, 5),
+        ("trainer.check_val_every_n_epoch=3", lambda t: t.check_val_every_n_epoch, 3),
+        ("trainer.num_sanity_val_steps=2", lambda t: t.num_sanity_val_steps, 2),
+        ("trainer.log_every_n_steps=3", lambda t: t.log_every_n_steps, 3),
+        ("trainer.enable_progress_bar=false", lambda t: t.progress_bar_callback is None, True),
+        ("callbacks=early_stopping", lambda t: t.early_stopping_callback.patience, 10),
+        ("callbacks=ema", lambda t: [type(c).__name__ for c in t.callbacks].count("EMAWeightAveraging"), 1),
+        ("callbacks.checkpoint.mode=min", lambda t: t.checkpoint_callback.mode, "min"),
+        (
+            "callbacks.learning_rate=null",
+            lambda t: [type(c).__name__ for c in t.callbacks].count("LearningRateMonitor"),
+            0,
+        ),
+    ],
+)
+def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
+    quieten()
+    config = composed(override, f"output={tmp_path}")
+    if override.startswith("trainer.enable_progress_bar"):
+        config.callbacks.progress = None
+    assert read(make_trainer(config, tmp_path)) == value
+    assert composed(f"output={tmp_path}") != config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "allowed"),
+    [
+        (["trainer=gpu"], True),
+        (["trainer=ddp"], False),
+        (["trainer=gpu", "trainer.devices=2"], False),
+        (["trainer=gpu", "trainer.devices=auto"], False),
+        (["trainer=gpu", "trainer.devices=[1]"], True),
+        (["trainer=gpu", "+trainer.num_nodes=2"], False),
+        (["trainer.accelerator=auto"], False),
+    ],
+)
+def test_graphs_are_for_one_device(monkeypatch, overrides, allowed):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    config = composed("cuda_graphs=true", *overrides)
+    with nullcontext() if allowed else pytest.raises(ValueError, match="cuda_graphs=true is for training on one"):
+        validate(config)
+
+
+def test_fully_sharded_training_can_be_built():
+    config = composed("trainer=fsdp", "trainer.num_nodes=2")
+    strategy = build(config.trainer.strategy)
+    assert (type(strategy).__name__, strategy._state_dict_type) == ("FSDPStrategy", "full")
+    assert config.trainer.gradient_clip_val is None
+
+
+def test_weights_and_biases_stays_offline_unless_told_otherwise(tmp_path, monkeypatch):
+    quieten()
+    for mode in (None, "online"):
+        monkeypatch.delenv("WANDB_MODE", raising=False)
+        if mode is not None:
+            monkeypatch.setenv("WANDB_MODE", mode)
+        trainer = make_trainer(composed("logger=wandb", f"output={tmp_path}"), tmp_path)
+        loggers = {type(logger).__name__: logger for logger in trainer.loggers}
+        assert set(loggers) == {"MetricsLogger", "PatientWandbLogger"}
+        assert loggers["PatientWandbLogger"]._wandb_init["mode"] == (mode or "offline")
+
+
+def test_every_logger_that_can_be_ended_is_ended():
+    ended = []
+    ours = SimpleNamespace(finish=lambda exit_code: ended.append(("ours", exit_code)))
+    other = SimpleNamespace(experiment=SimpleNamespace(finish=lambda exit_code: ended.append(("other", exit_code))))
+    loggers = [ours, other, SimpleNamespace(experiment=object()), SimpleNamespace()]
+    close_loggers(SimpleNamespace(loggers=loggers, state=SimpleNamespace(finished=False)))
+    assert ended == [("ours", 1), ("other", 1)]
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "mae", "balanced"])
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop_paper"])
+def test_every_loss_and_optimiser_trains(loss, optimizer):
+    settings = [f"loss={loss}", f"optimizer={optimizer}", "optimizer.optimizer.lr=0.02", "model.hidden=[2,2]"]
+    config = composed(*settings)
+    torch.manual_seed(0)
+    net, criterion, parts = build(config.model), build(config.loss), build(config.optimizer)
+    optimiser = parts["optimizer"](net.parameters())
+    inputs, target = torch.rand(1, 3, 1, 8, 8), 0.7 + 0.1 * torch.rand(1, 2, 1, 8, 8)
+    losses = []
+    for _ in range(20):
+        optimiser.zero_grad()
+        loss = criterion(net(inputs, 2), target, torch.ones_like(target, dtype=torch.bool))
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
