@@ -1,4 +1,4 @@
-"""The config of a training, composed from within another program."""
+"""Configs that are composed or read from within another program."""
 
 import hydra
 from hydra.errors import HydraException
@@ -19,6 +19,13 @@ def compose_train(overrides: list[str]) -> DictConfig:
     except HydraException as error:
         words = in_words(error, CONFIGS / "train.yaml")
         raise ValueError(f"nowcast train {' '.join(overrides)}: {words}") from error
+
+
+def choice(group: str, name: str) -> DictConfig:
+    """A file of a group of configs by itself, such as the physical limits, where no command was composed."""
+    found = OmegaConf.load(CONFIGS / group / f"{name}.yaml")
+    assert isinstance(found, DictConfig)  # each of them is a mapping
+    return found
 
 
 def standalone(overrides: list[str], name: str) -> str:

@@ -19,6 +19,7 @@ from nowcast.config.mistakes import ended_by
 from nowcast.config.moved import refuse_old_keys
 from nowcast.config.schema import SCHEMATA
 from nowcast.config.start import begin, wants_tracebacks
+from nowcast.config.trusted import config_packages
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MISTAKES = (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException)  # of the user, as errors
@@ -55,9 +56,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], Iterable[Path] | None
 
         def start() -> None:
             begin()
-            if any(text in ("-sc", "--shell-completion") for text in sys.argv[1:]):
-                sys.argv[0] = "nowcast"  # what the shell is to complete, in place of this file
-            sys.argv[1:] = [readable(text) for text in sys.argv[1:]]
+            prepare_command_line()
             try:
                 refuse_old_keys(sys.argv[1:])
                 command()
@@ -73,6 +72,16 @@ def program(name: str) -> Callable[[Callable[[DictConfig], Iterable[Path] | None
         return start
 
     return decorate
+
+
+def prepare_command_line() -> None:
+    """Make what was typed what Hydra reads, and let it find the configs of installed extensions."""
+    if any(text in ("-sc", "--shell-completion") for text in sys.argv[1:]):
+        sys.argv[0] = "nowcast"  # what the shell is to complete, in place of this file
+    sys.argv[1:] = [readable(text) for text in sys.argv[1:]]
+    folders = [f"pkg://{package}" for package in config_packages()]
+    if folders and not any(text.lstrip("+").startswith("hydra.searchpath=") for text in sys.argv[1:]):
+        sys.argv.append(f"hydra.searchpath=[{','.join(folders)}]")
 
 
 def say_written(paths: Iterable[Path]) -> None:

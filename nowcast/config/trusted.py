@@ -1,12 +1,13 @@
-"""Configs that come with a file: nothing is built from them but the classes that this project knows.
+"""Configs that come with a file: nothing is built from them but classes of this project and of installed extensions.
 
 A checkpoint names the class of its network. Read as a config, it could name any function of any installed package, and
-with it run a stranger's program.
+with it run a stranger's program. An extension is a package that somebody installed and that says itself, by entry
+points, which of its classes are meant for this (docs/extending.md).
 """
 
 import importlib
-import os
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -22,7 +23,8 @@ PACKAGES = (
     "nowcast.verification.scores",
     "nowcast.verification.per_frame",
 )
-VARIABLE = "NOWCAST_TRUSTED_PACKAGES"
+GROUPS = ("nowcast.models", "nowcast.heads", "nowcast.calibrations", "nowcast.losses", "nowcast.scores", "nowcast.data")
+CONFIGS = "nowcast.configs"
 
 
 def trusted(values: Any, origin: str) -> DictConfig:  # noqa: ANN401 (whatever a file holds)
@@ -33,7 +35,7 @@ def trusted(values: Any, origin: str) -> DictConfig:  # noqa: ANN401 (whatever a
         origin: What it is, for messages.
 
     Raises:
-        ValueError: It names something else than a class of this project or of NOWCAST_TRUSTED_PACKAGES, or holds an
+        ValueError: It names something else than a class of this project or of an installed extension, or holds an
             interpolation, which could become a name later.
     """
     values = as_now(values)
@@ -42,11 +44,22 @@ def trusted(values: Any, origin: str) -> DictConfig:  # noqa: ANN401 (whatever a
             raise ValueError(f"{origin}: {key} is {value!r}, an interpolation; stored configs hold plain values")
         if key.rpartition(".")[2] == "_target_" and not _is_known_class(value):
             raise ValueError(
-                f"{origin}: {key} is {value!r}, which is no class of {', '.join(PACKAGES)}. If you trust whoever made "
-                f"it, name the package: {VARIABLE}=<package>"
+                f"{origin}: {key} is {value!r}, which is no class of {', '.join(PACKAGES)}, nor of an installed "
+                f"extension ({', '.join(sorted(extensions())) or 'there is none'}). If you trust whoever made it, "
+                "install the package that declares it as an entry point (docs/extending.md)"
             )
     config: DictConfig = OmegaConf.create(values)
     return config
+
+
+def extensions() -> set[str]:
+    """Classes that installed packages declare as entry points, such as "my_package.unet.UNet"."""
+    return {f"{point.module}.{point.attr}" for group in GROUPS for point in entry_points(group=group) if point.attr}
+
+
+def config_packages() -> list[str]:
+    """Folders of configs that installed packages bring along, such as "my_package.configs"."""
+    return sorted({point.value for point in entry_points(group=CONFIGS)})
 
 
 def _leaves(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401
@@ -62,9 +75,9 @@ def _leaves(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:  # noqa: A
 
 def _is_known_class(name: Any) -> bool:  # noqa: ANN401
     """Whether a name is that of a class where it is defined: not of something that the module imported."""
-    packages = (*PACKAGES, *filter(None, os.environ.get(VARIABLE, "").split(",")))
     module, _, attribute = str(name).rpartition(".")
-    if not any(module == package or module.startswith(f"{package}.") for package in packages):
+    ours = any(module == package or module.startswith(f"{package}.") for package in PACKAGES)
+    if not ours and str(name) not in extensions():
         return False
     try:
         found = getattr(importlib.import_module(module), attribute, None)

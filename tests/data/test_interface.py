@@ -14,6 +14,7 @@ from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.interface import DataModule, Series, as_data_module
 from nowcast.data.mnist.moving_mnist import MovingMnist
 from tests.data.archives import START, grid, moving_rain
+from tests.extension import declare
 from tests.programs import TINY, rows, run
 
 SIDE, INPUTS, STEPS = 16, 3, 4
@@ -147,7 +148,7 @@ def test_it_is_evaluated_with_a_baseline_alone(configs, tmp_path):
 @pytest.mark.parametrize("more", [[], ["data=foreign"]])
 def test_its_checkpoint_is_evaluated(trained, configs, monkeypatch, tmp_path, more):
     """It has no setting of time step or cell size that could be made like that of training."""
-    monkeypatch.setenv("NOWCAST_TRUSTED_PACKAGES", "tests")
+    declare(tmp_path, monkeypatch, "[nowcast.data]\nforeign = tests.data.test_interface:Foreign\n")
     typed = [f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}", "scores=basic", "html=false", *more]
     assert run("evaluate", configs, *typed, f"output={tmp_path / 'scores'}") == (0, "")
     assert rows(tmp_path / "scores" / "scores.csv") == rows(trained / "evaluation" / "scores.csv")

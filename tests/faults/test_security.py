@@ -12,6 +12,7 @@ import torch
 from nowcast.config.secrets import refuse_secrets
 from nowcast.config.trusted import trusted
 from nowcast.forecasting import checkpoint
+from tests.extension import declare
 from tests.faults.runs import result, start
 from tests.programs import TINY, run
 
@@ -90,7 +91,7 @@ BAD = [
 @pytest.mark.parametrize("name", [*BAD, 5, None])
 def test_only_classes_of_this_project_are_built_from_a_file(name):
     for values in ({"_target_": name}, {"a": [{"b": {"_target_": name}}]}):
-        with pytest.raises(ValueError, match=r"of x: .*_target_ is .*NOWCAST_TRUSTED_PACKAGES"):
+        with pytest.raises(ValueError, match=r"of x: .*_target_ is .*nor of an installed extension"):
             trusted(values, "of x")
 
 
@@ -102,11 +103,13 @@ def test_interpolations_of_a_file_are_refused():
             trusted({"lr": [text]}, "x")
 
 
-def test_packages_that_the_user_trusts_are_known(monkeypatch):
-    with pytest.raises(ValueError, match="NOWCAST_TRUSTED_PACKAGES"):
-        trusted({"_target_": "collections.OrderedDict"}, "x")
-    monkeypatch.setenv("NOWCAST_TRUSTED_PACKAGES", "collections,other")
-    trusted({"_target_": "collections.OrderedDict"}, "x")
+def test_classes_that_an_installed_package_declares_are_known(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match=r"nor of an installed extension \(there is none\).*docs/extending\.md"):
+        trusted({"_target_": "collections.Counter"}, "x")
+    declare(tmp_path, monkeypatch, "[nowcast.models]\ncounter = collections:Counter\ndict = collections:OrderedDict\n")
+    trusted({"_target_": "collections.Counter"}, "x")
+    with pytest.raises(ValueError, match=r"extension \(collections\.Counter, collections\.OrderedDict\)"):
+        trusted({"_target_": "collections.deque"}, "x")
 
 
 def test_a_checkpoint_whose_network_is_a_program_is_refused(tmp_path, trained):
@@ -127,7 +130,7 @@ def test_a_checkpoint_whose_network_is_a_program_is_refused(tmp_path, trained):
 def test_a_network_that_could_not_be_read_back_is_not_trained(tmp_path, monkeypatch):
     monkeypatch.setattr("nowcast.config.trusted.PACKAGES", ("nowcast.scaling",))
     code, message = run("train", *TINY, f"output={tmp_path / 'run'}", f"data.archives.folder={tmp_path}")
-    assert (code, "NOWCAST_TRUSTED_PACKAGES=<package>" in message) == (1, True)
+    assert (code, "docs/extending.md" in message) == (1, True)
 
 
 # -- the source ------------------------------------------------------------------------------------------------
