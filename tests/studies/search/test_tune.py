@@ -26,9 +26,15 @@ QUICK = ["tune.poll_seconds=0.05", "tune.heartbeat_seconds=1", "tune.grace_secon
 
 
 @pytest.fixture
-def fake(monkeypatch):
-    """Trials that train nothing; call it with the faults of some seeds."""
+def drawn(monkeypatch):
+    """Trials that train nothing."""
     monkeypatch.setattr(search, "TRAIN", [sys.executable, str(FAKE)])
+
+
+@pytest.fixture
+def fake(drawn, monkeypatch):
+    """The same, without plots; call it with the faults of some seeds."""
+    monkeypatch.setattr(search, "write_plots", lambda *_: [])
     return lambda faults="": monkeypatch.setenv("NOWCAST_FAKE", faults)
 
 
@@ -41,7 +47,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_study_runs_its_total_and_a_second_start_only_what_is_missing(tmp_path, fake, capsys):
+def test_a_study_runs_its_total_and_a_second_start_only_what_is_missing(tmp_path, drawn, capsys):
     assert tune(tmp_path, "tune=optimizer", "tune.trials=5") == (0, "")
     first = rows(tmp_path)
     assert [(row["trial"], row["seed"]) for row in first] == [(str(n), str(n)) for n in range(5)]
@@ -142,7 +148,7 @@ def test_every_sampler_and_pruner_goes_beyond_its_first_random_trials(tmp_path, 
 
 
 @pytest.mark.slow
-def test_two_objectives_give_the_trials_that_none_beats(tmp_path, fake):
+def test_two_objectives_give_the_trials_that_none_beats(tmp_path, drawn):
     assert tune(tmp_path, "tune=skill_and_time", "tune.trials=4") == (0, "")
     table = rows(tmp_path)
     assert all(float(row["seconds"]) > 0 for row in table)

@@ -14,7 +14,10 @@ from nowcast.training.losses import CrossEntropy
 from nowcast.training.task import NowcastTask
 from tests.programs import TINY, rows, run
 
-SETTINGS = [*TINY, "picture=false", "calibration=none", "optimizer=rmsprop_paper", "trainer.max_epochs=3"]
+SETTINGS = [
+    *TINY, "evaluate=false", "calibration=none", "optimizer=rmsprop_paper", "trainer.max_epochs=3",
+    "callbacks.watch.every_n_epochs=0",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from nowcast.forecasting import checkpoint
+from nowcast.forecasting.heads import GreyHead
 from nowcast.report.csv_files import read_records
 from nowcast.scaling import GreyScale
 from nowcast.training.callbacks import watch
@@ -216,11 +217,12 @@ def draw_in_process(rank, folder, archive):
         sanity_checking=False, check_val_every_n_epoch=1,
     )  # fmt: skip
     scaling = GreyScale(118.239, 1.5241, -10, 60)
-    task = NowcastTask(Reduces(), scaling, torch.nn.L1Loss(), None, None, [], None, None, 2, {})
+    task = NowcastTask(Reduces(), GreyHead(), scaling, torch.nn.L1Loss(), None, None, [], None, None, None, 2, {})
     Watch(str(folder / f"watch_{rank}"), 1, 1, [2, 4, 8], "val/loss", 0, False).on_validation_epoch_end(trainer, task)
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow  # processes that train take seconds to begin
 def test_a_network_that_lies_in_two_processes_is_drawn_by_one_and_run_by_both(tmp_path):
     archive = moving_rain(tmp_path / "a.nc", shape=(16, 16))
     running = torch.multiprocessing.start_processes(
