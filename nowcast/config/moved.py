@@ -48,6 +48,7 @@ TARGETS = {
     "nowcast.watch.TrainingBar": "nowcast.training.callbacks.watch.TrainingBar",
     "nowcast.watch.Watch": "nowcast.training.callbacks.watch.Watch",
 }
+GONE = {"cuda_graphs": "it had never run on a CUDA device (docs/performance.md): leave it out"}
 KEYS = {"metrics": "frame_scores"}  # groups of the config of a training
 # What was a word, or not said, and is a node.
 CALIBRATIONS = {
@@ -62,7 +63,9 @@ def as_now(values: Any) -> Any:  # noqa: ANN401 (plain values)
     if isinstance(values, dict):
         of_training = "baselines" in values
         found = {
-            KEYS[key] if of_training and key in KEYS else key: _value_now(key, value) for key, value in values.items()
+            KEYS[key] if of_training and key in KEYS else key: _value_now(key, value)
+            for key, value in values.items()
+            if not (of_training and key in GONE)
         }
         return _searched_now(_with_nodes(in_groups(found)))
     return [as_now(value) for value in values] if isinstance(values, (list, tuple)) else values
@@ -102,5 +105,7 @@ def refuse_old_keys(overrides: list[str]) -> None:
     for text in overrides:
         name, _, value = text.partition("=")
         first, *others = re.split(r"(?=[@.])", name.lstrip("+~"), maxsplit=1)
+        if first in GONE:
+            raise UsageError(f"{first} is no setting any more: {GONE[first]}")
         if first in KEYS:
             raise UsageError(f"{first} is called {KEYS[first]} now: type {KEYS[first]}{''.join(others)}={value}")

@@ -46,7 +46,6 @@ class TrainConfig:
     evaluate: bool = MISSING  # calibrate, score and draw after training
     resume: str = MISSING  # never | auto (go on with the run in output) | a checkpoint
     allow_data_change: bool = MISSING  # resume on other data
-    cuda_graphs: bool = MISSING  # replay training steps as recorded
     output: str | None = MISSING  # run directory; in `nowcast check` a JSON file or null
 
 

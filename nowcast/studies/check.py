@@ -82,9 +82,6 @@ def try_training(config: DictConfig, data: DataModule, console: Console) -> dict
     """Do a few training steps, print what they cost and what would fit; return the same as plain values."""
     batches = (dict[str, Any](data.on_after_batch_transfer(batch, 0)) for batch in data.train_dataloader())
     task = make_task(config, data)
-    if task.graphed is not None:
-        task.graphed = None  # a record holds the memory of a step for good, whatever is measured beside it
-        console.print("measured without cuda_graphs, which are faster and need more memory", highlight=False)
     found = measure_training(task, batches, plain(config.trainer))
     console.print(
         f"training step of {found['batch_size']} sequences: {found['peak_memory_mib']:,.0f} MiB, "

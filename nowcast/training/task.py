@@ -14,7 +14,6 @@ from nowcast.forecasting.calibration.method import Csi, Method
 from nowcast.forecasting.forecast import FieldForecast
 from nowcast.forecasting.heads import Head
 from nowcast.forecasting.network import outputs_of
-from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 from nowcast.scaling import Scaling
 from nowcast.verification.per_frame.metrics import Contingency
 
@@ -44,7 +43,6 @@ class NowcastTask(lightning.LightningModule):
         leads: Lead times of the validation windows, if it is to be calibrated; else None.
         forecast_steps: Frames to predict in validation.
         identity: Plain facts stored in every checkpoint under "nowcast" (config, data, version).
-        cuda_graphs: Replay training steps on a CUDA device as graphs (cuda_graphs.py).
     """
 
     def __init__(
@@ -61,12 +59,10 @@ class NowcastTask(lightning.LightningModule):
         leads: ValidationLeads | None,
         forecast_steps: int,
         identity: dict[str, Any],
-        cuda_graphs: bool = False,
     ) -> None:
         """Keep the parts; metric states are not part of checkpoints."""
         super().__init__()
         self.net, self.head, self.scaling, self.loss = net, head, scaling, loss
-        self.graphed = GraphedNetwork(net) if cuda_graphs else None
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
         self.thresholds, self.identity = thresholds, identity
         self.contingency = Contingency(thresholds, forecast_steps) if thresholds else None
@@ -77,7 +73,7 @@ class NowcastTask(lightning.LightningModule):
 
     def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
         """What the network says of physical values, before the sigmoid; it sees "no data" as grey 0."""
-        outputs = outputs_of(self.graphed or self.net, self.scaling, values, forecast_steps)
+        outputs = outputs_of(self.net, self.scaling, values, forecast_steps)
         return self.head.logits(outputs)  # (B, T_out, channels, H, W)
 
     def forecast_of(self, logits: Tensor) -> FieldForecast:

@@ -74,7 +74,6 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
         leads=ValidationLeads.of(data) if thresholds and calibration is not None else None,
         forecast_steps=data.forecast_steps,
         identity={"version": __version__, "config": plain(config), "data": data.provenance()},
-        cuda_graphs=config.cuda_graphs,
     )
 
 

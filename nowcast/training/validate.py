@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from nowcast.config.build import plain
 from nowcast.config.program import given_on_command_line
@@ -30,20 +30,14 @@ def validate(config: DictConfig) -> None:
 
 
 def refuse_device(config: DictConfig) -> None:
-    """Refuse devices that are not there or cannot do what is asked, and processes that would not write to one place.
+    """Refuse devices that are not there, and processes that would not write to one place.
 
     Raises:
         ValueError: With the way out.
     """
-    on_cuda = config.trainer.accelerator in ("gpu", "cuda")
-    if on_cuda and not torch.cuda.is_available():
+    if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         setting = "trainer=gpu" if config.trainer.accelerator == "gpu" else "trainer.accelerator=cuda"
         raise ValueError(f"{setting}, but torch sees no CUDA device; use trainer=cpu")
-    if config.cuda_graphs and not (on_cuda and is_one_device(config.trainer)):
-        raise ValueError(
-            f"cuda_graphs=true is for training on one CUDA device (trainer=gpu), got trainer.accelerator="
-            f"{config.trainer.accelerator} trainer.devices={config.trainer.devices}; leave cuda_graphs=false"
-        )
     if launched_from_outside() and not given_on_command_line("output="):
         raise ValueError(
             "several processes were started (torchrun or SLURM), and each would choose a run directory of its own; "
@@ -74,13 +68,6 @@ def refuse_unknown_monitor(callbacks: Mapping[str, Any], known: list[str]) -> No
         watched = (callback or {}).get("monitor")
         if watched is not None and watched not in known:
             raise ValueError(f"callbacks.{name}.monitor={watched} is not logged; choose one of {', '.join(known)}")
-
-
-def is_one_device(trainer: DictConfig) -> bool:
-    """Whether the settings of a trainer ask for one process on one device."""
-    devices = trainer.devices
-    one = devices in (1, "1") or (isinstance(devices, ListConfig) and len(devices) == 1)
-    return one and trainer.get("strategy") is None and trainer.get("num_nodes", 1) == 1
 
 
 def launched_from_outside() -> bool:

@@ -78,7 +78,6 @@ CASES = {
         "loss._target_=nowcast.training.losses.CrosEntropy", "loss._target_=nowcast.training.losses.<advice>",
     ),
     "no GPU": (train("trainer=gpu"), r"use (trainer=cpu)", "trainer=gpu", "<advice>"),
-    "graphs without a GPU": (train("cuda_graphs=true"), r"leave (cuda_graphs=false)", "cuda_graphs=true", "<advice>"),
     "a score that is not logged": (
         train("callbacks.checkpoint.monitor=val/acc"), r"choose one of ([^, ]+)",
         "callbacks.checkpoint.monitor=val/acc", "callbacks.checkpoint.monitor=<advice>",

@@ -136,15 +136,6 @@ def test_without_test_windows_training_is_looked_at_all_the_same(tmp_path, capsy
     assert run("train", *settings, f"output={tmp_path / 'run'}", "evaluate=false", "trainer.max_epochs=1") == (0, "")
 
 
-def test_a_check_says_that_it_measures_without_graphs(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("nowcast.studies.check.validate", lambda config: None)  # refuses graphs on a CPU
-    settings = [*TINY, f"data.archives.folder={tmp_path / 'data'}"]
-    assert run("check", *settings, "cuda_graphs=true") == (0, "")
-    assert "measured without cuda_graphs" in capsys.readouterr().out
-    assert run("check", *settings) == (0, "")
-    assert "cuda_graphs" not in capsys.readouterr().out
-
-
 def test_a_split_of_everything_that_is_empty_stops():
     def empty(split):
         raise NoWindowError(split, "all", 7, [("a", 3, 0)])

@@ -82,7 +82,6 @@ def test_training_is_reproducible(trained, tmp_path):
     [
         (["trainer=gpu"], ["trainer=gpu", "trainer=cpu"]),
         (["calibration=maybe"], ["calibration", "maybe", "frequency", "reliability"]),
-        (["cuda_graphs=true"], ["cuda_graphs=true", "one CUDA device", "trainer.accelerator=cpu"]),
         (["verification.main_threshold=3"], ["main_threshold=3", "thresholds"]),
         (["callbacks.checkpoint.monitor=val/acc"], ["val/acc", "val/csi_0p5mmh"]),
         (["data=radar", "data.archives=[no/such.nc]"], ["no/such.nc", "nowcast prepare"]),

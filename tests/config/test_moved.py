@@ -132,3 +132,9 @@ def test_an_override_with_an_old_key_says_the_new_one(typed, now):
     code, message = ended("evaluate", "model=persistence", "data.archives=[a.nc]", typed)
     assert code == 2
     assert f"metrics is called frame_scores now: type {now}" in message
+
+
+def test_settings_that_are_gone_are_left_out_of_what_is_stored_and_refused_where_they_are_typed():
+    assert as_now({"cuda_graphs": False, "seed": 1, "baselines": {}}) == {"seed": 1, "baselines": {}}
+    code, message = ended("train", "cuda_graphs=true")
+    assert (code, "cuda_graphs is no setting any more: it had never run on a CUDA device" in message) == (2, True)

@@ -10,7 +10,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nowcast.data.synthetic.archives import SyntheticArchives
 from nowcast.models.convlstm import ConvLSTM
-from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 from nowcast.studies.benchmarks.growth import enlarged, exponent, measure_growth
 from nowcast.studies.benchmarks.loading import measure_loading
 from nowcast.studies.benchmarks.memory import peak_memory
@@ -265,32 +264,15 @@ def test_compiled_networks_are_measured_too(tmp_path):
     assert ("nowcast", True) in {(row["name"], row["compiled"]) for row in rows}
 
 
-class Record:
-    """Replays the network itself, or something else."""
-
-    def __init__(self, wrong=0.0, error=None):
-        self.wrong, self.error = wrong, error
-
-    def __call__(self, net, inputs):
-        if self.error is not None:
-            raise self.error
-        return lambda values: net(values) + self.wrong
-
-
-def graphs(record):
-    net = make()
-    run = GraphedNetwork(net, 0, record)
-    return [Contender("nowcast", "fp32", False, net), Contender("graphs", "fp32", False, net, run)]
-
-
-@pytest.mark.parametrize(
-    ("record", "message"),
-    [
-        (Record(wrong=0.5), "graphs fp32 does not compute what nowcast fp32 does"),
-        (Record(error=RuntimeError("no")), "graphs fp32 cannot be measured: nothing could be recorded"),
-    ],
-)
-def test_graphs_are_compared_by_what_they_replay(record, message):
-    assert check_equal(graphs(Record()), torch.rand(1, 2, 1, 6, 6), 2)["graphs fp32"] == 0
-    with pytest.raises(ValueError, match=message):
-        check_equal(graphs(record), torch.rand(1, 2, 1, 6, 6), 2)
+def test_a_contender_that_computes_something_else_is_refused():
+    net, other = make(), make()
+    with torch.no_grad():
+        other.head.bias.add_(0.5)
+    same = Contender("same", "fp32", False, net)
+    assert check_equal([Contender("nowcast", "fp32", False, net), same], torch.rand(1, 2, 1, 6, 6), 2)["same fp32"] == 0
+    with pytest.raises(ValueError, match="other fp32 does not compute what nowcast fp32 does"):
+        check_equal(
+            [Contender("nowcast", "fp32", False, net), Contender("other", "fp32", False, other)],
+            torch.rand(1, 2, 1, 6, 6),
+            2,
+        )

@@ -1,6 +1,5 @@
 """Every option of the trainer, the loggers, losses and optimisers has an effect."""
 
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +7,6 @@ import torch
 
 from nowcast.config.build import build
 from nowcast.training.trainer import close_loggers, make_trainer, quieten
-from nowcast.training.validate import validate
 from tests.programs import composed
 
 
@@ -43,25 +41,6 @@ def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
         config.callbacks.progress = None
     assert read(make_trainer(config, tmp_path)) == value
     assert composed(f"output={tmp_path}") != config
-
-
-@pytest.mark.parametrize(
-    ("overrides", "allowed"),
-    [
-        (["trainer=gpu"], True),
-        (["trainer=ddp"], False),
-        (["trainer=gpu", "trainer.devices=2"], False),
-        (["trainer=gpu", "trainer.devices=auto"], False),
-        (["trainer=gpu", "trainer.devices=[1]"], True),
-        (["trainer=gpu", "+trainer.num_nodes=2"], False),
-        (["trainer.accelerator=auto"], False),
-    ],
-)
-def test_graphs_are_for_one_device(monkeypatch, overrides, allowed):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    config = composed("cuda_graphs=true", *overrides)
-    with nullcontext() if allowed else pytest.raises(ValueError, match="cuda_graphs=true is for training on one"):
-        validate(config)
 
 
 def test_fully_sharded_training_can_be_built():

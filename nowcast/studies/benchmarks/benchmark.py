@@ -78,8 +78,7 @@ def measure_size(name: str, config: DictConfig) -> dict[str, Any]:
     for mode in config.modes:
         title = f"{name} {mode}"
         clock = CLOCKS[config.clock]
-        able = [one for one in contenders if mode == "train" or one.graphed is None]  # forecasts are not recorded
-        results += measure(able, convolutions, mode, (inputs, targets), config.rounds, clock, track, title)
+        results += measure(contenders, convolutions, mode, (inputs, targets), config.rounds, clock, track, title)
     return {"parameters": sum(p.numel() for p in net.parameters()), "differences": differences, "results": results}
 
 

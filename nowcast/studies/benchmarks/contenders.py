@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 from torch import nn
 
 from nowcast.models.convlstm import ConvLSTM
-from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 from nowcast.models.kernels.layer import Execution
 from nowcast.studies.benchmarks.rounds import Contender
 from nowcast.studies.benchmarks.textbook import Textbook
@@ -34,9 +33,6 @@ def make_contenders(net: ConvLSTM, config: DictConfig) -> list[Contender]:
             if compiled:
                 ready.compile()
             result += [Contender(name, precision, compiled, ready) for precision in config.precisions]
-    if config.device == "cuda":  # a record is of one precision
-        copies = [(precision, copy.deepcopy(net)) for precision in config.precisions]
-        result += [Contender("graphs", precision, False, own, GraphedNetwork(own, 0)) for precision, own in copies]
     return result
 
 

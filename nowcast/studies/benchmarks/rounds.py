@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nowcast.models.kernels.cuda_graphs import GraphedNetwork
 from nowcast.studies.benchmarks.memory import peak_memory
 from nowcast.studies.benchmarks.work import Ceiling, Convolution, synchronise
 
@@ -29,14 +28,12 @@ class Contender:
         precision: fp32 or bf16 (autocast).
         compiled: Whether torch.compile was applied.
         net: (inputs, forecast_steps) → logits.
-        graphed: Runs the net instead, by CUDA graphs.
     """
 
     name: str
     precision: str
     compiled: bool
     net: nn.Module
-    graphed: GraphedNetwork | None = None
 
     @property
     def label(self) -> str:
@@ -46,7 +43,7 @@ class Contender:
     def forward(self, inputs: Tensor, steps: int) -> Tensor:
         """Logits as float32."""
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits: Tensor = (self.graphed or self.net)(inputs, steps)
+            logits: Tensor = self.net(inputs, steps)
         return logits.float()
 
     def train(self, inputs: Tensor, targets: Tensor) -> None:
@@ -69,18 +66,13 @@ def check_equal(contenders: list[Contender], inputs: Tensor, steps: int) -> dict
     """Largest difference of each contender's logits from those of the first, as a share of the largest logit.
 
     Raises:
-        ValueError: One is further away than rounding explains, or could not be recorded.
+        ValueError: One is further away than rounding explains.
     """
     differences = {}
     with torch.no_grad():
         expected = contenders[0].forward(inputs, steps)
         for contender in contenders:
-            with torch.set_grad_enabled(contender.graphed is not None):  # what is replayed is training
-                logits = contender.forward(inputs, steps).detach()
-            if contender.graphed is not None and contender.graphed.recorded is None:
-                raise ValueError(
-                    f"{contender.label} cannot be measured: nothing could be recorded; see the warning above"
-                )
+            logits = contender.forward(inputs, steps)
             difference = ((logits - expected).abs().max() / expected.abs().max()).item()
             if not difference <= TOLERANCE[contender.precision]:
                 raise ValueError(
