@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("early_refusals")
-
 # All commands in one process: of each, what was not imported by those before it.
 LOOK = """
 import importlib, io, json, sys
