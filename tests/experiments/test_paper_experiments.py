@@ -73,7 +73,7 @@ def test_every_row_is_trained_as_in_the_paper(experiment):
     monitor = config.callbacks.checkpoint
     assert (monitor.monitor, monitor.mode, monitor.save_top_k) == ("val/loss", "min", 1)
     assert (config.callbacks.early_stopping, config.callbacks.ema) == (None, None)
-    assert (config.seed, config.data.seed, config.calibration) == (1000, 1000, "none")
+    assert (config.seed, config.data.seed, config.calibration) == (1000, 1000, None)
     if config.model._target_.endswith("ConvLSTM"):
         assert (config.model.peephole, config.model.output_peephole) == ("channel", "current")
     else:
