@@ -1,21 +1,25 @@
 """Forecasts of other systems, read from files, scored as if they were models."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nowcast.data.archive.frame import Grid
 from nowcast.data.interface import DataModule
+from nowcast.data.results.forecast_fields import FoundForecast
 from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
 from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.index import Split
-from nowcast.forecasting.forecast import Ensemble, FieldForecast
+from nowcast.forecasting.forecast import Ensemble, Exceedance, FieldForecast
 
 log = logging.getLogger(__name__)
+Levels = NDArray[np.float32]
 
 
 class FileForecasts(nn.Module):
@@ -26,7 +30,7 @@ class FileForecasts(nn.Module):
         data: The windows of rain, on whole grids.
 
     Raises:
-        ValueError: The forecasts have different numbers of members.
+        ValueError: The forecasts have different numbers of members, or thresholds or levels of decision.
     """
 
     def __init__(self, patterns: Sequence[str], data: DataModule) -> None:
@@ -37,14 +41,21 @@ class FileForecasts(nn.Module):
         self.names = [series.name for series in data.series]
         self.grids = [series.grid for series in data.series]
         self.step_seconds = [series.step_seconds for series in data.series]
-        of_members = {one.members: one.path for found in self.files.files.values() for one in found}
-        if len(of_members) > 1:
-            few, many = min(of_members), max(of_members)
-            raise ValueError(
-                f"{of_members[few]} has {few} member(s), {of_members[many]} {many}: the forecasts of a system need one "
-                "number of members. Name them as systems of their own: forecasts={one: <files>, other: <files>}"
-            )
-        (self.members,) = of_members
+        found = [one for several in self.files.files.values() for one in several]
+        _refuse_different(
+            found,
+            lambda one: one.members,
+            lambda one: f"has {one.members} member(s)",
+            "the forecasts of a system need one number of members",
+        )
+        _refuse_different(
+            found,
+            lambda one: one.thresholds,
+            lambda one: f"has {_held(one.thresholds)}",
+            "the forecasts of a system hold the same, with the same thresholds",
+        )
+        _refuse_other_levels(found)
+        self.members, self.thresholds = found[0].members, found[0].thresholds
 
     def has(self, batch: Sample) -> Tensor:
         """(B,) bool: whether there is a forecast from the time of a window's last input, for its cells."""
@@ -62,7 +73,7 @@ class FileForecasts(nn.Module):
             ValueError: The windows are tiles.
         """
         steps, shape = batch["targets"].shape[1], batch["targets"].shape[-2:]
-        found: list[Tensor | None] = []
+        found: list[FieldForecast | None] = []
         for init, archive in zip(batch["init_time"].tolist(), batch["archive"].tolist(), strict=True):
             if shape != self.grids[archive].shape:
                 raise ValueError(
@@ -70,10 +81,24 @@ class FileForecasts(nn.Module):
                 )
             leads = [self.step_seconds[archive] * (k + 1) for k in range(steps)]
             known = self._known(init, archive)
-            found.append(torch.from_numpy(self.files.read(init, leads, self.grids[archive])) if known else None)
-        nothing = torch.full((self.members, steps, *shape), np.nan)
-        values = torch.stack([nothing if forecast is None else forecast for forecast in found]).unsqueeze(3)
-        return Ensemble(values)  # (B, M, T, 1, H, W)
+            found.append(read_forecast(self.files, init, leads, self.grids[archive]) if known else None)
+        return self._joined(found, steps, (shape[0], shape[1]))
+
+    def _joined(self, found: Sequence[FieldForecast | None], steps: int, shape: tuple[int, int]) -> FieldForecast:
+        """Forecasts of one window each as one of all; None = NaN."""
+        known = [forecast for forecast in found if forecast is not None]
+        levels = [forecast.levels for forecast in known if isinstance(forecast, Exceedance)]
+        if any(not torch.allclose(one, levels[0]) for one in levels if one is not None and levels[0] is not None):
+            raise ValueError(
+                f"{', '.join(self.files.patterns)}: levels of decision differ between archives of different time "
+                "steps: score them one by one, data.archives=[<file>]"
+            )
+        if self.thresholds:
+            nothing = torch.full((1, steps, len(self.thresholds), *shape), torch.nan)
+            values = torch.cat([nothing if forecast is None else forecast.values for forecast in found])
+            return Exceedance(values, self.thresholds, levels[0] if levels else None)
+        nothing = torch.full((1, self.members, steps, 1, *shape), torch.nan)
+        return Ensemble(torch.cat([nothing if forecast is None else forecast.values for forecast in found]))
 
     def of(self, archives: NDArray[np.int64], init_times: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(N,) whether there is a forecast for each window, of which (N,) archive and time of the last input are given.
@@ -101,6 +126,69 @@ class FileForecasts(nn.Module):
             "window's last input, or archives (data.archives=) and a split (split=, data.split.method=all) of their "
             "times"
         )
+
+
+def read_forecast(files: ForecastFiles, init_time: int, lead_seconds: Sequence[int], grid: Grid) -> FieldForecast:
+    """One forecast (B = 1) of those in files: probabilities of exceedance, or members of which there may be one.
+
+    Args:
+        files: They.
+        init_time: Seconds since 1970; one of `files.files`.
+        lead_seconds: T lead times.
+        grid: Where it is wanted.
+
+    Raises:
+        DataFormatError: No forecast for that grid, a lead time that is missing, or values that cannot be.
+    """
+    found = files.find(init_time, grid)
+    if found is not None and found.thresholds:
+        said = files.probabilities(init_time, lead_seconds, grid)
+        levels = None if said.levels is None else torch.from_numpy(said.levels)
+        return Exceedance(torch.from_numpy(said.values)[None], said.thresholds, levels)
+    return Ensemble(torch.from_numpy(files.read(init_time, lead_seconds, grid))[None, :, :, None])
+
+
+def _refuse_different(
+    found: Sequence[FoundForecast],
+    key: Callable[[FoundForecast], Any],
+    words: Callable[[FoundForecast], str],
+    rule: str,
+) -> None:
+    """Refuse forecasts of one system that are not all alike."""
+    kinds = {key(one): one for one in found}
+    if len(kinds) > 1:
+        one, other = kinds[min(kinds)], kinds[max(kinds)]
+        raise ValueError(
+            f"{one.path} {words(one)}, {other.path} {words(other).removeprefix('has ')}: {rule}. Name them as systems "
+            "of their own: forecasts={one: <files>, other: <files>}"
+        )
+
+
+def _held(thresholds: Sequence[float]) -> str:
+    if not thresholds:
+        return "rain rates"
+    return f"probabilities of at least {', '.join(f'{threshold:g}' for threshold in thresholds)} mm/h"
+
+
+def _refuse_other_levels(found: Sequence[FoundForecast]) -> None:
+    """Refuse probabilities of one system that are decided by different levels at one lead time."""
+    known: dict[int, tuple[FoundForecast, Levels | None]] = {}
+    for one in found:
+        for place, lead in enumerate(one.leads):
+            ours = None if one.levels is None else one.levels[place]
+            other, theirs = known.setdefault(lead, (one, ours))
+            if not _same(ours, theirs):
+                raise ValueError(
+                    f"{other.path} and {one.path} have different levels of decision at {lead / 60:g} min: the "
+                    "forecasts of a system come from one model. Name them as systems of their own: "
+                    "forecasts={one: <files>, other: <files>}"
+                )
+
+
+def _same(ours: Levels | None, theirs: Levels | None) -> bool:
+    if ours is None or theirs is None:
+        return ours is theirs
+    return np.allclose(ours, theirs)
 
 
 def check_common_windows(systems: Mapping[str, FileForecasts], data: DataModule, split: Split) -> None:

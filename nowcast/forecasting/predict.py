@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,10 @@ from nowcast.data.archive.limits import Limits, as_plain, limits_of
 from nowcast.data.archive.prepare import find_names, prepare_archive
 from nowcast.data.archive.recent_files import recent_files
 from nowcast.data.results.forecast_writer import Forecast
+from nowcast.data.results.probabilities import Probabilities
 from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import frames_per_step
-from nowcast.forecasting.forecast import Ensemble
+from nowcast.forecasting.forecast import Ensemble, Exceedance, FieldForecast
 from nowcast.forecasting.forecaster import Forecaster
 from nowcast.forecasting.network import at_lead_times, forecast_with
 from nowcast.progress import track
@@ -52,12 +53,14 @@ class Prediction:
     """A forecast with the frames that it was made from.
 
     Args:
-        forecast: What was predicted.
+        said: What was predicted, of one window; NaN where the last input holds no data.
+        forecast: The same for a file.
         inputs: (T_in, H, W) mm h-1, NaN = no data.
         source: Where they come from.
         remarks: What is to be said of it: lead times that were not trained, input limited otherwise than in training.
     """
 
+    said: FieldForecast
     forecast: Forecast
     inputs: NDArray[np.float32]
     source: Input
@@ -190,14 +193,27 @@ def predict(
     leads = [step * (k + 1) / 60 for k in range(forecast_steps)]
     model = at_lead_times({"": forecaster.model}, leads)[""].to(device)
     batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
-    said = forecast_with(model, batch, forecast_steps)
-    if isinstance(said, Ensemble) and said.values.shape[1] > 1:
-        log.warning("%s says %d members: their mean is the forecast", forecaster.name, said.values.shape[1])
-    rain_rate = said.single()[0, :, 0].cpu().numpy()  # (T_out, H, W)
-    rain_rate[:, ~coverage] = np.nan
-    forecast = Forecast(archive.times[frames.stop - 1], step, rain_rate, coverage, region.grid)
+    said = forecast_with(model, batch, forecast_steps).to(torch.device("cpu"))
+    said = replace(said, values=said.values.masked_fill(torch.from_numpy(~coverage), torch.nan))
+    forecast = Forecast(
+        archive.times[frames.stop - 1], step, rain_rate_of(said), coverage, region.grid, probabilities_of(said)
+    )
     remarks = [forecaster.beyond(forecast_steps, step), *_other_limits(source, forecaster)]
-    return Prediction(forecast, inputs, source, [text for text in remarks if text])
+    return Prediction(said, forecast, inputs, source, [text for text in remarks if text])
+
+
+def rain_rate_of(said: FieldForecast) -> NDArray[np.float32]:
+    """(T, H, W) mm h-1 of one window, or (M, T, H, W) of an ensemble of several."""
+    if isinstance(said, Ensemble) and said.values.shape[1] > 1:
+        return said.values[0, :, :, 0].numpy()
+    return said.single()[0, :, 0].numpy()
+
+
+def probabilities_of(said: FieldForecast) -> Probabilities | None:
+    """What a forecast of one window holds of probabilities, for a file."""
+    if not isinstance(said, Exceedance):
+        return None
+    return Probabilities(said.values[0].numpy(), said.thresholds, None if said.levels is None else said.levels.numpy())
 
 
 def _other_limits(source: Input, forecaster: Forecaster) -> list[str]:

@@ -106,7 +106,7 @@ OURS = {
     "mrms": "nowcast.data.formats.containers.raster.check_shape",
     "netcdf": "nowcast.data.formats.netcdf.grid_of",
     "archive": "nowcast.data.archive.archive._check_layout",
-    "forecasts": "nowcast.data.results.forecast_reader.grid_of",
+    "forecasts": "nowcast.data.results.forecast_fields.grid_of",
     "npz": "nowcast.data.mnist.files._check_numbers",
     "hko_png": "nowcast.data.paper.hko.check_shape",
     "statistics": "nowcast.data.results.statistics_file._read",

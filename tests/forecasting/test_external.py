@@ -163,5 +163,5 @@ def test_only_the_wanted_part_of_a_large_file_is_read(tmp_path, monkeypatch):
         np.testing.assert_array_equal(read, rain[None, k, 1:3])
     assert opened in ([], [path])
     # A file of more values than are ever read at once still gives the few that are wanted.
-    monkeypatch.setattr("nowcast.data.results.forecast_reader.MAX_FILE_CELLS", 2 * 4 * 5)
+    monkeypatch.setattr("nowcast.data.results.forecast_fields.MAX_FILE_CELLS", 2 * 4 * 5)
     np.testing.assert_array_equal(files.read(start, [300, 600], grid), rain[None, 0, :2])

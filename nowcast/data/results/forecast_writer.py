@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 from nowcast.data.archive.archive import EPOCH
 from nowcast.data.archive.frame import Grid
 from nowcast.data.archive.writer import write_grid
+from nowcast.data.results.probabilities import AT_LEAST, LEVEL, PROBABILITY, RELATION, THRESHOLD, Probabilities
 from nowcast.files import written_whole
 from nowcast.units import Quantity
+
+BESIDE = {
+    "grid_mapping": "crs", "coordinates": "forecast_reference_time forecast_period", "ancillary_variables": "mask",
+}  # attributes of fields  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +31,7 @@ class Forecast:
         rain_rate: (T, H, W), or (M, T, H, W) of an ensemble, float32 mm h-1, NaN = no forecast.
         coverage: (H, W) bool, True where the last input frame held data.
         grid: Cells, row 0 north.
+        probabilities: Of exceedance, where the forecast holds them; `rain_rate` is the field that follows from them.
     """
 
     init_time: np.datetime64
@@ -33,6 +39,7 @@ class Forecast:
     rain_rate: NDArray[np.float32]
     coverage: NDArray[np.bool_]
     grid: Grid
+    probabilities: Probabilities | None = None
 
 
 def write_forecast(path: Path, forecast: Forecast, attributes: Mapping[str, str]) -> None:
@@ -49,50 +56,73 @@ def write_forecast(path: Path, forecast: Forecast, attributes: Mapping[str, str]
 
 
 def _fill(dataset: netCDF4.Dataset, forecast: Forecast) -> None:
-    *members, count = forecast.rain_rate.shape[:-2]
-    steps = np.arange(1, count + 1) * forecast.step_seconds
-    start = int(forecast.init_time.astype("datetime64[s]").astype(np.int64))
     write_grid(dataset, forecast.grid)
+    _write_times(dataset, forecast)
+    _write_rain(dataset, forecast.rain_rate)
+    if forecast.probabilities is not None:
+        _write_probabilities(dataset, forecast.probabilities)
+    _variable(
+        dataset, "mask", "i1", ("y", "x"), forecast.coverage.astype(np.int8),
+        long_name="radar coverage of the last input frame", flag_values=np.array([0, 1], dtype=np.int8),
+        flag_meanings="no_data covered", grid_mapping="crs",
+    )  # fmt: skip
+
+
+def _variable(
+    dataset: netCDF4.Dataset,
+    name: str,
+    kind: str,
+    axes: tuple[str, ...],
+    values: Any,  # noqa: ANN401 (what NumPy takes)
+    **attributes: Any,  # noqa: ANN401
+) -> None:
+    """A variable with its values; fields are compressed, and NaN is what floating-point ones lack."""
+    field = "x" in axes
+    fill = np.float32(np.nan) if field and kind == "f4" else None
+    variable = dataset.createVariable(name, kind, axes, compression="zstd" if field else None, fill_value=fill)
+    variable.setncatts(attributes)
+    variable[...] = values
+
+
+def _write_times(dataset: netCDF4.Dataset, forecast: Forecast) -> None:
+    steps = np.arange(1, forecast.rain_rate.shape[-3] + 1) * forecast.step_seconds
+    start = int(forecast.init_time.astype("datetime64[s]").astype(np.int64))
     dataset.createDimension("time", len(steps))
-    times: dict[str, tuple[str | None, Any, dict[str, str]]] = {
-        "time": ("time", start + steps, {"standard_name": "time", "units": EPOCH, "axis": "T"}),
-        "forecast_reference_time": (
-            None,
-            np.int64(start),
-            {"standard_name": "forecast_reference_time", "units": EPOCH},
-        ),
-        "forecast_period": ("time", steps, {"standard_name": "forecast_period", "units": "s"}),
-    }
-    for name, (dimension, values, attributes) in times.items():
-        variable = dataset.createVariable(name, "i8", (dimension,) if dimension else ())
-        variable.setncatts(attributes | ({"calendar": "standard"} if attributes["units"] == EPOCH else {}))
-        variable[...] = values
+    since = {"units": EPOCH, "calendar": "standard"}
+    _variable(dataset, "time", "i8", ("time",), start + steps, standard_name="time", axis="T", **since)
+    _variable(dataset, "forecast_reference_time", "i8", (), start, standard_name="forecast_reference_time", **since)
+    _variable(dataset, "forecast_period", "i8", ("time",), steps, standard_name="forecast_period", units="s")
+
+
+def _write_rain(dataset: netCDF4.Dataset, rain_rate: NDArray[np.float32]) -> None:
+    members, quantity = rain_rate.shape[:-3], Quantity.RAIN_RATE
     if members:
         dataset.createDimension("realization", members[0])
-        variable = dataset.createVariable("realization", "i4", ("realization",))
-        variable.setncatts({"standard_name": "realization", "units": "1"})
-        variable[:] = np.arange(members[0])
-    quantity = Quantity.RAIN_RATE
-    axes = (*(["realization"] if members else []), "time", "y", "x")
-    rain = dataset.createVariable(quantity.value, "f4", axes, compression="zstd", fill_value=np.float32(np.nan))
-    rain.setncatts(
-        {
-            "standard_name": quantity.standard_name,
-            "long_name": "forecast rain rate",
-            "units": quantity.units,
-            "grid_mapping": "crs",
-            "coordinates": "forecast_reference_time forecast_period",
-            "ancillary_variables": "mask",
-        }
-    )
-    rain[:] = forecast.rain_rate
-    mask = dataset.createVariable("mask", "i1", ("y", "x"), compression="zstd")
-    mask.setncatts(
-        {
-            "long_name": "radar coverage of the last input frame",
-            "flag_values": np.array([0, 1], dtype=np.int8),
-            "flag_meanings": "no_data covered",
-            "grid_mapping": "crs",
-        }
-    )
-    mask[:] = forecast.coverage.astype(np.int8)
+        _variable(
+            dataset, "realization", "i4", ("realization",), np.arange(members[0]), standard_name="realization",
+            units="1",
+        )  # fmt: skip
+    _variable(
+        dataset, quantity.value, "f4", (*(["realization"] if members else []), "time", "y", "x"), rain_rate,
+        standard_name=quantity.standard_name, long_name="forecast rain rate", units=quantity.units, **BESIDE,
+    )  # fmt: skip
+
+
+def _write_probabilities(dataset: netCDF4.Dataset, probabilities: Probabilities) -> None:
+    """Without a standard name, since CF's table has none; the thresholds have that of what they are thresholds of."""
+    dataset.createDimension(THRESHOLD, len(probabilities.thresholds))
+    _variable(
+        dataset, THRESHOLD, "f8", (THRESHOLD,), probabilities.thresholds,
+        standard_name=Quantity.RAIN_RATE.standard_name, units=Quantity.RAIN_RATE.units, **{RELATION: AT_LEAST},
+    )  # fmt: skip
+    beside = BESIDE
+    if probabilities.levels is not None:
+        beside = BESIDE | {"ancillary_variables": f"{BESIDE['ancillary_variables']} {LEVEL}"}
+        _variable(
+            dataset, LEVEL, "f4", (THRESHOLD, "time"), probabilities.levels.T, units="1", coordinates="forecast_period",
+            long_name="probability from which on rain_rate reaches the threshold",
+        )  # fmt: skip
+    _variable(
+        dataset, PROBABILITY, "f4", (THRESHOLD, "time", "y", "x"), probabilities.values.swapaxes(0, 1), units="1",
+        long_name="probability of a rainfall rate at or above the threshold", **beside,
+    )  # fmt: skip

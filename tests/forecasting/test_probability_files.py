@@ -1,0 +1,97 @@
+"""A network's probabilities in files: scored as the network itself, and one system's files are alike."""
+
+from dataclasses import replace
+
+import netCDF4
+import numpy as np
+import pytest
+import torch
+
+from nowcast.data.archive.archive import Archive
+from nowcast.data.results.forecast_reader import ForecastFiles
+from nowcast.forecasting import checkpoint
+from nowcast.forecasting.external import read_forecast
+from nowcast.forecasting.forecast import Exceedance
+from tests.programs import TINY, rows, run
+
+TRAIN = [*TINY, "head=exceedance", "loss=exceedance", "callbacks.watch=null", "picture=false", "scores=basic",
+         "uncertainty.resamples=20", "trainer.max_epochs=4", "optimizer.optimizer.lr=0.02"]  # fmt: skip
+SCORED = ["data.eval_crop=null", "scores=ensemble", "html=false", "uncertainty.resamples=20", "split=test"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A network of probabilities, and its forecasts from every time of the test archive, by `nowcast predict`."""
+    folder = tmp_path_factory.mktemp("exceedance")
+    assert run("train", *TRAIN, f"output={folder / 'run'}", f"data.archives.folder={folder / 'data'}") == (0, "")
+    archive = next((folder / "data").glob("*/test_000.nc"))
+    for time in Archive(archive).times[2:-4]:
+        file = folder / f"{str(time).replace(':', '')}.nc"
+        asked = [f"checkpoint={folder / 'run' / 'checkpoints' / 'best.ckpt'}", f"input={archive}", f"init_time={time}"]
+        assert run("predict", *asked, f"output={file}") == (0, "")
+    return folder
+
+
+def test_files_score_as_the_checkpoint_that_wrote_them(trained, tmp_path):
+    network = f"checkpoint={trained / 'run' / 'checkpoints' / 'best.ckpt'}"
+    files = f"forecasts={{file: '{trained}/*.nc'}}"
+    assert run("evaluate", network, files, *SCORED, f"output={tmp_path / 'out'}") == (0, "")
+    found = {}
+    for row in rows(tmp_path / "out" / "intervals.csv"):
+        key = tuple(row[name] for name in row if name not in ("model", "value", "low", "high"))
+        found.setdefault(row["model"], {})[key] = float(row["value"])
+    said, read = found["convlstm_calibrated"], found["file"]
+    assert said.keys() == read.keys()
+    assert {row[0] for row in said if any("brier" in part for part in row)}
+    for key, value in said.items():
+        assert read[key] == pytest.approx(value, rel=1e-5, abs=1e-7, nan_ok=True), key
+    csi = {key: value for key, value in said.items() if "csi" in key}
+    assert any(value > 0 for value in csi.values())  # something is forecast
+    assert {key: read[key] for key in csi} == pytest.approx(csi, rel=0, abs=0, nan_ok=True)
+
+
+def test_what_is_read_is_what_was_said(trained):
+    path = min(trained.glob("*.nc"))
+    loaded = checkpoint.load(trained / "run" / "checkpoints" / "best.ckpt")
+    files = ForecastFiles([str(path)])
+    (init,) = files.files
+    leads, grid = files.layout(init)
+    read = read_forecast(files, init, leads, grid)
+    assert isinstance(read, Exceedance)
+    assert read.thresholds == tuple(loaded.config["head"]["thresholds"])
+    assert read.levels is not None
+    with netCDF4.Dataset(path) as dataset:
+        np.testing.assert_array_equal(read.single()[0, :, 0].numpy(), dataset["rain_rate"][:].filled(np.nan))
+        assert dataset["rain_rate"].dimensions == ("time", "y", "x")
+    later = read_forecast(files, init, leads[1:3], grid)
+    torch.testing.assert_close(
+        later.single(), replace(read, values=read.values[:, 1:3], levels=read.levels[1:3]).single()
+    )
+
+
+@pytest.mark.parametrize("change", ["thresholds", "levels", "rain"])
+def test_files_of_one_system_hold_the_same(trained, tmp_path, change):
+    first, second = sorted(trained.glob("*.nc"))[:2]
+    odd = tmp_path / "odd.nc"
+    odd.write_bytes(second.read_bytes())
+    with netCDF4.Dataset(odd, "a") as dataset:
+        if change == "thresholds":
+            dataset["threshold"][0] = 0.05
+        elif change == "levels":
+            dataset["decision_level"][:] = 0.123
+        else:
+            dataset.renameVariable("probability_of_exceedance", "other")
+    words = {
+        "thresholds": "probabilities of at least 0.05, 0.5, 1, 2, 5, 10 mm/h, ",
+        "levels": f"{first} and {odd} have different levels of decision at 5 min",
+        "rain": f"{odd} has rain rates, ",
+    }
+    archive = next((trained / "data").glob("*/test_000.nc"))
+    asked = ["model=persistence", f"data.archives=[{archive}]", "data.split.method=all", "data.crop=null",
+             "data.workers=0", "data.input_steps=3", "data.forecast_steps=4"]  # fmt: skip
+    code, message = run(
+        "evaluate", *asked, f"forecasts={{x: [{first}, {odd}]}}", f"output={tmp_path / 'out'}", "html=false"
+    )
+    assert code == 1
+    assert words[change] in message
+    assert "Name them as systems of their own" in message
