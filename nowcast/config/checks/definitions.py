@@ -140,7 +140,7 @@ def find_in(source: Source, name: str, seen: frozenset[str] = frozenset()) -> De
             if ends:
                 return found
             certain &= found is ABSENT
-        certain &= _is_plain(statement, name) or _says_all(source, name)
+        certain &= _is_plain(statement, name) or _gives_others(statement, source, name)
     if certain:
         raise NotThereError(name, sorted(source.names()))
     return None
@@ -168,8 +168,10 @@ def _is_plain(statement: ast.stmt, name: str) -> bool:
     return isinstance(statement, PLAIN)
 
 
-def _says_all(source: Source, name: str) -> bool:
-    """Whether a module lists what it gives, a `__getattr__` of its own included, and the name is not in the list."""
+def _gives_others(statement: ast.stmt, source: Source, name: str) -> bool:
+    """Whether a statement is a `__getattr__` of a module that lists what it gives, and the name is not in the list."""
+    if not (isinstance(statement, ast.FunctionDef) and statement.name == "__getattr__"):
+        return False
     listed = (_assigned(one, "__all__") for one in source.statements() if isinstance(one, ast.Assign | ast.AnnAssign))
     names = next((value for value in listed if isinstance(value, ast.List | ast.Tuple)), None)
     return names is not None and all(isinstance(one, ast.Constant) and one.value != name for one in names.elts)
