@@ -33,7 +33,7 @@ def build_network(node: Any, head: Head) -> nn.Module:  # noqa: ANN401 (a config
 
 
 def outputs_of(net: Callable[[Tensor, int], Tensor], scaling: Scaling, values: Tensor, forecast_steps: int) -> Tensor:
-    """What a network puts out for physical values; it sees "no data" as no rain.
+    """What a network puts out for physical values; it sees "no data" as no rain, unless it sees rain rates itself.
 
     Args:
         net: Grey inputs (B, T_in, C, H, W) and a number of steps → (B, forecast_steps, channels, H, W).
@@ -41,6 +41,8 @@ def outputs_of(net: Callable[[Tensor, int], Tensor], scaling: Scaling, values: T
         values: (B, T_in, C, H, W) mm h-1, or whatever the scaling speaks of; NaN = no data.
         forecast_steps: Frames to predict.
     """
+    if getattr(net, "sees", "grey") == "rain_rate":
+        return net(values, forecast_steps)
     return net(scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
 
 
