@@ -6,7 +6,7 @@ the same motion to each lead time. Before the first step of a training the forec
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -26,8 +26,8 @@ class Lagrangian(nn.Module):
     """A network that corrects extrapolation, for `head=exceedance`.
 
     Args:
-        net: Maps frames (B, T_in, 3, H, W) and a number of steps to corrections (B, T_out, K, H, W): a network with
-            `channels: 3` and `outputs` = K.
+        net: Makes, from outputs=K, a network that maps frames (B, T_in, 3, H, W) and a number of steps to corrections
+            (B, T_out, K, H, W).
         motion: Finds the motion of the frames.
         thresholds: K rain rates in mm h-1, those of the head.
         forecast_steps: Lead times that are trained; later ones take what the last one learned.
@@ -45,7 +45,12 @@ class Lagrangian(nn.Module):
     reference = "Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016"
 
     def __init__(
-        self, net: nn.Module, motion: Extrapolation, thresholds: Sequence[float], forecast_steps: int, outputs: int = 1
+        self,
+        net: Callable[..., nn.Module],
+        motion: Extrapolation,
+        thresholds: Sequence[float],
+        forecast_steps: int,
+        outputs: int = 1,
     ) -> None:
         """Start as extrapolation."""
         super().__init__()
@@ -54,7 +59,7 @@ class Lagrangian(nn.Module):
                 f"model.thresholds={list(thresholds)} are {len(thresholds)}, and the head needs {outputs} channels: "
                 "model=lagrangian goes with head=exceedance, whose thresholds it must be given"
             )
-        self.net, self.motion, self.forecast_steps = net, motion, forecast_steps
+        self.net, self.motion, self.forecast_steps = net(outputs=outputs), motion, forecast_steps
         slopes = torch.linspace(*SLOPES, forecast_steps)
         self.slope = nn.Parameter(slopes)  # logarithm, by lead time
         self.offset = nn.Parameter(torch.zeros(forecast_steps))

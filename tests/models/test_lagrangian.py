@@ -27,7 +27,9 @@ class Nothing(nn.Module):
 
 
 def model(net=None, forecast_steps=4, says=0.0):
-    return Lagrangian(net or Nothing(says), Extrapolation(2, 8.0), THRESHOLDS, forecast_steps, outputs=3)
+    return Lagrangian(
+        lambda outputs: net or Nothing(says), Extrapolation(2, 8.0), THRESHOLDS, forecast_steps, outputs=3
+    )
 
 
 def showers(shape=(48, 64), frames=4, velocity=(2.0, 1.0), seed=0):
@@ -125,6 +127,6 @@ def test_nothing_to_see_is_no_error(fill):
 
 def test_other_thresholds_than_the_heads_are_refused():
     with pytest.raises(ValueError, match=r"the head needs 6 channels: model=lagrangian goes with head=exceedance"):
-        Lagrangian(Nothing(), Extrapolation(2, 8.0), THRESHOLDS, 4, outputs=6)
+        Lagrangian(Nothing, Extrapolation(2, 8.0), THRESHOLDS, 4, outputs=6)
     with pytest.raises(ValueError, match="head=exceedance"):
-        Lagrangian(Nothing(), Extrapolation(2, 8.0), THRESHOLDS, 4)
+        Lagrangian(Nothing, Extrapolation(2, 8.0), THRESHOLDS, 4)
