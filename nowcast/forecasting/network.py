@@ -16,20 +16,27 @@ from nowcast.scaling import Scaling
 
 
 def build_network(node: Any, head: Head) -> nn.Module:  # noqa: ANN401 (a config node)
-    """The network of a config node, with as many output channels as the head needs.
+    """The network of a config node, with what it wants to know of the head: `outputs` (channels) and `thresholds`.
 
     Raises:
-        UsageError: The head needs several, and the network has no parameter `outputs` for their number.
+        UsageError: The head needs several channels, and the network has no parameter `outputs` for their number; or the
+            network is one of thresholds, and the head has none.
     """
-    if head.channels == 1:
-        return cast(nn.Module, build(node))
     known = signature(str(node["_target_"]))
-    if known is None or "outputs" not in known.annotations:
+    wanted = known.annotations if known is not None else {}
+    if head.channels == 1 and "thresholds" not in wanted:
+        return cast(nn.Module, build(node))
+    if not head.thresholds:
+        raise UsageError(
+            f"{node['_target_']} says probabilities of thresholds: choose head=exceedance loss=exceedance with it"
+        )
+    if "outputs" not in wanted:
         raise UsageError(
             f"this head needs {head.channels} output channels for each cell, and {node['_target_']} puts out one: "
             "choose head=grey, or a network whose constructor has a parameter `outputs`, such as model=convlstm"
         )
-    return cast(nn.Module, build(node, outputs=head.channels))
+    of_head = {"outputs": head.channels, "thresholds": list(head.thresholds)}
+    return cast(nn.Module, build(node, **{name: value for name, value in of_head.items() if name in wanted}))
 
 
 def outputs_of(net: Callable[[Tensor, int], Tensor], scaling: Scaling, values: Tensor, forecast_steps: int) -> Tensor:

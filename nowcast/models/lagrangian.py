@@ -31,10 +31,8 @@ class Lagrangian(nn.Module):
         motion: Finds the motion of the frames.
         thresholds: K rain rates in mm h-1, those of the head.
         forecast_steps: Lead times that are trained; later ones take what the last one learned.
-        outputs: K, as the head asks for it.
+        outputs: K, as many as the head needs.
 
-    Raises:
-        ValueError: The head has other thresholds.
 
     Sources: Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016 (a network in Lagrangian coordinates).
     """
@@ -50,15 +48,10 @@ class Lagrangian(nn.Module):
         motion: Extrapolation,
         thresholds: Sequence[float],
         forecast_steps: int,
-        outputs: int = 1,
+        outputs: int,
     ) -> None:
         """Start as extrapolation."""
         super().__init__()
-        if outputs != len(thresholds):
-            raise ValueError(
-                f"model.thresholds={list(thresholds)} are {len(thresholds)}, and the head needs {outputs} channels: "
-                "model=lagrangian goes with head=exceedance, whose thresholds it must be given"
-            )
         self.net, self.motion, self.forecast_steps = net(outputs=outputs), motion, forecast_steps
         slopes = torch.linspace(*SLOPES, forecast_steps)
         self.slope = nn.Parameter(slopes)  # logarithm, by lead time

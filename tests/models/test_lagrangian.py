@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
-from nowcast.forecasting.heads import ExceedanceHead
+from nowcast.config.mistakes import UsageError
+from nowcast.config.program import CONFIGS
+from nowcast.forecasting.heads import ExceedanceHead, GreyHead
+from nowcast.forecasting.network import build_network
 from nowcast.models.extrapolation import Extrapolation
 from nowcast.models.lagrangian import Lagrangian
 from nowcast.scaling import GreyScale
@@ -125,8 +129,11 @@ def test_nothing_to_see_is_no_error(fill):
     assert forecast.values.max() < 0.15
 
 
-def test_other_thresholds_than_the_heads_are_refused():
-    with pytest.raises(ValueError, match=r"the head needs 6 channels: model=lagrangian goes with head=exceedance"):
-        Lagrangian(Nothing, Extrapolation(2, 8.0), THRESHOLDS, 4, outputs=6)
-    with pytest.raises(ValueError, match="head=exceedance"):
-        Lagrangian(Nothing, Extrapolation(2, 8.0), THRESHOLDS, 4)
+def test_a_head_without_thresholds_is_refused_with_one_that_has_them():
+    node = OmegaConf.load(CONFIGS / "model" / "lagrangian.yaml")
+    with pytest.raises(UsageError, match=r"Lagrangian says probabilities of thresholds: choose head=exceedance"):
+        build_network(node, GreyHead())
+    with pytest.raises(
+        UsageError, match=r"needs 3 output channels for each cell, and nowcast\.models\.fc_lstm\.FCLSTM puts out one"
+    ):
+        build_network(OmegaConf.create({"_target_": "nowcast.models.fc_lstm.FCLSTM"}), HEAD)
