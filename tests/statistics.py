@@ -4,10 +4,11 @@ import numpy as np
 import torch
 
 from nowcast.data.results.statistics_file import ExampleFields, Statistics
-from nowcast.forecasting.forecast import of_values
+from nowcast.forecasting.forecast import Ensemble, Exceedance, Field, of_values
 from nowcast.verification.scores.categorical import Categorical
 from nowcast.verification.scores.continuous import Continuous
-from nowcast.verification.scores.ensemble import EnsembleErrors, Probabilities, RankHistogram
+from nowcast.verification.scores.ensemble import EnsembleErrors, RankHistogram
+from nowcast.verification.scores.probability import Probabilities
 from nowcast.verification.scores.spatial import Fractions, Spectrum
 from nowcast.verification.scores.sums import GroupSums, by_lead_time
 
@@ -30,15 +31,19 @@ FAMILIES = {
 ENSEMBLE_SETTINGS = {
     "ensemble": {"_target_": "nowcast.verification.scores.ensemble.EnsembleErrors"},
     "probability": {
-        "_target_": "nowcast.verification.scores.ensemble.Probabilities",
+        "_target_": "nowcast.verification.scores.probability.Probabilities",
         "thresholds": THRESHOLDS,
         "levels": 4,
+        "cost_loss_ratios": [0.1, 0.5],
+        "reference": "bad",
     },
     "rank": {"_target_": "nowcast.verification.scores.ensemble.RankHistogram", "bins": 5},
 }
 ENSEMBLE_FAMILIES = {
-    "ensemble": EnsembleErrors(), "probability": Probabilities(THRESHOLDS, 4), "rank": RankHistogram(5),
-}  # fmt: skip
+    "ensemble": EnsembleErrors(),
+    "probability": Probabilities(THRESHOLDS, 4, [0.1, 0.5], "bad"),
+    "rank": RankHistogram(5),
+}
 
 
 def observations(blocks, steps=3, size=18, seed=0):
@@ -60,25 +65,46 @@ def statistics(models, blocks=12, seed=0, ensemble=False, first_block=0, example
         examples: With windows to look at.
         calm: Numbers of blocks with nothing valid.
     """
-    families = FAMILIES | (ENSEMBLE_FAMILIES if ensemble else {})
     observed = observations(first_block + blocks, seed=seed)[first_block:]
+    forecasts = {}
+    for name, error in models.items():
+        draw = torch.Generator().manual_seed(len(name))
+        forecast = observed.roll(3, dims=-1) if error == "shift" else observed
+        shape = (blocks, 4, *observed.shape[1:]) if ensemble else observed.shape
+        noise = torch.randn(shape, generator=draw) * (0 if error == "shift" else error)
+        forecasts[name] = of_values(((forecast.unsqueeze(1) if ensemble else forecast) + noise).clamp(min=0))
+    return of_forecasts(forecasts, observed, ensemble, first_block, examples, calm)
+
+
+def mixed_statistics(models=("field", "members", "probabilities")):
+    """Statistics of twelve days, forecast as a field, as members and as probabilities."""
+    observed = observations(12)
+    noise = torch.randn(12, 8, *observed.shape[1:], generator=torch.Generator().manual_seed(0))
+    members = (observed.unsqueeze(1) + noise).clamp(min=0)
+    shares = torch.cat([(members >= threshold).float().mean(1) for threshold in THRESHOLDS], dim=2)
+    every = {
+        "field": Field(members[:, 0]),
+        "members": Ensemble(members[:, :4]),
+        "probabilities": Exceedance(shares, tuple(THRESHOLDS)),
+    }
+    return of_forecasts({name: every[name] for name in models}, observed, True)
+
+
+def of_forecasts(forecasts, observed, ensemble, first_block=0, examples=True, calm=()):
+    """Statistics of named forecasts of days with a window each; arguments as for `statistics`."""
+    families, blocks = FAMILIES | (ENSEMBLE_FAMILIES if ensemble else {}), len(observed)
     mask = torch.ones_like(observed, dtype=torch.bool)
     mask[list(calm)] = False
     labels = tuple(f"2024-05-{first_block + k + 1:02d}" for k in range(blocks))
     seasons = ("DJF", "MAM", "JJA", "SON")
     groups = {"block": torch.arange(blocks), "season": torch.ones(blocks, dtype=torch.int64)}
     sums, maps, rain = [], [], {"observed": observed[0, :, 0].numpy()}
-    for name, error in models.items():
-        draw = torch.Generator().manual_seed(len(name))
-        forecast = observed.roll(3, dims=-1) if error == "shift" else observed
-        shape = (blocks, 4, *observed.shape[1:]) if ensemble else observed.shape
-        noise = torch.randn(shape, generator=draw) * (0 if error == "shift" else error)
-        forecast = ((forecast.unsqueeze(1) if ensemble else forecast) + noise).clamp(min=0)
+    for name, forecast in forecasts.items():
         metric = GroupSums(families, 3, {"block": blocks, "season": 4}, torch.device("cpu"))
-        for number, lead in enumerate(by_lead_time(of_values(forecast), observed, mask, 3)):
+        for number, lead in enumerate(by_lead_time(forecast, observed, mask, 3)):
             metric.add_lead_time(number, lead, groups, {})
         sums.append({grouping: {k: v.numpy() for k, v in metric.sums(grouping).items()} for grouping in groups})
-        single = forecast.mean(1) if ensemble else forecast
+        single = forecast.single()
         rain[name] = single[0, :, 0].numpy()
         said, seen = single >= 0.5, observed >= 0.5
         parts = (said & seen, ~said & seen, said & ~seen, ~said & ~seen)
@@ -86,7 +112,7 @@ def statistics(models, blocks=12, seed=0, ensemble=False, first_block=0, example
     axes = {f"{n}/{key}": value for n, family in families.items() for key, value in family.statistics_axes.items()}
     fields = ExampleFields("best", 0.7, "radar", np.datetime64("2024-05-01T12:00", "s"), 5.0, 1.0, rain)
     return Statistics(
-        models=tuple(models),
+        models=tuple(forecasts),
         lead_times=(5.0, 10.0, 15.0),
         lead_unit="minutes",
         groups={"block": labels, "season": seasons},

@@ -34,7 +34,7 @@ TARGETS = {
     "nowcast.scores.continuous.Balanced": "nowcast.verification.scores.continuous.Balanced",
     "nowcast.scores.continuous.Continuous": "nowcast.verification.scores.continuous.Continuous",
     "nowcast.scores.ensemble.EnsembleErrors": "nowcast.verification.scores.ensemble.EnsembleErrors",
-    "nowcast.scores.ensemble.Probabilities": "nowcast.verification.scores.ensemble.Probabilities",
+    "nowcast.scores.ensemble.Probabilities": "nowcast.verification.scores.probability.Probabilities",
     "nowcast.scores.ensemble.RankHistogram": "nowcast.verification.scores.ensemble.RankHistogram",
     "nowcast.scores.sal.StructureAmplitudeLocation": "nowcast.verification.scores.sal.StructureAmplitudeLocation",
     "nowcast.scores.spatial.Fractions": "nowcast.verification.scores.spatial.Fractions",
@@ -44,6 +44,7 @@ TARGETS = {
     "nowcast.summary.SummaryAtEnd": "nowcast.studies.summary.SummaryAtEnd",
     "nowcast.tensorboard_logger.tensorboard_logger": "nowcast.training.loggers.tensorboard.tensorboard_logger",
     "nowcast.unused.RemoveUnused": "nowcast.config.run_folder.RemoveUnused",
+    "nowcast.verification.scores.ensemble.Probabilities": "nowcast.verification.scores.probability.Probabilities",
     "nowcast.wandb_logger.PatientWandbLogger": "nowcast.training.loggers.wandb.PatientWandbLogger",
     "nowcast.watch.TrainingBar": "nowcast.training.callbacks.watch.TrainingBar",
     "nowcast.watch.Watch": "nowcast.training.callbacks.watch.Watch",
@@ -56,6 +57,13 @@ CALIBRATIONS = {
     "frequency": {"_target_": "nowcast.forecasting.calibration.method.Frequency", "levels": 1024},
 }
 GREY_HEAD = {"_target_": "nowcast.forecasting.heads.GreyHead"}
+# Settings that a class did not have, and what it does now: scores of the same sums stay comparable.
+SINCE: dict[str, dict[str, Any]] = {
+    "nowcast.verification.scores.probability.Probabilities": {
+        "cost_loss_ratios": [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+        "reference": "lagrangian_probability",
+    },
+}
 
 
 def as_now(values: Any) -> Any:  # noqa: ANN401 (plain values)
@@ -67,7 +75,8 @@ def as_now(values: Any) -> Any:  # noqa: ANN401 (plain values)
             for key, value in values.items()
             if not (of_training and key in GONE)
         }
-        return _searched_now(_with_nodes(in_groups(found)))
+        since = SINCE.get(str(found.get("_target_")), {})
+        return _searched_now(_with_nodes(in_groups(since | found)))
     return [as_now(value) for value in values] if isinstance(values, (list, tuple)) else values
 
 

@@ -23,7 +23,7 @@ from nowcast.report.html.page import write_report
 from nowcast.report.scores import report
 from nowcast.report.tables import how_sure
 from nowcast.verification.bootstrap import Bootstrap
-from nowcast.verification.intervals import estimate
+from nowcast.verification.intervals import estimate, worth_reporting
 from nowcast.verification.plan import Scores, ScoringPlan
 from nowcast.verification.score_models import run_models
 from nowcast.verification.scores.family import Family
@@ -92,6 +92,7 @@ def write_estimates(
     statistics: Statistics, families: Mapping[str, Family], main_threshold: float | None, output: Output
 ) -> list[Path]:
     """Intervals, differences and strata as CSV, and the report; return what was written."""
+    families = worth_reporting(statistics, families)
     estimates = estimate(statistics, families, output.bootstrap)
     output.console.print(how_sure(estimates, output.bootstrap), highlight=False)
     written = [output.folder / name for name in ("intervals.csv", "differences.csv", "strata.csv")]

@@ -37,6 +37,8 @@ CHANGED_SINCE = {
 }
 # What a run has that does not name it, since it was begun before there was such a setting.
 UNNAMED = {"data.split.shared_blocks": False}
+# What the configs count since, and a run that does not name it may count as well: it has no part in the weights.
+COUNTED_SINCE = ("scores.probability",)
 HOW = "resume must be never, auto or the path of a checkpoint"
 
 
@@ -144,7 +146,8 @@ def _changed(before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str,
         may_differ = (*may_differ, "data")
     before, now = (_relative(config, config["output"]) for config in (before, now))  # however output= was typed
     unnamed = [key for key, value in UNNAMED.items() if key not in flat(before) and flat(now).get(key, value) == value]
-    without = [key for key in (*flat(before), *flat(now)) if _below(key, may_differ)]
+    since = tuple(key for key in COUNTED_SINCE if not any(_below(name, (key,)) for name in flat(before)))
+    without = [key for key in (*flat(before), *flat(now)) if _below(key, (*may_differ, *since))]
     return differences(before, now, [*without, *unnamed])
 
 

@@ -5,7 +5,7 @@ events are. A score is recomputed from the sums of every draw of blocks, which n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -150,7 +150,7 @@ class Bootstrap:
     def _differences(self, one: "Drawn", other: "Drawn", lead_times: Mapping[str, Counts]) -> dict[str, Difference]:
         differences = {}
         for name, best in one.best.items():
-            if best == "none":
+            if best == "none" or name not in lead_times:
                 continue
             a, b = (np.where(lead_times[name] > 0, scores.value[name], np.nan) for scores in (one, other))
             gain = goodness(a, best) - goodness(b, best)
@@ -185,10 +185,14 @@ class Drawn:
     frames: dict[str, Values]
 
     def paired_with(self, other: "Drawn") -> dict[str, NDArray[np.bool_]]:
-        """Score → (T, …): where those of both are defined, and over as many frames in every block."""
-        paired = {name: ~np.isnan(value) & ~np.isnan(other.value[name]) for name, value in self.value.items()}
+        """Score of both → (T, …): where it is defined, and over as many frames in every block."""
+        both = self.value.keys() & other.value.keys()
+        paired = {
+            name: ~np.isnan(value) & ~np.isnan(other.value[name]) for name, value in self.value.items() if name in both
+        }
         for name, frames in self.frames.items():
-            paired[name] &= (frames == other.frames[name]).all(axis=0)
+            if name in both:
+                paired[name] &= (frames == other.frames[name]).all(axis=0)
         return paired
 
     def over_lead_times(self, chosen: Mapping[str, NDArray[np.bool_]]) -> "Drawn":
@@ -199,9 +203,19 @@ class Drawn:
         Args:
             chosen: Score → (T, …) which lead times.
         """
-        value = {name: mean_over(number, chosen[name]) for name, number in self.value.items()}
-        drawn = {name: mean_over(numbers, chosen[name][None], axis=1) for name, numbers in self.drawn.items()}
+        value = {name: mean_over(self.value[name], which) for name, which in chosen.items()}
+        drawn = {name: mean_over(self.drawn[name], which[None], axis=1) for name, which in chosen.items() if self.drawn}
         return Drawn(value, drawn, self.best, {})
+
+    def with_skill(self, name: str, score: str, reference: "Drawn") -> "Drawn":
+        """The same with a further score, 1 - `score` / the reference's on the same blocks; NaN where that is 0."""
+        value = self.value | {name: _skill(self.value[score], reference.value[score])}
+        drawn = self.drawn | ({name: _skill(self.drawn[score], reference.drawn[score])} if self.drawn else {})
+        return replace(self, value=value, drawn=drawn)
+
+
+def _skill(score: Values, reference: Values) -> Values:
+    return 1 - np.divide(score, reference, where=reference > 0, out=np.full_like(score, np.nan))
 
 
 def _how_many(chosen: Mapping[str, NDArray[np.bool_]]) -> dict[str, Counts]:

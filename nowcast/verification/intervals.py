@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nowcast.data.results.statistics_file import Statistics
-from nowcast.verification.bootstrap import Bootstrap, Difference, Estimate
+from nowcast.verification.bootstrap import Bootstrap, Difference, Drawn, Estimate
 from nowcast.verification.scores.categorical import categorical_scores
-from nowcast.verification.scores.family import Family
-from nowcast.verification.scores.sums import scores_of
+from nowcast.verification.scores.family import ComparesWithReference, Family, MayBeRedundant
+from nowcast.verification.scores.sums import of_family, scores_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +38,59 @@ class Estimates:
     differences: dict[tuple[str, str], dict[str, Difference]]
     mean_differences: dict[tuple[str, str], dict[str, Difference]]
 
+    def knows(self, score: str) -> bool:
+        """Whether any model has a score, by "family/score"."""
+        return any(score in by_score for by_score in self.scores.values())
+
+    def score(self, model: str, score: str) -> Estimate:
+        """A model's score; undefined everywhere where it cannot give what the score needs.
+
+        Raises:
+            KeyError: No model has it.
+        """
+        return _or_undefined(self.scores, model, score)
+
+    def mean(self, model: str, score: str) -> Estimate:
+        """The same averaged over lead times."""
+        return _or_undefined(self.means, model, score)
+
+
+def _or_undefined(scores: Mapping[str, Mapping[str, Estimate]], model: str, score: str) -> Estimate:
+    if score in scores[model]:
+        return scores[model][score]
+    known = [by_score[score] for by_score in scores.values() if score in by_score]
+    if not known:
+        raise KeyError(score)
+    undefined = np.full_like(known[0].value, np.nan)
+    return Estimate(undefined, undefined, undefined, np.zeros_like(known[0].lead_times))
+
 
 def blocks_with_windows(statistics: Statistics) -> NDArray[np.bool_]:
     """(blocks,) whether any window of a block was scored."""
     return np.asarray((statistics.sums["block"]["windows"] > 0).any(axis=(0, 2)))
 
 
-def estimate(statistics: Statistics, families: Mapping[str, Family], bootstrap: Bootstrap) -> Estimates:
-    """Scores with intervals and paired differences; every model is drawn with the same blocks."""
-    used = blocks_with_windows(statistics)
-    drawn = {
-        name: bootstrap.draw(
-            {key: torch.from_numpy(values[number][used]) for key, values in statistics.sums["block"].items()}, families
-        )
-        for number, name in enumerate(statistics.models)
+def worth_reporting(statistics: Statistics, families: Mapping[str, Family]) -> dict[str, Family]:
+    """Without the families that no model can give, or that say of none more than others do, as of certain forecasts."""
+    sums = {key: torch.from_numpy(values) for key, values in statistics.sums["block"].items()}
+    return {
+        name: family
+        for name, family in given(sums, families).items()
+        if not isinstance(family, MayBeRedundant) or family.is_informative(of_family(sums, name))
     }
+
+
+def estimate(statistics: Statistics, families: Mapping[str, Family], bootstrap: Bootstrap) -> Estimates:
+    """Scores with intervals and paired differences; every model is drawn with the same blocks.
+
+    A model has no scores of a family whose need it cannot give, and none against a reference that is not there.
+    """
+    used = blocks_with_windows(statistics)
+    drawn = {}
+    for number, name in enumerate(statistics.models):
+        sums = {key: torch.from_numpy(values[number][used]) for key, values in statistics.sums["block"].items()}
+        drawn[name] = bootstrap.draw(sums, given(sums, families))
+    drawn = _with_skills(drawn, families)
     pairs = list(combinations(statistics.models, 2))
     return Estimates(
         blocks=int(used.sum()),
@@ -63,6 +101,32 @@ def estimate(statistics: Statistics, families: Mapping[str, Family], bootstrap: 
         differences={(a, b): bootstrap.differences(drawn[a], drawn[b]) for a, b in pairs},
         mean_differences={(a, b): bootstrap.mean_differences(drawn[a], drawn[b]) for a, b in pairs},
     )
+
+
+def given(sums: Mapping[str, Tensor], families: Mapping[str, Family]) -> dict[str, Family]:
+    """The families that a model's sums, by "family/statistic", know something of: not all is NaN."""
+    return {
+        name: family
+        for name, family in families.items()
+        if not all(bool(part.isnan().all()) for part in of_family(sums, name).values())
+    }
+
+
+def _with_skills(drawn: Mapping[str, Drawn], families: Mapping[str, Family]) -> dict[str, Drawn]:
+    """Every model with its skills against the references that are among them."""
+    found = dict(drawn)
+    for name, family in families.items():
+        if not isinstance(family, ComparesWithReference) or family.reference not in drawn:
+            continue
+        reference = drawn[family.reference]
+        for skill, score in family.skills.items():
+            key = f"{name}/{score}"
+            found |= {
+                model: found[model].with_skill(f"{name}/{skill}", key, reference)
+                for model, scores in drawn.items()
+                if key in scores.value and key in reference.value
+            }
+    return found
 
 
 def by_stratum(

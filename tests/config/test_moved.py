@@ -138,3 +138,12 @@ def test_settings_that_are_gone_are_left_out_of_what_is_stored_and_refused_where
     assert as_now({"cuda_graphs": False, "seed": 1, "baselines": {}}) == {"seed": 1, "baselines": {}}
     code, message = ended("train", "cuda_graphs=true")
     assert (code, "cuda_graphs is no setting any more: it had never run on a CUDA device" in message) == (2, True)
+
+
+def test_sums_of_probabilities_of_before_get_the_settings_of_now():
+    """So that an old run and a new one have the same family, and are compared by it."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        now = OmegaConf.to_container(compose("evaluate", ["output=x"]).scores.probability, resolve=True)
+    for place in ("nowcast.scores.ensemble", "nowcast.verification.scores.ensemble"):
+        stored = {"_target_": f"{place}.Probabilities", "thresholds": [0.5, 2.0, 5.0, 10.0], "levels": 20}
+        assert as_now(stored) == now

@@ -9,7 +9,7 @@ from nowcast.verification.intervals import Estimates, by_region, estimate
 from nowcast.verification.scores.continuous import Continuous
 from nowcast.verification.scores.spatial import Fractions
 from tests.programs import rows
-from tests.statistics import statistics
+from tests.statistics import mixed_statistics, statistics
 
 BOOTSTRAP = Bootstrap(300, 0.9, 10, 0)
 MODELS = {"good": 0.3, "bad": 3.0, "moved": "shift"}
@@ -87,3 +87,17 @@ def test_strata_and_regions_have_rows(tmp_path):
     assert {row["stratum"] for row in table} == {"block", "season", "region"}
     one = [row for row in table if (row["group"], row["model"], row["score"]) == ("W", "bad", "csi")]
     assert float(one[0]["value"]) == pytest.approx(float(regions["W"]["bad"]["csi"]), rel=1e-6)
+
+
+def test_a_model_has_no_row_of_what_it_cannot_give(tmp_path):
+    sums, families = mixed_statistics()
+    numbers = estimate(sums, families, BOOTSTRAP)
+    write_estimates_csv(tmp_path / "i.csv", numbers, families, sums.lead_times)
+    found = {(row["model"], row["family"]) for row in rows(tmp_path / "i.csv")}
+    assert {family for model, family in found if model == "field"} == families.keys()
+    missing = {family for family in families if ("probabilities", family) not in found}
+    assert missing == {"spectrum", "ensemble", "rank"}
+    write_differences_csv(tmp_path / "d.csv", numbers, families, sums.lead_times)
+    pairs = {(row["other"], row["family"]) for row in rows(tmp_path / "d.csv")}
+    assert {family for other, family in pairs if other == "probabilities"}.isdisjoint(missing)
+    assert ("members", "ensemble") in pairs

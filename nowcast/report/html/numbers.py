@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.results.statistics_file import Statistics
-from nowcast.report.html import charts
+from nowcast.report.html.view import LABELS
 from nowcast.report.tables import UNDEFINED, shown_lead_times
 from nowcast.verification.bootstrap import BETTER, WORSE
 from nowcast.verification.intervals import Estimates, by_region, by_stratum
@@ -49,9 +49,9 @@ class Numbers:
         """What the summary shows, of what was counted."""
         threshold = f"rain ≥ {self.families['categorical'].axes['threshold'][self.main]} mm/h"
         for score in ("csi", "pod", "far", "bias", "ets"):
-            yield _Column(charts.LABELS[score], threshold, f"categorical/{score}", (self.main,))
+            yield _Column(LABELS[score], threshold, f"categorical/{score}", (self.main,))
         for score in ("rmse", "mae", "me"):
-            yield _Column(charts.LABELS[score], "all cells", f"continuous/{score}", ())
+            yield _Column(LABELS[score], "all cells", f"continuous/{score}", ())
         if "fss" in self.families:
             windows = self.families["fss"].axes["window"]
             middle = len(windows) // 2
@@ -64,6 +64,7 @@ class Numbers:
             yield _Column("spread / error", "", "ensemble/spread_skill", ())
         if "probability" in self.families:
             yield _Column("Brier score", threshold, "probability/brier", (self.main,))
+            yield _Column("Brier skill", f"{threshold}, best 1", "probability/brier_skill", (self.main,))
 
     def summary(self) -> dict[str, Any]:
         """Columns and rows."""
@@ -72,8 +73,8 @@ class Numbers:
         for column in columns:
             family, score = column.score.split("/")
             best = self.families[family].best[score]
-            means = [self.estimates.means[name][column.score] for name in self.statistics.models]
-            scores = [self.estimates.scores[name][column.score] for name in self.statistics.models]
+            means = [self.estimates.mean(name, column.score) for name in self.statistics.models]
+            scores = [self.estimates.score(name, column.score) for name in self.statistics.models]
             by_lead = np.stack([np.moveaxis(one.value, 0, -1)[column.place] for one in scores])  # (models, T)
             index = (0, *column.place)
             values = np.array([one.value[index] for one in means])
@@ -104,9 +105,13 @@ class Numbers:
         asked = [("categorical/csi", (self.main,)), ("continuous/rmse", ())]
         if "fss" in self.families:
             asked.append(("fss/fss", (self.main, len(self.families["fss"].axes["window"]) // 2)))
+        if "probability" in self.families:
+            asked.append(("probability/brier", (self.main,)))
         for (model, other), flip in self._pairs():
             key = (other, model) if flip else (model, other)
             for score, place in asked:
+                if score not in self.estimates.differences[key]:
+                    continue  # one of them cannot give it
                 parts = [
                     (self.estimates.mean_differences[key][score], (0, *place)),
                     *((self.estimates.differences[key][score], (t, *place)) for t in self.shown),
@@ -115,7 +120,7 @@ class Numbers:
                 cells[0]["text"] += self._part(int(parts[0][0].lead_times[parts[0][1]]))
                 yield {
                     "name": f"{model} against {other}",
-                    "score": charts.LABELS[score.split("/")[1]],
+                    "score": LABELS[score.split("/")[1]],
                     "cells": cells,
                 }
 

@@ -24,6 +24,7 @@ STYLE = """
 .chart .r { fill: none; stroke: #999; stroke-width: .9; }
 """  # of charts, in a page as in a file of their own
 KEY_HEIGHT, LETTER = 20, 7  # of a line of the key, and of a letter at most
+BAR_END = 2  # half the length of the line across the end of a bar
 ENLARGED = 1.2  # a file's charts, against those in a page
 
 
@@ -38,6 +39,7 @@ class Line:
         number: Of its colour and dashes.
         low: (N,) lower end of the interval, or None.
         high: (N,) upper end.
+        bars: The interval is drawn as a bar at every point, not as a band.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Line:
     number: int
     low: Values | None = None
     high: Values | None = None
+    bars: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,10 +248,24 @@ def _path(place: _Place, points: Sequence[tuple[float, float]]) -> str:
 def _band(place: _Place, line: Line) -> Iterator[str]:
     if line.low is None or line.high is None:
         return
+    if line.bars:
+        yield from _bars(place, line.x, line.low, line.high, _look(line.number)[0])
+        return
     for run in _runs(np.isfinite(line.low) & np.isfinite(line.high)):
         upper = [(line.x[k], line.high[k]) for k in run]
         lower = [(line.x[k], line.low[k]) for k in reversed(run)]
         yield f'<path d="{_path(place, upper + lower)}Z" fill="{_look(line.number)[0]}" fill-opacity=".13"/>'
+
+
+def _bars(place: _Place, xs: Values, low: Values, high: Values, colour: str) -> Iterator[str]:
+    for x, bottom, top in zip(xs.tolist(), low.tolist(), high.tolist(), strict=True):
+        if math.isfinite(x + bottom + top):
+            across = place.x(x)
+            ends = "".join(f"M{across - BAR_END} {y}H{across + BAR_END}" for y in (place.y(bottom), place.y(top)))
+            yield (
+                f'<path d="M{across} {place.y(bottom)}V{place.y(top)}{ends}" fill="none" stroke="{colour}" '
+                'stroke-opacity=".6"/>'
+            )
 
 
 def _curve(place: _Place, line: Line) -> Iterator[str]:

@@ -1,12 +1,12 @@
-"""Scores of ensembles and of the probabilities that they give."""
+"""Scores of ensembles."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from nowcast.forecasting.forecast import Need
-from nowcast.verification.scores.family import Axis, Best, in_order
+from nowcast.verification.scores.family import Axis, Best
 
 
 class EnsembleErrors:
@@ -65,101 +65,6 @@ class EnsembleErrors:
             "spread": spread,
             "skill_rmse": skill,
             "spread_skill": torch.where(skill > 0, spread / skill, torch.nan),
-        }
-
-
-class Probabilities:
-    """Scores of the probability of rain at or above a threshold.
-
-    An ensemble gives it by the share of its members that reach it.
-
-    brier = mean (p - o)², in [0, 1], best 0. brier_skill = 1 - brier / (ō(1 - ō)): better than always saying the
-    observed frequency ō. roc_area: area under pod against pofd of all decision levels, 0.5 is no skill. Curves by
-    probability: reliability (frequency of the event when p was forecast) and forecast_share; roc_pod and roc_pofd
-    (event forecast when p >= level).
-
-    Args:
-        thresholds: K rain rates in mm h-1, rising; an event is rate >= threshold.
-        levels: L; curves are by probabilities rounded to 0, 1/L, …, 1. Exact when M divides L.
-
-    Sources: Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2; Wilks, Statistical Methods in the
-    Atmospheric Sciences, ch. 8 (reliability, ROC).
-    """
-
-    needs: Need = "probability"
-
-    def __init__(self, thresholds: Sequence[float], levels: int) -> None:
-        """Keep the settings."""
-        self.thresholds, self.levels = in_order(tuple(thresholds), "verification.thresholds"), levels
-        if levels < 1:
-            raise ValueError(f"levels must be at least 1, got {levels}")
-
-    @property
-    def axes(self) -> dict[str, Axis]:
-        """Thresholds in mm h-1, probabilities."""
-        probabilities = tuple(level / self.levels for level in range(self.levels + 1))
-        return {
-            "threshold": self.thresholds,
-            "probability": probabilities,
-            "tally": ("forecasts", "events", "probability_sum"),
-        }
-
-    @property
-    def statistics_axes(self) -> dict[str, tuple[str, ...]]:
-        """Σ(p-o)² (K,) and, by probability, forecasts, events and Σp."""
-        return {"squared": ("threshold",), "tallies": ("threshold", "probability", "tally")}
-
-    @property
-    def score_axes(self) -> dict[str, tuple[str, ...]]:
-        """Numbers by threshold, curves by threshold and probability."""
-        numbers = dict.fromkeys(("brier", "brier_skill", "roc_area"), ("threshold",))
-        curves = ("reliability", "forecast_probability", "forecast_share", "roc_pod", "roc_pofd")
-        return numbers | dict.fromkeys(curves, ("threshold", "probability"))
-
-    @property
-    def best(self) -> dict[str, Best]:
-        """Curves are not good or bad."""
-        good: dict[str, Best] = {"brier": "lowest", "brier_skill": "highest", "roc_area": "highest"}
-        return {name: good.get(name, "none") for name in self.score_axes}
-
-    def statistics(self, forecast: Tensor, observed: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Sums of each sample: (B, K) and (B, K, L+1, 3)."""
-        squared, tallies = [], []
-        valid = mask.flatten(1)
-        bins = self.levels + 2  # the last one is for cells that do not count
-        offset = torch.arange(len(valid), device=valid.device)[:, None] * bins
-        for k, threshold in enumerate(torch.tensor(self.thresholds, dtype=observed.dtype).tolist()):
-            p = forecast[:, k].double().flatten(1)  # (B, N)
-            o = (observed >= threshold).double().flatten(1)
-            squared.append(((p - o).square() * valid).sum(1))
-            level = (p * self.levels).round().long().masked_fill(~valid, self.levels + 1) + offset
-            tally = [
-                torch.bincount(level.flatten(), weights, minlength=len(valid) * bins).view(-1, bins)[:, :-1].double()
-                for weights in (None, o.flatten(), p.flatten())
-            ]
-            tallies.append(torch.stack(tally, dim=-1))
-        return {"squared": torch.stack(squared, dim=1), "tallies": torch.stack(tallies, dim=1)}
-
-    def scores(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Scores (…, K) and curves (…, K, L+1)."""
-        n, events, p = sums["tallies"].unbind(-1)
-        total, observed = n.sum(-1), events.sum(-1)
-        rate = observed / total
-        brier = sums["squared"] / total
-        # From the strictest decision level to "always": cumulated from above.
-        pod = events.flip(-1).cumsum(-1).flip(-1) / observed[..., None]
-        pofd = (n - events).flip(-1).cumsum(-1).flip(-1) / (total - observed)[..., None]
-        beyond = torch.zeros_like(pod[..., :1])
-        area = torch.trapezoid(torch.cat([pod, beyond], -1).flip(-1), torch.cat([pofd, beyond], -1).flip(-1), dim=-1)
-        return {
-            "brier": brier,
-            "brier_skill": torch.where(rate * (1 - rate) > 0, 1 - brier / (rate * (1 - rate)), torch.nan),
-            "roc_area": area,
-            "reliability": events / n,
-            "forecast_probability": p / n,
-            "forecast_share": n / total[..., None],
-            "roc_pod": pod,
-            "roc_pofd": pofd,
         }
 
 

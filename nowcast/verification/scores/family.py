@@ -93,6 +93,27 @@ class ChoosesFrames(Protocol):
     frames: str  # the statistic that counts them
 
 
+@runtime_checkable
+class ComparesWithReference(Protocol):
+    """A family with skills that ask for another model's sums, too: `scores` leaves them to `verification.intervals`."""
+
+    reference: str  # name of that model; nothing is said where it is not scored
+
+    @property
+    def skills(self) -> Mapping[str, str]:
+        """Skill = 1 - score / the reference's score → that score, whose best value is 0."""
+        ...
+
+
+@runtime_checkable
+class MayBeRedundant(Protocol):
+    """A family that says nothing new of some forecasts."""
+
+    def is_informative(self, sums: Mapping[str, Tensor]) -> bool:
+        """Whether the sums of models tell more than other families do."""
+        ...
+
+
 def shape_of(family: Family, statistic: str) -> tuple[int, ...]:
     """Sizes of a statistic's axes."""
     return tuple(len(family.axes[axis]) for axis in family.statistics_axes[statistic])

@@ -6,11 +6,11 @@ import scores
 import torch
 import xarray
 
-from nowcast.verification.scores.ensemble import EnsembleErrors, Probabilities, RankHistogram
+from nowcast.verification.scores.ensemble import EnsembleErrors, RankHistogram
 from tests.verification.scores.fields import KINDS, fields, seen
 from tests.verification.scores.test_categorical import computed
 
-THRESHOLDS, MEMBERS = [0.5, 2.0, 10.0], 5
+MEMBERS = 5
 
 
 def ensemble(data, lead):
@@ -38,31 +38,6 @@ def test_crps_spread_and_error_equal_the_library(kind):
         spread = np.sqrt((MEMBERS + 1) / MEMBERS * members.var(0, ddof=1).mean())
         assert ours["skill_rmse"][lead] == pytest.approx(rmse, rel=1e-6, abs=1e-9)
         assert ours["spread"][lead] == pytest.approx(spread, rel=1e-6, abs=1e-9)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_brier_and_roc_equal_the_library(kind):
-    data = fields(kind, members=MEMBERS)
-    ours = computed(Probabilities(THRESHOLDS, MEMBERS), *data)
-    for lead in range(2):
-        members, observed = ensemble(data, lead)
-        if not observed.size:
-            continue
-        for k, threshold in enumerate(THRESHOLDS):
-            p = xarray.DataArray((members >= threshold).mean(0), dims="cell")
-            o = xarray.DataArray((observed >= threshold).astype(float), dims="cell")
-            brier = float(scores.probability.brier_score(p, o))
-            assert ours["brier"][lead, k] == pytest.approx(brier, abs=1e-12)
-            if 0 < float(o.mean()) < 1:
-                area = float(scores.probability.roc_auc(p, o))
-                assert ours["roc_area"][lead, k] == pytest.approx(area, abs=1e-9)
-                base = float(o.mean())
-                assert ours["brier_skill"][lead, k] == pytest.approx(1 - brier / (base * (1 - base)))
-            for level in range(MEMBERS + 1):
-                said = np.isclose(p.values, level / MEMBERS)
-                frequency = o.values[said].mean() if said.any() else np.nan
-                assert ours["reliability"][lead, k, level] == pytest.approx(frequency, nan_ok=True)
-                assert ours["forecast_share"][lead, k, level] == pytest.approx(said.mean())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,10 +79,6 @@ def test_a_single_forecast_is_an_ensemble_of_one():
     np.testing.assert_allclose(ours["crps"], (forecast - observed).abs().double().mean(dim=(0, 2, 3, 4)), rtol=1e-6)
     assert np.isnan(ours["crps_fair"]).all()
     assert np.isnan(ours["spread"]).all()
-    probabilities = computed(Probabilities([2.0], 4), forecast, observed, mask)
-    f, o = (x.movedim(1, 0).flatten(1) >= 2.0 for x in (forecast, observed))
-    pod, pofd = (((f & x).sum(1) / x.sum(1)).numpy() for x in (o, ~o))
-    np.testing.assert_allclose(probabilities["roc_area"][:, 0], (1 + pod - pofd) / 2, rtol=1e-6)
 
 
 def test_a_reliable_ensemble_is_flat_and_its_spread_is_its_error():
@@ -121,7 +92,5 @@ def test_a_reliable_ensemble_is_flat_and_its_spread_is_its_error():
 
 
 def test_wrong_settings_are_refused():
-    with pytest.raises(ValueError, match="levels must be at least 1"):
-        Probabilities([1.0], 0)
     with pytest.raises(ValueError, match="bins must be at least 1"):
         RankHistogram(0)
