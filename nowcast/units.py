@@ -111,6 +111,9 @@ class ZR:
     def rain_rate(self, dbz: Array) -> Array:
         """Rain rate in mm h-1 of a reflectivity in dBZ; -inf dBZ is 0 mm h-1.
 
+        >>> round(float(ZR(200.0, 1.6).rain_rate(np.float64(23.0103))), 3)
+        1.0
+
         Source: R = (10^(dBZ/10) / a)^(1/b).
         """
         values: Any = dbz
@@ -135,6 +138,9 @@ def _log10(values: Any) -> Any:  # noqa: ANN401 (NumPy or torch)
 
 def amount_to_rate(amount: Array, period_seconds: float) -> Array:
     """Mean rain rate in mm h-1 over the period in which an amount in mm fell.
+
+    >>> amount_to_rate(np.array([0.0, 0.5, np.nan]), 300)
+    array([ 0.,  6., nan])
 
     Raises:
         ValueError: The period is not positive.

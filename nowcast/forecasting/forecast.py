@@ -214,6 +214,11 @@ BELOW_THE_NEXT = 1 - 1e-3  # of the way to the next threshold at most, so that f
 def of_values(values: Tensor) -> FieldForecast:
     """What a model or a file says as plain values: (B, T, C, H, W), or (B, M, T, C, H, W) of an ensemble.
 
+    >>> members = torch.tensor([0.0, 2.0, 4.0, 6.0]).view(1, 4, 1, 1, 1, 1)
+    >>> forecast = of_values(members)
+    >>> forecast.single().item(), forecast.probability(4.0).item()
+    (3.0, 0.5)
+
     The one place where the number of axes says what a forecast is.
 
     Raises:

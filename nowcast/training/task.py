@@ -22,7 +22,11 @@ ScheduleFactory = Callable[..., torch.optim.lr_scheduler.LRScheduler]
 
 
 def score_name(score: str, threshold: float) -> str:
-    """Name of a score in logs: csi at 0.5 mm h-1 is csi_0p5mmh."""
+    """Name of a score in logs, from its threshold in mm h-1.
+
+    >>> score_name("csi", 0.5)
+    'csi_0p5mmh'
+    """
     return f"{score}_{threshold:g}mmh".replace(".", "p")
 
 

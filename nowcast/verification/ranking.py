@@ -11,6 +11,9 @@ Values = NDArray[np.float64]
 def goodness(values: Values, best: Best) -> Values:
     """Turn a score so that more is better.
 
+    >>> goodness(np.array([0.5, 1.0, 1.25]), "nearest one").tolist()
+    [-0.5, -0.0, -0.25]
+
     Raises:
         ValueError: A curve is neither good nor bad.
     """

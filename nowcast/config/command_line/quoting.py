@@ -6,7 +6,11 @@ from typing import Any
 
 
 def quoted(text: str) -> str:
-    """A text that is a text to Hydra whatever it holds."""
+    r"""A text that is a text to Hydra whatever it holds.
+
+    >>> print(quoted("it's {one}"))
+    'it\'s {one}'
+    """
     return "'" + re.sub(r"(\\*)('|$)", lambda end: end[1] * 2 + end[2].replace("'", "\\'"), text) + "'"
 
 

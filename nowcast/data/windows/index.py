@@ -57,6 +57,9 @@ class NoWindowError(ValueError):
 def frames_per_step(archive_step: int, step: int) -> int:
     """How many archive frames lie in one time step of the windows.
 
+    >>> frames_per_step(archive_step=300, step=600)
+    2
+
     Args:
         archive_step: Seconds between frames of the archive.
         step: Seconds between frames of a window.
