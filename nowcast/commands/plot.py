@@ -33,6 +33,7 @@ def main(config: DictConfig) -> list[Path]:
         observed=observed,
         init_time=config.init_time,
         frames=config.frames,
+        thresholds=list(config.thresholds),
         members=config.members,
         unit=config.unit,
         zr=None if relation is None else ZR(*relation),

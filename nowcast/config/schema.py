@@ -121,6 +121,7 @@ class PredictConfig:
     forecast_steps: int | None = None
     calibrated: bool = MISSING
     plot: bool = MISSING
+    pictures: Any = MISSING  # what they show of a forecast
     colour_blind_safe: bool = MISSING
     device: str = MISSING
 
@@ -133,6 +134,7 @@ class PlotConfig:
     observed: str | None = None
     init_time: str | None = None
     frames: int = MISSING
+    thresholds: list[float] = MISSING  # mm h-1
     members: int = MISSING
     unit: str = MISSING  # mm/h | dBZ
     zr: list[float] | None = None

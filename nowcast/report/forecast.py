@@ -12,20 +12,30 @@ from nowcast.forecasting.forecaster import Forecaster
 from nowcast.forecasting.predict import Prediction
 from nowcast.report.plots.coastlines import map_lines
 from nowcast.report.plots.colours import RainColours
+from nowcast.report.plots.contents import Choice, contents_of
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
 
 
 def write(
-    result: Prediction, forecaster: Forecaster, limits: Limits, output: Path, *, plot: bool, colour_blind_safe: bool
+    result: Prediction,
+    forecaster: Forecaster,
+    limits: Limits,
+    output: Path,
+    *,
+    plot: bool,
+    choice: Choice,
+    colour_blind_safe: bool,
 ) -> list[Path]:
     """Write the forecast and, when asked for, its pictures beside it; return what was written."""
     write_forecast(output, result.forecast, _attributes(result, forecaster, limits))
     written = [output]
     if plot:
         forecast = result.forecast
+        contents = contents_of({forecaster.name: result.said}, choice)
         case = Case(
             observed=None,
-            forecasts={forecaster.name: forecast.rain_rate},
+            forecasts=contents.rain,
+            probabilities=contents.probabilities,
             inputs=result.inputs,
             init_time=forecast.init_time,
             timestep_minutes=forecast.step_seconds / 60,

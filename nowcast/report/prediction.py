@@ -13,6 +13,7 @@ from nowcast.forecasting.device import choose_device
 from nowcast.forecasting.forecaster import Forecaster, of_checkpoint, of_model
 from nowcast.forecasting.predict import open_input, predict
 from nowcast.report.forecast import write
+from nowcast.report.plots.contents import choice_of
 from nowcast.verification.validation import with_worth
 
 
@@ -42,8 +43,9 @@ def predict_to_file(config: Mapping[str, Any], *, model: str, limits_typed: bool
     with open_input(inputs, reader, limits, forecaster, init_time) as source:
         result = predict(forecaster, source, init_time=init_time, forecast_steps=int(steps), device=device)
         written = write(
-            result, forecaster, limits, output, plot=config["plot"], colour_blind_safe=config["colour_blind_safe"]
-        )
+            result, forecaster, limits, output,
+            plot=config["plot"], choice=choice_of(config["pictures"]), colour_blind_safe=config["colour_blind_safe"],
+        )  # fmt: skip
     console = Console()
     for line in forecaster.worth:
         console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -25,6 +25,7 @@ from nowcast.forecasting.named_models import model_name
 from nowcast.forecasting.network import at_lead_times
 from nowcast.progress import track
 from nowcast.report.plots.cases import draw
+from nowcast.report.plots.contents import Choice
 from nowcast.report.results import Output, Scored, write_results
 from nowcast.training.failures import explained
 from nowcast.training.provenance import write_provenance
@@ -184,6 +185,7 @@ def finish(
     if data.caveat:
         console.print(data.caveat, style="yellow", highlight=False)
     if config.picture:
-        written += draw(models, data, evaluation, device, config.colour_blind_safe)
+        drawn = Choice([] if scored.plan.main_threshold is None else [scored.plan.main_threshold])
+        written += draw(models, data, evaluation, device, drawn, config.colour_blind_safe)
     for path in (best, folder / "metrics.csv", folder / "config.yaml", *written):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -6,13 +6,19 @@ import netCDF4
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.limits import limits_of
 from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.external import read_forecast
 from nowcast.forecasting.forecast import Exceedance
-from tests.programs import TINY, rows, run
+from nowcast.forecasting.forecaster import of_model
+from nowcast.forecasting.predict import Input, predict
+from nowcast.report import forecast as report
+from nowcast.report.plots.contents import Choice
+from tests.programs import TINY, composed, rows, run
 
 TRAIN = [*TINY, "head=exceedance", "loss=exceedance", "callbacks.watch=null", "picture=false", "scores=basic",
          "uncertainty.resamples=20", "trainer.max_epochs=4", "optimizer.optimizer.lr=0.02"]  # fmt: skip
@@ -67,6 +73,53 @@ def test_what_is_read_is_what_was_said(trained):
     torch.testing.assert_close(
         later.single(), replace(read, values=read.values[:, 1:3], levels=read.levels[1:3]).single()
     )
+
+
+def test_predict_draws_what_the_network_says(trained, tmp_path, monkeypatch):
+    cases, plot = [], report.plot_forecast
+    monkeypatch.setattr(report, "plot_forecast", lambda case, *rest: cases.append(case) or plot(case, *rest))
+    network = f"checkpoint={trained / 'run' / 'checkpoints' / 'best.ckpt'}"
+    archive = next((trained / "data").glob("*/test_000.nc"))
+    asked = [network, f"input={archive}", f"output={tmp_path / 'p.nc'}", "plot=true", "pictures.thresholds=[0.5,9]"]
+    assert run("predict", *asked) == (0, "")
+    assert (tmp_path / "p.gif").exists()
+    (case,) = cases
+    assert list(case.forecasts) == ["convlstm_calibrated"]
+    with netCDF4.Dataset(tmp_path / "p.nc") as dataset:
+        for name, threshold in (("0.5", 0.5), ("10", 10.0)):  # it knows no 9 mm/h
+            drawn = case.probabilities[f"convlstm_calibrated P(≥\u00a0{name}\u00a0mm/h)"]
+            (number,) = np.flatnonzero(dataset["threshold"][:] == threshold)
+            np.testing.assert_array_equal(drawn, dataset["probability_of_exceedance"][number].filled(np.nan))
+
+
+class Members(nn.Module):
+    """An ensemble: the last input, and so much more in each further member."""
+
+    works_on, input_steps = "rain_rate", 2
+
+    def forward(self, values, steps):
+        """(B, 3, T, 1, H, W)."""
+        return torch.stack([values[:, -1:].repeat(1, steps, 1, 1, 1) + k for k in range(3)], dim=1)
+
+
+def test_the_members_of_an_ensemble_are_written_and_read(trained, tmp_path):
+    path = next((trained / "data").glob("*/test_000.nc"))
+    forecaster = of_model("members", Members(), {"_target_": "Members"})
+    archive = Archive(path)
+    result = predict(forecaster, Input(archive, "it"), init_time=None, forecast_steps=2, device=torch.device("cpu"))
+    limits = limits_of(composed(f"input={path}", f"output={tmp_path}", "model=persistence", program="predict").limits)
+    report.write(
+        result, forecaster, limits, tmp_path / "e.nc", plot=True, choice=Choice(members=2), colour_blind_safe=False
+    )
+    last = archive.read(slice(-1, None), slice(None), slice(None))
+    expected = np.stack([np.repeat(last + k, 2, axis=0) for k in range(3)])
+    with netCDF4.Dataset(tmp_path / "e.nc") as dataset:
+        assert dataset["rain_rate"].dimensions == ("realization", "time", "y", "x")
+        assert "probability_of_exceedance" not in dataset.variables
+    files = ForecastFiles([str(tmp_path / "e.nc")])
+    (init,) = files.files
+    read = read_forecast(files, init, *files.layout(init))
+    np.testing.assert_array_equal(read.members()[0, :, :, 0].numpy(), expected)
 
 
 @pytest.mark.parametrize("change", ["thresholds", "levels", "rain"])

@@ -18,6 +18,7 @@ from nowcast.report.paper.figures import plot_lead_times, plot_losses
 from nowcast.report.paper.rows import PaperRow, read_rows
 from nowcast.report.paper.text import write_text
 from nowcast.report.plots.cases import make_case
+from nowcast.report.plots.contents import Choice
 from nowcast.report.plots.maps import plot_forecast
 from nowcast.verification.per_frame.frame_metrics import FrameScores
 from nowcast.verification.per_frame.paper_metrics import PaperScores
@@ -107,6 +108,6 @@ def draw_examples(
     data: DataModule = build(trusted(run.config["data"], str(run.folder)))
     paths = []
     for number, index in enumerate(data.examples("test", examples["windows"]), start=1):
-        case = make_case(models, data, index, torch.device("cpu"), colour_blind_safe)
+        case = make_case(models, data, index, torch.device("cpu"), Choice(), colour_blind_safe)
         paths.append(plot_forecast(case, folder / f"forecast_{number}.png", every=examples["every"]))
     return paths

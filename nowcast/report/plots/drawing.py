@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nowcast.config.command_line.arguments import moment, refuse_no_picture
@@ -16,9 +15,11 @@ from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
 from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
 from nowcast.data.windows.dataset import Region
-from nowcast.forecasting.forecast import ensemble_mean
+from nowcast.forecasting.external import read_forecast
+from nowcast.forecasting.forecast import Exceedance, FieldForecast
 from nowcast.report.plots.coastlines import map_lines
 from nowcast.report.plots.colours import MARSHALL_PALMER, RainColours, Unit
+from nowcast.report.plots.contents import Choice, contents_of, nearest
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
 from nowcast.units import ZR
 
@@ -34,7 +35,8 @@ class DrawingOptions:
         observed: Archive to draw beside a forecast, or None.
         init_time: UTC, of the forecast, or of the archive's last frame; None = the newest.
         frames: How many frames of an archive.
-        members: How many members of an ensemble, beside its mean.
+        thresholds: See Choice.
+        members: See Choice.
         unit: mm/h or dBZ.
         zr: Relation for dBZ; None = that of the archive, else Marshall and Palmer's.
         coastlines: See map_lines.
@@ -49,6 +51,7 @@ class DrawingOptions:
     observed: Path | None
     init_time: str | None
     frames: int
+    thresholds: Sequence[float]
     members: int
     unit: Unit
     zr: ZR | None
@@ -57,17 +60,23 @@ class DrawingOptions:
     every: int | None
     colour_blind_safe: bool
 
+    @property
+    def choice(self) -> Choice:
+        """Of what a forecast holds."""
+        return Choice(self.thresholds, self.members)
+
     def __post_init__(self) -> None:
         """Check."""
+        Choice(self.thresholds, self.members)  # checks them
         if unknown := [name for name in self.formats if name not in FORMATS]:
             raise ValueError(f"formats={unknown[0]} is unknown; choose of {', '.join(FORMATS)}")
         if not self.formats:
             raise ValueError(f"formats is empty; choose of {', '.join(FORMATS)}")
         if "mp4" in self.formats and shutil.which("ffmpeg") is None:
             raise ValueError("formats: mp4 needs ffmpeg, which is not installed; install it, or choose png and gif")
-        for name, value, least in (("frames", self.frames, 1), ("members", self.members, 0), ("every", self.every, 1)):
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        for name, value in (("frames", self.frames), ("every", self.every)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 def draw_file(file: Path, stem: Path, options: DrawingOptions) -> tuple[list[Path], str]:
@@ -154,13 +163,15 @@ def case_of_forecast(
             f"{file}: lead times of {', '.join(f'{x / 60:g}' for x in leads)} min; only even steps from the first can "
             "be drawn, such as 5, 10, 15"
         )
-    members = files.read(init, leads, grid)
+    said = read_forecast(files, init, leads, grid)
+    contents = contents_of({"": said}, options.choice)
     start = np.datetime64(init, "s")
     lines, remark = map_lines(grid, options.coastlines)
     valid = start + np.array(leads, dtype="timedelta64[s]")
     return Case(
         observed=None if observed is None else _observed(_same_grid(observed, grid), valid),
-        forecasts=_rows(members, options.members),
+        forecasts=contents.rain,
+        probabilities=contents.probabilities,
         inputs=None,
         init_time=start,
         timestep_minutes=step / 60,
@@ -168,14 +179,19 @@ def case_of_forecast(
         title=f"{file.stem}, forecast from {start} UTC",
         colours=colours,
         lines=lines,
-    ), remark
+    ), "; ".join(text for text in (remark, _others(said, options.choice)) if text)
 
 
-def _rows(members: NDArray[np.float32], count: int) -> dict[str, NDArray[np.float32]]:
-    if len(members) == 1:
-        return {"forecast": members[0]}
-    mean = ensemble_mean(torch.from_numpy(members)[None])[0].numpy()
-    return {f"mean of {len(members)}": mean} | {f"member {k + 1}": members[k] for k in range(min(count, len(members)))}
+def _others(said: FieldForecast, choice: Choice) -> str:
+    """What is to be said of thresholds that a forecast of probabilities does not know; "" = it knows all."""
+    if not isinstance(said, Exceedance):
+        return ""
+    unknown = [one for one in choice.thresholds if not said.knows(one)]
+    if not unknown:
+        return ""
+    drawn = ", ".join(f"{nearest(said.thresholds, one):g} in place of {one:g} mm/h" for one in unknown)
+    known = ",".join(f"{one:g}" for one in said.thresholds)
+    return f"the probabilities are of other thresholds: {drawn}; there are thresholds=[{known}]"
 
 
 def _init_time(files: ForecastFiles, file: Path, wanted: str | None) -> int:

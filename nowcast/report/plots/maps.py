@@ -1,8 +1,4 @@
-"""Pictures of forecasts: rows of maps, and animations.
-
-The maps are laid out in inches by hand, not by a layout engine: every panel keeps its size whatever the labels,
-and a frame of an animation is drawn in tens of milliseconds.
-"""
+"""Pictures of forecasts: rows of maps, and animations."""
 
 import math
 import textwrap
@@ -13,11 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,14 +17,13 @@ from PIL import Image
 from nowcast.files import written_whole
 from nowcast.report.plots.animation import write_gif, write_mp4
 from nowcast.report.plots.coastlines import MapLine
-from nowcast.report.plots.colours import DRY, NO_DATA, RainColours
+from nowcast.report.plots.colours import ColourScale, ProbabilityColours, RainColours
+from nowcast.report.plots.layout import LEFT, draw_map, maps_figure, title_inches
 from nowcast.report.tables import shown_lead_times
 
 Field = NDArray[np.float32]
 MAX_PANELS = 4  # maps side by side in an animation
-DPI = 100
-# Inches around the maps: row labels, colour bar, key below, between maps.
-LEFT, RIGHT, BOTTOM, GAP = 0.55, 1.05, 0.42, 0.1
+PROBABILITIES = ProbabilityColours()
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +40,7 @@ class Case:
         title: Above the picture.
         colours: Unit and colour table.
         lines: Coastlines and degrees to draw over the maps.
+        probabilities: Name → (T, H, W) in [0, 1], drawn below the forecasts; NaN = no forecast.
         leads: Label with lead times; False for observations alone, that nothing was forecast from.
 
     Raises:
@@ -65,6 +57,7 @@ class Case:
     title: str
     colours: RainColours = field(default_factory=RainColours)
     lines: Sequence[MapLine] = ()
+    probabilities: Mapping[str, Field] = field(default_factory=dict)
     leads: bool = True
 
     def __post_init__(self) -> None:
@@ -86,8 +79,13 @@ class Case:
             raise ValueError(f"cell_km must be > 0, or None when unknown, got {self.cell_km}")
 
     def rows(self) -> dict[str, Field]:
-        """Observation, where there is one, and forecasts."""
-        return ({} if self.observed is None else {"observed": self.observed}) | dict(self.forecasts)
+        """Observation, where there is one, forecasts and probabilities."""
+        observed = {} if self.observed is None else {"observed": self.observed}
+        return observed | dict(self.forecasts) | dict(self.probabilities)
+
+    def scale(self, name: str) -> ColourScale:
+        """Colours of a row."""
+        return PROBABILITIES if name in self.probabilities else self.colours
 
     def drawn(self) -> dict[str, Field]:
         """The same as it is drawn: a forecast is "no data" in cells that no input saw.
@@ -101,7 +99,8 @@ class Case:
         seen = np.isfinite(frames).any(axis=0)
         if self.inputs is None and not seen.any():
             return self.rows()
-        hidden = {name: np.where(seen, field, np.float32(np.nan)) for name, field in self.forecasts.items()}
+        said = {**self.forecasts, **self.probabilities}
+        hidden = {name: np.where(seen, field, np.float32(np.nan)) for name, field in said.items()}
         return self.rows() | hidden
 
     @property
@@ -129,7 +128,7 @@ class Case:
 
 
 def plot_forecast(case: Case, path: Path, every: int | None = None) -> Path:
-    """Write a PNG with rows of maps: the inputs, the observation, each forecast; columns are lead times.
+    """Write a PNG with rows of maps: the inputs, the observation, each forecast, probabilities; columns are lead times.
 
     Every map says its lead and valid time: with the date above the first rows, in a corner below.
 
@@ -148,15 +147,16 @@ def plot_forecast(case: Case, path: Path, every: int | None = None) -> Path:
         panels = {"input": list(case.inputs[-past:])} | panels
         times["input"] = [case.time_label(k + 1 - past) for k in range(past)]
     headers = [0.38 if name in times else 0.0 for name in panels]
-    figure, axes = _maps(case, headers, len(shown), base=1.8)
+    scales = [case.scale(name) for name in panels]
+    figure, axes = maps_figure(case.title, case.shape, headers, scales, len(shown), base=1.8)
     for row, (name, fields) in enumerate(panels.items()):
         for column, rain in enumerate(fields):
-            _draw(case, axes[row][column], rain)
+            draw_map(axes[row][column], rain, scales[row], case.lines)
             if name in times:
                 axes[row][column].set_title(times[name][column], fontsize=8, pad=3)
             else:
                 _corner(axes[row][column], case.short_label(shown[column] + 1))
-        axes[row][0].set_ylabel("\n".join(textwrap.wrap(name.replace("_", " "), 15)), fontsize=9)
+        _row_label(axes[row][0], name)
         for empty in axes[row][len(fields) :]:
             empty.remove()
     _scale_bar(axes[0][0], case)
@@ -171,117 +171,56 @@ def animate_forecast(case: Case, path: Path) -> Path:
     if path.suffix == ".mp4":
         write_mp4(pictures, path)
     else:
-        write_gif(pictures, case.colours.exact(), path)
+        scales = dict.fromkeys(case.scale(name) for name in case.rows())
+        write_gif(pictures, [colour for scale in scales for colour in scale.exact()], path)
     return path
 
 
 def _frames(case: Case) -> list[Image.Image]:
     """The pictures of an animation."""
     rows, past = case.drawn(), 0 if case.inputs is None else len(case.inputs)
-    lines = math.ceil(len(rows) / MAX_PANELS)
-    columns = math.ceil(len(rows) / lines)
-    figure, grid = _maps(case, [0.24] * lines, columns, base=2.7, clock=0.28)
-    axes = [panel for line in grid for panel in line]
-    images = [_draw(case, panel, frames[0]) for panel, frames in zip(axes, rows.values(), strict=False)]
-    for panel, name in zip(axes, rows, strict=False):
-        panel.set_title(textwrap.shorten(name.replace("_", " "), 36, placeholder="…"), fontsize=9, pad=3)
-    for empty in axes[len(rows) :]:
-        empty.remove()
-    _scale_bar(axes[0], case)
+    lines = panel_lines(case)
+    scales = [case.scale(line[0]) for line in lines]
+    figure, grid = maps_figure(
+        case.title, case.shape, [0.24] * len(lines), scales, max(map(len, lines)), base=2.7, clock=0.28
+    )
+    images = {}
+    for panels, names, scale in zip(grid, lines, scales, strict=True):
+        for panel, name in zip(panels, names, strict=False):
+            images[name] = draw_map(panel, rows[name][0], scale, case.lines)
+            panel.set_title(textwrap.shorten(name.replace("_", " "), 36, placeholder="…"), fontsize=9, pad=3)
+        for empty in panels[len(names) :]:
+            empty.remove()
+    _scale_bar(grid[0][0], case)
     width, height = figure.get_size_inches()
     clock = figure.text(
-        LEFT / width, 1 - (_title_inches(figure.get_suptitle()) + 0.06) / height, "", fontsize=10, weight="bold"
+        LEFT / width, 1 - (title_inches(figure.get_suptitle()) + 0.06) / height, "", fontsize=10, weight="bold"
     )
     clock.set_verticalalignment("top")
     pictures = []
     for k in range(-past, case.steps):
-        for image, frames in zip(images, rows.values(), strict=True):
-            image.set_data(case.colours.values(frames[k] if k >= 0 or case.inputs is None else case.inputs[k]))
+        for name, image in images.items():
+            frame = rows[name][k] if k >= 0 or case.inputs is None else case.inputs[k]
+            image.set_visible(k >= 0 or name not in case.probabilities)  # nothing is probable of what was seen
+            image.set_data(case.scale(name).values(frame))
         kind = "input " if k < 0 else "forecast " if case.leads else ""
         clock.set_text(kind + case.time_label(k + 1, ", "))
         pictures.append(_render(figure))
     return pictures
 
 
-def _title_inches(title: str) -> float:
-    return 0.1 + 0.19 * (title.count("\n") + 1) if title else 0.08
+def panel_lines(case: Case) -> list[list[str]]:
+    """Names of the maps of an animation by lines, equally wide: rain, then, in lines of their own, probabilities."""
+    groups = [[name for name in case.rows() if name not in case.probabilities], list(case.probabilities)]
+    groups = [group for group in groups if group]
+    wide = max(math.ceil(len(group) / math.ceil(len(group) / MAX_PANELS)) for group in groups)
+    return [group[k : k + wide] for group in groups for k in range(0, len(group), wide)]
 
 
-def _maps(
-    case: Case, headers: Sequence[float], columns: int, base: float, clock: float = 0.0
-) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with title, colour bar, key and a grid of empty maps.
-
-    Args:
-        case: What will be drawn.
-        headers: Inches left free above each row of maps, for labels.
-        columns: Maps in a row.
-        base: Least width of a map in inches; few maps, or maps of many cells, become wider.
-        clock: Inches left free below the title.
-    """
-    ratio = case.shape[0] / case.shape[1]
-    panel = max(base, 4.2 / max(columns, len(headers)), min(2.6, case.shape[1] / DPI))
-    tall = min(max(panel * ratio, 0.95), 1.5 * panel)
-    wide = max(min(panel, tall / ratio), 1.45)  # a time label needs 1.45
-    width = max(LEFT + columns * (wide + GAP) + RIGHT, 5.2)
-    title = textwrap.fill(case.title, int(width / 0.095))
-    top = _title_inches(title) + clock
-    height = top + sum(headers) + len(headers) * (tall + GAP) + BOTTOM
-    figure = Figure((width, height), dpi=DPI)
-    figure.suptitle(title, fontsize=11, x=0.5, y=1 - 0.06 / height, va="top")
-    FigureCanvasAgg(figure)
-    axes = []
-    for row in range(len(headers)):
-        bottom = height - top - sum(headers[: row + 1]) - row * (tall + GAP) - tall
-        lefts = [LEFT + column * (wide + GAP) for column in range(columns)]
-        axes.append([figure.add_axes((x / width, bottom / height, wide / width, tall / height)) for x in lefts])
-    bar = min(height - top - BOTTOM - headers[0] - GAP, 4.5)
-    middle = BOTTOM + GAP + (height - top - BOTTOM - headers[0] - GAP) / 2
-    left = LEFT + columns * (wide + GAP) + 0.08
-    _key(case, figure, (left / width, (middle - bar / 2) / height, 0.14 / width, bar / height))
-    return figure, axes
-
-
-def _key(case: Case, figure: Figure, place: tuple[float, float, float, float]) -> None:
-    """Colour bar, and the meaning of grey and white."""
-    colormap, norm = case.colours.table
-    levels = case.colours.levels
-    axes = figure.add_axes(place)
-    bar = figure.colorbar(ScalarMappable(norm, colormap), cax=axes, extend="both", extendfrac=0.06, ticks=levels)
-    bar.ax.set_yticklabels([f"{level:g}" for level in levels], fontsize=7)
-    bar.set_label(case.colours.label, fontsize=9)
-    patches = [
-        Patch(facecolor=NO_DATA, edgecolor="black", linewidth=0.5, label="no data"),
-        Patch(facecolor=DRY, edgecolor="black", linewidth=0.5, label=case.colours.dry_label),
-    ]
-    corner = (LEFT / figure.get_size_inches()[0], 0.0)
-    figure.legend(handles=patches, loc="lower left", bbox_to_anchor=corner, ncols=2, fontsize=8, frameon=False)
-
-
-def _draw(case: Case, axes: Axes, rain: Field) -> AxesImage:
-    colormap, norm = case.colours.table
-    image = axes.imshow(case.colours.values(rain), cmap=colormap, norm=norm, interpolation="nearest")
-    axes.set(xticks=[], yticks=[], autoscale_on=False)
-    for line in case.lines:
-        axes.plot(line.columns, line.rows, color=line.colour, linewidth=line.width, zorder=1.5)
-        if line.label:
-            _degrees(axes, line)
-    return image
-
-
-def _degrees(axes: Axes, line: MapLine) -> None:
-    """The label of a meridian or parallel, where it leaves the map in the south or west."""
-    at = line.leaves_at
-    axes.annotate(
-        line.label,
-        at,
-        xytext=(1, 1),
-        textcoords="offset points",
-        fontsize=5,
-        color=line.colour,
-        clip_on=True,
-        path_effects=[withStroke(linewidth=1.5, foreground="white")],
-    )
+def _row_label(axes: Axes, name: str) -> None:
+    """In lines beside the first map, smaller where there is no room for them."""
+    lines = textwrap.wrap(name.replace("_", " "), 15)
+    axes.set_ylabel("\n".join(lines), fontsize=9 if len(lines) < 4 else 7)
 
 
 def _corner(axes: Axes, text: str) -> None:
@@ -317,6 +256,6 @@ def _scale_bar(axes: Axes, case: Case) -> None:
 
 
 def _render(figure: Figure) -> Image.Image:
-    canvas: Any = figure.canvas  # the FigureCanvasAgg that _maps attached
+    canvas: Any = figure.canvas  # the FigureCanvasAgg that maps_figure attached
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())

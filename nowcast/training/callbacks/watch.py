@@ -26,6 +26,7 @@ from nowcast.data.interface import DataModule
 from nowcast.data.windows.dataset import Sample
 from nowcast.report.csv_files import read_records, write_records
 from nowcast.report.plots.cases import case_of_sample
+from nowcast.report.plots.contents import Choice
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
 from nowcast.training.task import NowcastTask
 from nowcast.verification.scores.spatial import Spectrum
@@ -230,6 +231,7 @@ class Watch(lightning.Callback):
             return
         dataset, epoch = data.dataset("val"), trainer.current_epoch
         name = task.net.__class__.__name__.lower()
+        choice = Choice([] if task.main_threshold is None else [task.main_threshold])
         rows: list[Row] = []
         for number, index in enumerate(data.examples("val", self.cases), start=1):
             sample = dataset[index]
@@ -238,10 +240,9 @@ class Watch(lightning.Callback):
                 logits = task(inputs, steps)
             if not trainer.is_global_zero:
                 continue
-            forecast = task.forecast_of(logits.float()).single()[0].cpu()
-            case = case_of_sample(
-                {name: forecast[:, 0].numpy()}, data, sample, colour_blind_safe=self.colour_blind_safe
-            )
+            said = task.forecast_of(logits.float()).to(torch.device("cpu"))
+            forecast = said.single()[0]
+            case = case_of_sample({name: said}, data, sample, choice=choice, colour_blind_safe=self.colour_blind_safe)
             stem = self.folder / f"case_{number}_epoch_{epoch:03d}"
             strip = plot_forecast(case, stem.with_suffix(".png"))
             animate_forecast(case, stem.with_suffix(".gif"))

@@ -2,17 +2,19 @@
 
 import shutil
 
+import netCDF4
 import numpy as np
 import pytest
 from PIL import Image
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.results.forecast_writer import Forecast, write_forecast
+from nowcast.data.results.probabilities import Probabilities
 from nowcast.report.plots import drawing
 from nowcast.report.plots.drawing import DrawingOptions, draw_file
 from tests.data.archives import frame, moving_rain, write
 from tests.programs import run
-from tests.report.plots.test_maps import rgb, share
+from tests.report.plots.test_maps import probability_colour, rgb, share
 
 
 @pytest.fixture
@@ -23,8 +25,8 @@ def archive(tmp_path):
 
 def options(**changes):
     settings = {
-        "observed": None, "init_time": None, "frames": 4, "members": 1, "unit": "mm/h", "zr": None,
-        "coastlines": "none", "formats": ["png"], "every": None, "colour_blind_safe": False,
+        "observed": None, "init_time": None, "frames": 4, "thresholds": [0.5, 5], "members": 1, "unit": "mm/h",
+        "zr": None, "coastlines": "none", "formats": ["png"], "every": None, "colour_blind_safe": False,
     }  # fmt: skip
     return DrawingOptions(**settings | changes)
 
@@ -95,6 +97,51 @@ def test_an_ensemble_is_its_mean_and_members(archive, tmp_path, monkeypatch):
     assert mean[2] == pytest.approx(3)
 
 
+def exceedance(path, archive, levels=None):
+    """Probabilities of 30 % for 0.5, 20 % for 2 and 10 % for 4 mm/h, and none in the first row."""
+    values = np.repeat(np.array([0.3, 0.2, 0.1], np.float32), 3).reshape(3, 3, 1, 1).swapaxes(0, 1)
+    values = np.broadcast_to(values, (3, 3, *archive.grid.shape)).copy()
+    values[:, :, 0] = np.nan
+    rain = np.where(np.isnan(values[:, 0]), np.float32(np.nan), np.float32(0))
+    held = Probabilities(values, (0.5, 2.0, 4.0), levels)
+    covered = np.ones(archive.grid.shape, dtype=bool)
+    write_forecast(path, Forecast(archive.times[4], 300, rain, covered, archive.grid, held), {})
+    return path
+
+
+def test_probabilities_are_drawn_below_the_rain_in_colours_of_their_own(archive, tmp_path, monkeypatch):
+    cases = drawn(monkeypatch)
+    file = exceedance(tmp_path / "f.nc", archive)
+    chosen = options(formats=["png", "gif"], thresholds=[0.5, 4])
+    written, remark = draw_file(file, tmp_path / "f", chosen)
+    assert remark == ""
+    assert list(cases[0].forecasts) == ["forecast"]
+    assert list(cases[0].probabilities) == ["P(≥\u00a00.5\u00a0mm/h)", "P(≥\u00a04\u00a0mm/h)"]
+    with netCDF4.Dataset(file) as dataset:
+        np.testing.assert_array_equal(
+            np.stack(list(cases[0].probabilities.values())),
+            dataset["probability_of_exceedance"][[0, 2]].filled(np.nan),
+        )
+    for path in written:
+        with Image.open(path) as picture:
+            for probability in (0.3, 0.1):  # float32(0.3) and float32(0.1) are in the classes that begin there
+                assert share(picture, probability_colour(probability)) > 0.1, (path, probability)
+            assert 0 < share(picture, "#b9b9b9") < 0.1  # the row without a forecast
+    draw_file(file, tmp_path / "n", options(thresholds=[]))
+    assert not cases[1].probabilities
+
+
+def test_of_thresholds_that_a_forecast_lacks_the_nearest_are_drawn_and_said(archive, tmp_path, monkeypatch):
+    cases = drawn(monkeypatch)
+    file = exceedance(tmp_path / "f.nc", archive)
+    _, remark = draw_file(file, tmp_path / "f", options(thresholds=[0.1, 0.5, 3]))
+    assert list(cases[0].probabilities) == ["P(≥\u00a00.5\u00a0mm/h)", "P(≥\u00a04\u00a0mm/h)"]
+    assert remark == (
+        "the probabilities are of other thresholds: 0.5 in place of 0.1 mm/h, 4 in place of 3 mm/h; there are "
+        "thresholds=[0.5,2,4]"
+    )
+
+
 def test_dbz_colours_are_those_of_the_law(archive, tmp_path):
     rate = 10 ** ((37 - 10 * np.log10(200)) / 16)  # 37 dBZ by Marshall and Palmer
     rain = np.full((1, *archive.grid.shape), rate, np.float32)
@@ -131,6 +178,11 @@ def test_what_cannot_be_drawn_is_refused(archive, tmp_path, monkeypatch):
         (lambda: options(formats=["bmp"]), "formats=bmp is unknown; choose of png, gif, mp4"),
         (lambda: options(formats=[]), "formats is empty"),
         (lambda: options(frames=0), "frames must be at least 1, got 0"),
+        (
+            lambda: options(thresholds=[0.5, 0]),
+            r"thresholds must be rain rates above 0 mm/h, such as \[0.5, 5\], got 0",
+        ),
+        (lambda: options(members=-1), "members must be at least 0, got -1"),
         (lambda: options(every=0), "every must be at least 1, got 0"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):

@@ -5,9 +5,19 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from nowcast.report.plots import layout
 from nowcast.report.plots import maps as plotting
-from nowcast.report.plots.colours import DRY, NO_DATA, RAIN_COLOURS, RAIN_LEVELS, RainColours, rain_colormap
-from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast, scale_bar_km
+from nowcast.report.plots.colours import (
+    DRY,
+    NO_DATA,
+    PROBABILITY_LEVELS,
+    RAIN_COLOURS,
+    RAIN_LEVELS,
+    ProbabilityColours,
+    RainColours,
+    rain_colormap,
+)
+from nowcast.report.plots.maps import Case, animate_forecast, panel_lines, plot_forecast, scale_bar_km
 
 
 def case(steps=4, shape=(20, 24), **changes):
@@ -41,6 +51,12 @@ def rgb(colour):
     return tuple(round(255 * part) for part in to_rgb(colour))
 
 
+def probability_colour(value):
+    """Of maps of probability, as it is in a picture."""
+    colormap, norm = ProbabilityColours().table
+    return [part / 255 for part in colormap(norm(value), bytes=True)[:3]]
+
+
 def lightness(colours):
     """CIE L* of sRGB colours."""
     srgb = np.array(colours)
@@ -64,6 +80,53 @@ def test_no_data_is_a_colour_of_its_own(colour_blind_safe):
     assert np.abs(others - to_rgb(NO_DATA)).max(axis=1).min() > 0.15
 
 
+def test_more_probable_is_evenly_darker_and_tells_apart_from_no_data():
+    colormap, norm = ProbabilityColours().table
+    colours = [colormap(norm(value))[:3] for value in (0, *PROBABILITY_LEVELS[:-1])]
+    steps = np.diff(lightness(colours))
+    assert (steps < -4).all()
+    assert steps[1:].min() > 1.5 * steps[1:].mean()  # perceptually uniform
+    assert np.abs(np.array(colours) - to_rgb(NO_DATA)).max(axis=1).min() > 0.15
+
+
+@pytest.mark.parametrize("k", range(10))
+def test_a_probability_belongs_to_the_class_that_begins_there(k):
+    """Single precision has 0.7 a little below."""
+    scale = ProbabilityColours()
+    colormap, norm = scale.table
+    edge, above, below = (np.float32(PROBABILITY_LEVELS[k] + step) for step in (0, 0.02, -0.02))
+    shades = [tuple(colormap(norm(scale.values(np.array([value]))))[0]) for value in (edge, above, below)]
+    assert shades[0] == shades[1] != shades[2]
+    certain = colormap(norm(scale.values(np.array([np.float32(1)]))))[0]
+    assert tuple(certain) == tuple(colormap(norm(0.95)))
+
+
+def test_probabilities_stand_in_lines_of_their_own_and_none_is_left_out():
+    fields = {name: np.zeros((4, 20, 24), np.float32) for name in "abcdefg"}
+    for rain, probable, lines in (
+        ("a", "", [["observed", "a"]]), ("", "ab", [["observed"], ["a", "b"]]),
+        ("ab", "cd", [["observed", "a", "b"], ["c", "d"]]),
+        ("abcd", "efg", [["observed", "a", "b"], ["c", "d"], ["e", "f", "g"]]),
+    ):  # fmt: skip
+        one = case(forecasts={name: fields[name] for name in rain}, probabilities={x: fields[x] for x in probable})
+        assert panel_lines(one) == lines
+
+
+def test_an_animation_shows_probabilities_from_the_first_forecast_on(tmp_path):
+    chance = {name: np.full((4, 20, 24), value, np.float32) for name, value in (("p", 0.55), ("q", 0.85))}
+    dry = np.zeros((4, 20, 24), np.float32)
+    path = animate_forecast(
+        case(observed=None, forecasts={"net": dry}, inputs=dry[:3], probabilities=chance), tmp_path / "a.gif"
+    )
+    with Image.open(path) as picture:
+        assert picture.n_frames == 7
+        for frame in range(7):
+            picture.seek(frame)
+            for value in (0.55, 0.85):
+                found = share(picture, probability_colour(value))  # the bar alone has some of it
+                assert (found > 0.1) == (frame >= 3), (frame, value)
+
+
 @pytest.mark.parametrize("k", range(10))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_level_belongs_to_the_class_above_it(k, dtype):
@@ -84,8 +147,8 @@ def test_a_map_has_the_colours_of_its_values(tmp_path):
     for path in (plot_forecast(drawn, tmp_path / "a.png"), animate_forecast(drawn, tmp_path / "a.gif")):
         with Image.open(path) as picture:
             pixels = picture.convert("RGB")
-        left = plotting.LEFT * plotting.DPI
-        stripe = 4.2 * plotting.DPI / len(values)  # a single map is 4.2 inches wide
+        left = layout.LEFT * layout.DPI
+        stripe = 4.2 * layout.DPI / len(values)  # a single map is 4.2 inches wide
         for k, colour in enumerate(expected):
             at = int(left + (k + 0.5) * stripe), pixels.height // 2
             assert pixels.getpixel(at) == rgb(colour), (path.name, values[k])
