@@ -1,7 +1,7 @@
 """A network with all that makes rain of its numbers: head, scaling and calibration."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from nowcast.config.build import build
 from nowcast.config.checks.signatures import signature
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.calibration.by_lead_time import Calibration
-from nowcast.forecasting.forecast import FieldForecast, of_values
+from nowcast.forecasting.forecast import Exceedance, FieldForecast, of_values
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
 
@@ -51,6 +51,13 @@ def outputs_of(net: Callable[[Tensor, int], Tensor], scaling: Scaling, values: T
     if getattr(net, "sees", "grey") == "rain_rate":
         return net(values, forecast_steps)
     return net(scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
+
+
+@runtime_checkable
+class SaysProbabilities(Protocol):
+    """A model whose values are probabilities of at least so much rain, not amounts."""
+
+    thresholds: tuple[float, ...]  # K rain rates in mm h-1, rising, the first above 0
 
 
 class NetworkForecaster(nn.Module):
@@ -113,9 +120,11 @@ def forecast_with(model: nn.Module, values: Tensor, forecast_steps: int) -> Fiel
 
     Args:
         model: NetworkForecaster, or a module from (B, T_in, C, H, W) and steps to values of the same kind, with an axis
-            of members after the first if it is an ensemble.
+            of members after the first if it is an ensemble; or to probabilities (B, T, K, H, W), see SaysProbabilities.
         values: (B, T_in, C, H, W) mm h-1; NaN = no data.
         forecast_steps: Frames to predict.
     """
     said = model(values, forecast_steps)
-    return said if isinstance(said, FieldForecast) else of_values(said)
+    if isinstance(said, FieldForecast):
+        return said
+    return Exceedance(said, tuple(model.thresholds)) if isinstance(model, SaysProbabilities) else of_values(said)
