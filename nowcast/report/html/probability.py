@@ -1,6 +1,7 @@
 """The charts of probabilities."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -120,7 +121,9 @@ class _Probabilities(View):
 
     def _shares(self, k: int, t: int, title: str) -> Chart:
         probabilities = np.array(self.families[FAMILY].axes["probability"], dtype=np.float64)
-        lines = [self.line(model, f"{FAMILY}/forecast_share", (t, k), probabilities) for model in self.models]
+        every = [self.line(model, f"{FAMILY}/forecast_share", (t, k), probabilities) for model in self.models]
+        # What was never said is a gap, and has no place on a logarithmic axis.
+        lines = [replace(line, y=np.where(line.y > 0, line.y, np.nan), low=None, high=None) for line in every]
         return Chart(title, "forecast probability", "share of forecasts", lines, y_log=True, x_range=(0.0, 1.0))
 
     def _curve(self, model: str, x: str, y: str, k: int, t: int, *, bars: bool) -> Line:

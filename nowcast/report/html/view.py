@@ -21,7 +21,7 @@ LABELS = {
     "roc_area": "area under ROC", "fss": "FSS", "spectral_ratio": "spectral ratio", "pooled_csi": "CSI after pooling",
     "pooled_bias": "bias after pooling", "balanced_mse": "balanced MSE", "balanced_mae": "balanced MAE",
     "sal_s": "SAL: S", "sal_a": "SAL: A", "sal_l": "SAL: L", "sal_abs_s": "SAL: |S|", "sal_abs_a": "SAL: |A|",
-    "brier_skill_lagrangian": "Brier skill against Lagrangian", "brier_reliability": "Brier: reliability",
+    "brier_skill_lagrangian": "skill over Lagrangian", "brier_reliability": "Brier: reliability",
     "brier_resolution": "Brier: resolution", "brier_uncertainty": "Brier: uncertainty",
     "crps_between_thresholds": "CRPS between thresholds (mm/h)",
     "csi_optimal": "CSI at the best level",
