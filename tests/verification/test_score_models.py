@@ -14,6 +14,7 @@ from nowcast.forecasting.network import NetworkForecaster
 from nowcast.forecasting.predict import Input, predict
 from nowcast.models.convlstm import ConvLSTM
 from nowcast.report.plots import cases as drawn_cases
+from nowcast.report.plots.contents import Choice
 from nowcast.scaling import GreyScale
 from nowcast.verification import score_models as verification
 from nowcast.verification.score_models import run_models
@@ -98,7 +99,7 @@ def test_an_ensemble_is_drawn_by_its_mean_at_each_lead_time(tmp_path, monkeypatc
     cases = []
     monkeypatch.setattr(drawn_cases, "plot_forecast", lambda case, path: cases.append(case) or path)
     monkeypatch.setattr(drawn_cases, "animate_forecast", lambda case, path: path)
-    drawn_cases.draw({"members": Members(), "one": Counted()}, data, tmp_path, CPU, colour_blind_safe=False)
+    drawn_cases.draw({"members": Members(), "one": Counted()}, data, tmp_path, CPU, Choice(), colour_blind_safe=False)
     rows = cases[0].forecasts
     assert list(rows) == ["members, mean of 3", "one"]
     last = cases[0].inputs[-1]
@@ -108,14 +109,15 @@ def test_an_ensemble_is_drawn_by_its_mean_at_each_lead_time(tmp_path, monkeypatc
     assert rows["members, mean of 3"].shape == (4, 16, 16)
 
 
-def test_an_ensemble_is_issued_by_its_mean_at_each_lead_time(tmp_path, caplog):
+def test_an_ensemble_is_issued_with_all_its_members(tmp_path):
     archive = Archive(moving_rain(tmp_path / "a.nc", shape=(16, 16), frames=12))
     forecaster = Forecaster("members", Members(), 3, (), None, None, {})
     result = predict(forecaster, Input(archive, "a.nc"), init_time=None, forecast_steps=4, device=CPU)
-    for lead, field in enumerate(result.forecast.rain_rate, start=1):
-        np.testing.assert_allclose(field[1:], result.inputs[-1][1:] + lead, rtol=1e-6)
-    assert result.forecast.rain_rate.shape == (4, 16, 16)
-    assert "members says 3 members: their mean is the forecast" in caplog.text
+    assert result.forecast.rain_rate.shape == (3, 4, 16, 16)
+    for number, member in enumerate(result.forecast.rain_rate):
+        for lead, field in enumerate(member, start=1):
+            np.testing.assert_allclose(field[1:], result.inputs[-1][1:] + number * lead, rtol=1e-6)
+    assert np.isnan(result.forecast.rain_rate[2, :, 0]).all()
 
 
 @pytest.mark.parametrize("common", [False, True])
