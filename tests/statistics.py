@@ -8,6 +8,7 @@ from nowcast.forecasting.forecast import Ensemble, Exceedance, Field, of_values
 from nowcast.verification.scores.categorical import Categorical
 from nowcast.verification.scores.continuous import Continuous
 from nowcast.verification.scores.ensemble import EnsembleErrors, RankHistogram
+from nowcast.verification.scores.family import summed_axes
 from nowcast.verification.scores.probability import Probabilities
 from nowcast.verification.scores.spatial import Fractions, Spectrum
 from nowcast.verification.scores.sums import GroupSums, by_lead_time
@@ -118,7 +119,7 @@ def of_forecasts(forecasts, observed, ensemble, first_block=0, examples=True, ca
         groups={"block": labels, "season": seasons},
         sums={g: {key: np.stack([one[g][key] for one in sums]) for key in sums[0][g]} for g in groups},
         axes={"windows": (), "missing": ()} | axes,
-        labels={f"{n}/{axis}": value for n, family in families.items() for axis, value in family.axes.items()},
+        labels={f"{n}/{axis}": family.axes[axis] for n, family in families.items() for axis in summed_axes(family)},
         families=SETTINGS | (ENSEMBLE_SETTINGS if ensemble else {}),
         facts={"caveat": "", "created": "2024-05-02 00:00 UTC", "software": {"nowcast": "0"}, "split": "test"},
         map_counts=np.stack(maps),

@@ -16,7 +16,7 @@ from nowcast.verification.per_frame.variants import VariantScores
 from nowcast.verification.results import ModelScores
 from nowcast.verification.scores.categorical import categorical_scores
 from nowcast.verification.scores.continuous import Continuous
-from nowcast.verification.scores.family import Family
+from nowcast.verification.scores.family import Family, summed_axes
 from nowcast.verification.scores.sums import GroupSums, known, one_lead_time
 from nowcast.verification.strata import Groups
 
@@ -172,7 +172,9 @@ def _statistics(models: Mapping[str, ModelSums], plan: ScoringPlan) -> Statistic
         },
         axes={"windows": (), "missing": ()}
         | {f"{name}/{key}": axes for name, family in families.items() for key, axes in family.statistics_axes.items()},
-        labels={f"{name}/{axis}": labels for name, family in families.items() for axis, labels in family.axes.items()},
+        labels={
+            f"{name}/{axis}": family.axes[axis] for name, family in families.items() for axis in summed_axes(family)
+        },
         families=dict(plan.family_settings),
         facts={},
         map_counts=np.stack(maps) if maps else None,

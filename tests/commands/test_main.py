@@ -12,6 +12,7 @@ from nowcast import __main__
 from nowcast.config import start
 from nowcast.config.build import build
 from nowcast.config.program import CONFIGS
+from nowcast.forecasting.network import build_network
 from tests.programs import composed
 
 
@@ -98,7 +99,7 @@ EXPERIMENTS = {path.stem for path in (CONFIGS / "experiment").glob("*.yaml")} - 
 def test_every_experiment_composes(experiment):
     config = composed(f"experiment={experiment}", "output=x")
     assert config.name == experiment
-    assert build(config.model) is not None
+    assert build_network(config.model, build(config.head)) is not None
 
 
 @pytest.mark.parametrize(

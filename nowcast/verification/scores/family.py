@@ -119,6 +119,11 @@ def shape_of(family: Family, statistic: str) -> tuple[int, ...]:
     return tuple(len(family.axes[axis]) for axis in family.statistics_axes[statistic])
 
 
+def summed_axes(family: Family) -> tuple[str, ...]:
+    """Axes of what is summed; scores may have others, such as cost/loss ratios."""
+    return tuple(dict.fromkeys(axis for axes in family.statistics_axes.values() for axis in axes))
+
+
 def in_order(thresholds: tuple[float, ...], key: str) -> tuple[float, ...]:
     """Thresholds as they are.
 
