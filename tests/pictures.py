@@ -1,9 +1,10 @@
 """The colours of pictures."""
 
+import numpy as np
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from nowcast.report.plots.colours import RAIN_LEVELS, rain_colormap
+from nowcast.report.plots.colours import RAIN_LEVELS, ProbabilityColours, rain_colormap
 
 
 def rgb(colour):
@@ -27,3 +28,14 @@ def assert_has_colours_of_rain(path, colour_blind_safe):
     found = colours_of(path)
     assert rain_table(colour_blind_safe) <= found
     assert not (rain_table(not colour_blind_safe) - rain_table(colour_blind_safe)) & found
+
+
+def share(picture, colour):
+    """Share of a picture's pixels that have exactly this colour."""
+    return float((np.asarray(picture.convert("RGB")) == rgb(colour)).all(axis=-1).mean())
+
+
+def probability_colour(value):
+    """Of maps of probability, as it is in a picture."""
+    colormap, norm = ProbabilityColours().table
+    return [part / 255 for part in colormap(norm(value), bytes=True)[:3]]

@@ -32,3 +32,35 @@ def grouped(settings, places, groups):
     assert all(inside[name].keys() <= {field.name for field in fields(groups[name])} for name in groups)
     made = {name: groups[name](**inside[name]) for name in groups}
     return {name: value for name, value in settings.items() if name not in places} | made
+
+
+SETTINGS = {
+    "timestep_minutes": None,
+    "allow_mixed_timesteps": False,
+    "cell_km": None,
+    "input_steps": 3,
+    "forecast_steps": 2,
+    "stride": 1,
+    "crop": 16,
+    "eval_crop": 16,
+    "random_crops": False,
+    "augment": "none",
+    "min_rain_fraction": 0.0,
+    "min_valid_fraction": 0.0,
+    "importance_floor": None,
+    "samples_per_epoch": None,
+    "split": "all",
+    "val_archives": [],
+    "test_archives": [],
+    "block_minutes": 40.0,
+    "val_fraction": 0.2,
+    "test_fraction": 0.2,
+    "gap_minutes": 0.0,
+    "batch_size": 4,
+    "workers": 0,
+    "seed": 0,
+}
+
+
+def module(*paths, **changes):
+    return radar([str(path) for path in paths], **(SETTINGS | changes))

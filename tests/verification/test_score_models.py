@@ -19,7 +19,7 @@ from nowcast.scaling import GreyScale
 from nowcast.verification import score_models as verification
 from nowcast.verification.score_models import run_models
 from tests.data.archives import moving_rain
-from tests.data.test_datamodule import module
+from tests.data.modules import module
 from tests.programs import TINY, run
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 
 from nowcast.data.archive.frame import Grid
 from tests.data.archives import frame, write
-from tests.data.test_datamodule import module
+from tests.data.modules import module
 
 X, Y = 4.0e6 + np.arange(8) * 1000.0, 3.0e6 - np.arange(6) * 1000.0
 LAEA = "+proj=laea +lat_0=52 +lon_0=10 +x_0=4321000 +y_0=3210000 +ellps=GRS80 +units=m"

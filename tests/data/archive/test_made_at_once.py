@@ -29,7 +29,7 @@ def test_processes_that_make_the_papers_archives_at_once_get_the_same(tmp_path):
 def test_a_training_opens_its_archives_once_unless_it_unpacks_them(tmp_path, monkeypatch, cache):
     from nowcast.data import datamodule
     from tests.data.archives import moving_rain
-    from tests.data.test_datamodule import module
+    from tests.data.modules import module
 
     path = moving_rain(tmp_path / "a.nc")
     opened = []

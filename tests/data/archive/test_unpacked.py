@@ -10,7 +10,7 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.archive.unpacked import unpacked_path, use_unpacked
 from tests.data.archives import frame, moving_rain, write
-from tests.data.test_datamodule import module
+from tests.data.modules import module
 
 
 def quiet(items, text, total):

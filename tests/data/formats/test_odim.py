@@ -11,7 +11,7 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError, Packing
 from nowcast.data.archive.limits import Limits
 from nowcast.units import ZR, Quantity
-from tests.data.archive.test_prepare import prepare
+from tests.data.archive.preparing import prepare
 from tests.data.formats.readers import reader
 
 NAN = np.nan

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from nowcast.data.paper.archives import PaperArchives
+from nowcast.data.paper.hko import HkoTree
 
 
 def day_folder(root, date):
@@ -44,3 +45,16 @@ def archives(source, folder, **changes):
         "clutter_largest_share": 0.05, "zr_a": 118.239, "zr_b": 1.5241, "min_dbz": -10.0, "max_dbz": 60.0,
     }  # fmt: skip
     return PaperArchives(source, str(folder), **(settings | changes))
+
+
+def tree(root, **changes):
+    settings = {"folder": str(root), "years": (2011, 2013), "day_count": 2, "day_list": None, "masks": "ignore"}
+    return HkoTree(**(settings | changes))
+
+
+def save_over(path, picture):
+    path.unlink()  # frames of a day are links to a few files
+    picture.save(path)
+
+
+GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)

@@ -5,7 +5,7 @@ import pytest
 
 from nowcast.data.windows.index import SPLITS, NoWindowError
 from tests.data.archives import frame, moving_rain, write
-from tests.data.test_datamodule import module
+from tests.data.modules import module
 
 README = {"input_steps": 5, "forecast_steps": 15, "block_minutes": 240.0, "gap_minutes": 30.0, "split": "blocks"}
 WHOLE = {"crop": None, "eval_crop": None}

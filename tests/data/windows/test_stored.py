@@ -11,7 +11,7 @@ from nowcast.data.archive.frame import Packing
 from nowcast.data.windows.dataset import RadarDataset, Region
 from nowcast.data.windows.stored import StoredWindows, to_rain_rates
 from tests.data.archives import frame, moving_rain, write
-from tests.data.test_datamodule import module
+from tests.data.modules import module
 
 TRAINING = {"split": "blocks", "random_crops": True, "block_minutes": 20.0, "gap_minutes": 0.0}
 

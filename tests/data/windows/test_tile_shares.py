@@ -6,7 +6,7 @@ import pytest
 from nowcast.data.archive.archive import Archive
 from nowcast.data.windows.dataset import RadarDataset, Region
 from tests.data.archives import frame, grid, write
-from tests.data.test_datamodule import module
+from tests.data.modules import module
 
 SHAPE = (305, 348)
 LENGTH = 3

@@ -13,8 +13,8 @@ from nowcast.data.results.probabilities import Probabilities
 from nowcast.report.plots import drawing
 from nowcast.report.plots.drawing import DrawingOptions, draw_file
 from tests.data.archives import frame, moving_rain, write
+from tests.pictures import probability_colour, rgb, share
 from tests.programs import run
-from tests.report.plots.test_maps import probability_colour, rgb, share
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Pictures: right colours, right frames, clear refusals, nothing half-written."""
+"""Maps: right colours, right places, clear refusals, nothing half-written."""
 
 import numpy as np
 import pytest
@@ -17,44 +17,9 @@ from nowcast.report.plots.colours import (
     RainColours,
     rain_colormap,
 )
-from nowcast.report.plots.maps import Case, animate_forecast, panel_lines, plot_forecast, scale_bar_km
-
-
-def case(steps=4, shape=(20, 24), **changes):
-    draw = np.random.default_rng(0)
-    observed = np.where(draw.random((steps, *shape)) < 0.5, 0, 20 * draw.random((steps, *shape))).astype(np.float32)
-    observed[:, :4] = np.nan
-    fields = {
-        "observed": observed,
-        "forecasts": {"persistence": observed[:1].repeat(steps, 0), "convlstm": observed * 0.5},
-        "inputs": observed[:3],
-        "init_time": np.datetime64("2024-05-01T12:00:00", "s"),
-        "timestep_minutes": 5.0,
-        "cell_km": 2.0,
-        "title": "a test",
-    }
-    return Case(**(fields | changes))
-
-
-def alone(*values, **changes):
-    """A case of one uniform map per lead time, without inputs and scale bar."""
-    field = np.stack([np.full((8, 8), value, dtype=np.float32) for value in values])
-    return case(**({"observed": field, "forecasts": {}, "inputs": None, "cell_km": None} | changes))
-
-
-def share(picture, colour):
-    """Share of a picture's pixels that have exactly this colour."""
-    return float((np.asarray(picture.convert("RGB")) == rgb(colour)).all(axis=-1).mean())
-
-
-def rgb(colour):
-    return tuple(round(255 * part) for part in to_rgb(colour))
-
-
-def probability_colour(value):
-    """Of maps of probability, as it is in a picture."""
-    colormap, norm = ProbabilityColours().table
-    return [part / 255 for part in colormap(norm(value), bytes=True)[:3]]
+from nowcast.report.plots.maps import animate_forecast, panel_lines, plot_forecast, scale_bar_km
+from tests.pictures import rgb, share
+from tests.report.plots.cases import alone, case
 
 
 def lightness(colours):
@@ -110,21 +75,6 @@ def test_probabilities_stand_in_lines_of_their_own_and_none_is_left_out():
     ):  # fmt: skip
         one = case(forecasts={name: fields[name] for name in rain}, probabilities={x: fields[x] for x in probable})
         assert panel_lines(one) == lines
-
-
-def test_an_animation_shows_probabilities_from_the_first_forecast_on(tmp_path):
-    chance = {name: np.full((4, 20, 24), value, np.float32) for name, value in (("p", 0.55), ("q", 0.85))}
-    dry = np.zeros((4, 20, 24), np.float32)
-    path = animate_forecast(
-        case(observed=None, forecasts={"net": dry}, inputs=dry[:3], probabilities=chance), tmp_path / "a.gif"
-    )
-    with Image.open(path) as picture:
-        assert picture.n_frames == 7
-        for frame in range(7):
-            picture.seek(frame)
-            for value in (0.55, 0.85):
-                found = share(picture, probability_colour(value))  # the bar alone has some of it
-                assert (found > 0.1) == (frame >= 3), (frame, value)
 
 
 @pytest.mark.parametrize("k", range(10))
@@ -229,56 +179,6 @@ def test_the_picture_has_a_row_per_field_and_at_most_six_columns(tmp_path):
     assert fewer[0][1] < four[1]
     assert fewer[1][1] < four[1]
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.png"]
-
-
-def test_the_animation_has_inputs_and_lead_times_at_three_a_second(tmp_path):
-    with Image.open(animate_forecast(case(steps=5), tmp_path / "a.gif")) as picture:
-        assert picture.format == "GIF"
-        assert picture.n_frames == 3 + 5
-        durations = [picture.seek(k) or picture.info["duration"] for k in range(8)]
-    assert durations[:-1] == [350] * 7
-    assert durations[-1] == 1400  # a rest at the end
-    assert picture.info["loop"] == 0
-
-
-def test_each_frame_of_the_animation_shows_its_own_field(tmp_path):
-    rates, inputs = (0.15, 3.0, np.nan), np.full((1, 8, 8), 30, dtype=np.float32)
-    path = animate_forecast(alone(*rates, inputs=inputs), tmp_path / "a.gif")
-    expected = (RAIN_COLOURS[7], RAIN_COLOURS[0], RAIN_COLOURS[4], NO_DATA)
-    with Image.open(path) as picture:
-        assert picture.n_frames == len(expected)
-        for k in range(len(expected)):
-            picture.seek(k)
-            shares = [share(picture, other) for other in expected]
-            assert int(np.argmax(shares)) == k
-            assert shares[k] > 0.3
-            assert sum(shares) - shares[k] < 0.05
-
-
-def test_the_clock_of_the_animation_names_inputs_and_forecasts(tmp_path, monkeypatch):
-    clocks, render = [], plotting._render
-    monkeypatch.setattr(
-        plotting, "_render", lambda figure: clocks.append(figure.texts[-1].get_text()) or render(figure)
-    )
-    animate_forecast(alone(0, 1, inputs=np.zeros((2, 8, 8))), tmp_path / "a.gif")
-    times = [
-        "input -5 min, {} 11:55",
-        "input +0 min, {} 12:00",
-        "forecast +5 min, {} 12:05",
-        "forecast +10 min, {} 12:10",
-    ]
-    assert clocks == [time.format("2024-05-01") + " UTC" for time in times]
-
-
-def test_same_fields_at_two_times_stay_two_frames(tmp_path):
-    with Image.open(animate_forecast(alone(3.0, 3.0, 3.0), tmp_path / "a.gif")) as picture:
-        assert picture.n_frames == 3
-
-
-def test_an_animation_of_four_panels_is_small(tmp_path):
-    noise = np.random.default_rng(1).gamma(0.3, 3.0, (20, 100, 100)).astype(np.float32)  # hardest to compress
-    big = case(observed=noise, forecasts={name: noise[::-1] for name in "abc"}, inputs=None)
-    assert animate_forecast(big, tmp_path / "a.gif").stat().st_size < 2_000_000
 
 
 @pytest.mark.parametrize(

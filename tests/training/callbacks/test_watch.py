@@ -18,7 +18,7 @@ from nowcast.training.callbacks import watch
 from nowcast.training.callbacks.watch import Speed, TrainingBar, Watch, append, best_table
 from nowcast.training.task import NowcastTask
 from tests.data.archives import moving_rain
-from tests.data.test_datamodule import module
+from tests.data.modules import module
 from tests.pictures import assert_has_colours_of_rain
 from tests.programs import TINY, run
 

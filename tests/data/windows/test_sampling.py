@@ -1,0 +1,152 @@
+"""What is drawn for training: rain more often, each time another picture, the same for any number of workers."""
+
+import numpy as np
+import pytest
+import torch
+
+from nowcast.data.archive.archive import Archive
+from nowcast.data.windows.dataset import RadarDataset, Region
+from nowcast.data.windows.sampling import EPOCHS, EpochSampler, SameGridBatches, repeats
+from nowcast.data.windows.stored import StoredWindows, to_rain_rates
+from tests.data.archives import frame, moving_rain, write
+from tests.data.modules import module
+
+
+def test_training_leaves_out_dry_and_empty_tiles(tmp_path):
+    dry = [frame(5 * k, np.zeros((32, 64))) for k in range(20)]
+    values = np.full((32, 64), np.nan)
+    values[:, :32] = 1.0
+    half = [frame(5 * k, values) for k in range(20)]
+    paths = [write(tmp_path / "dry.nc", dry), write(tmp_path / "half.nc", half)]
+    data = module(*paths, split="blocks", crop=32, min_rain_fraction=0.1, min_valid_fraction=0.5)
+    samples = data.dataset("train").samples
+    assert set(samples[:, 0]) == {1}
+    assert set(samples[:, 3]) == {0}
+    assert set(data.dataset("test").samples[:, 0]) == {0, 1}  # never filtered by rain
+
+
+def test_importance_draws_rain_more_often(tmp_path):
+    wet = [frame(5 * k, np.full((32, 32), 2.0)) for k in range(30)]
+    dry = [frame(5 * k, np.zeros((32, 32))) for k in range(30)]
+    paths = [write(tmp_path / "wet.nc", wet), write(tmp_path / "dry.nc", dry)]
+    data = module(*paths, split="blocks", importance_floor=0.25, samples_per_epoch=2000)
+    loader = data.train_dataloader()
+    archives = data.dataset("train").samples[[index % len(loader.dataset) for index in loader.sampler], 0]
+    assert (archives == 0).mean() == pytest.approx(1.25 / 1.5, abs=0.03)
+
+
+def batches(data):
+    loader = data.train_dataloader()
+    result = []
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        result += [data.on_after_batch_transfer(batch, 0)["inputs"] for batch in loader]
+    return torch.cat(result)
+
+
+def test_samples_do_not_depend_on_the_number_of_workers(tmp_path):
+    path = moving_rain(tmp_path / "a.nc", frames=60)
+    options = {"split": "blocks", "random_crops": True, "augment": "flips_rotations", "batch_size": 5}
+    alone, two = (batches(module(path, workers=workers, **options)) for workers in (0, 2))
+    assert torch.equal(alone.nan_to_num(-1), two.nan_to_num(-1))
+    other = batches(module(path, seed=1, **options))
+    assert alone.shape != other.shape or not torch.equal(alone.nan_to_num(-1), other.nan_to_num(-1))
+
+
+def test_an_epoch_is_a_fresh_permutation():
+    sampler = EpochSampler(10, None, None, seed=0)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert sorted(first) == list(range(10))
+    assert sorted(second) == list(range(10, 20))
+    assert [index - 10 for index in second] != first
+
+
+def test_augmentation_turns_inputs_targets_and_mask_alike(tmp_path):
+    values = np.arange(64.0).reshape(8, 8)
+    values[0, 0] = np.nan
+    frames = [frame(5 * k, values) for k in range(5)]
+    archive = Archive(write(tmp_path / "a.nc", frames))
+    dataset = RadarDataset(
+        [Region(archive, (1, 1), 1)], [np.array([0])], input_steps=3, forecast_steps=2, crop=(8, 8), jitter=False,
+        augment="flips_rotations", min_rain_fraction=0, min_valid_fraction=0, seed=0,
+    )  # fmt: skip
+    seen = set()
+    for epoch in range(40):
+        sample = dataset[epoch]
+        assert torch.equal(sample["inputs"][0].nan_to_num(-1), sample["targets"][1].nan_to_num(-1))
+        assert torch.equal(sample["mask"][0], ~sample["targets"][0].isnan())
+        seen.add(tuple(sample["inputs"][0].nan_to_num(-1).flatten().tolist()))
+    assert len(seen) == 8  # all flips and quarter turns of a square
+
+
+def test_random_crops_stay_inside_the_grid(tmp_path):
+    data = module(moving_rain(tmp_path / "a.nc", frames=40, shape=(40, 35)), split="blocks", random_crops=True)
+    dataset = data.dataset("train")
+    assert all(not dataset[index]["inputs"].isnan().any() for index in range(0, 5 * len(dataset), 3))
+
+
+def test_batches_do_not_mix_archives():
+    batches = list(SameGridBatches(np.array([0, 0, 0, 1, 1]), 2))
+    assert batches == [[0, 1], [2], [3, 4]]
+
+
+def test_the_origins_of_the_samples_are_known_without_reading_them(tmp_path):
+    paths = [moving_rain(tmp_path / f"{n}.nc", step=5, start=7.0 * k, skip=(9,)) for k, n in enumerate("ab")]
+    data = module(*paths, eval_crop=16, timestep_minutes=10)
+    archives, times = data.origins("test")
+    samples = [data.dataset("test")[index] for index in range(len(archives))]
+    assert [int(sample["archive"]) for sample in samples] == archives.tolist()
+    assert [int(sample["init_time"]) for sample in samples] == times.tolist()
+
+
+def test_how_often_a_position_was_drawn_before():
+    assert repeats(np.array([5, 3, 5, 5, 3, 0])).tolist() == [0, 0, 1, 2, 1, 0]
+    assert repeats(np.array([], dtype=np.int64)).tolist() == []
+    draws = np.random.default_rng(0).integers(0, 7, 200)
+    assert repeats(draws).tolist() == [draws[:k].tolist().count(value) for k, value in enumerate(draws.tolist())]
+
+
+def test_no_two_draws_of_a_training_are_alike():
+    """With weights a window is drawn several times in an epoch, and its tile is to move and turn each time."""
+    weights = np.array([5.0, 1.0, 1.0, 3.0])
+    seen = []
+    for epoch in range(6):
+        sampler = EpochSampler(4, 40, weights, seed=3)
+        sampler.set_epoch(epoch)
+        drawn = list(sampler)
+        parts = []
+        for rank in (0, 1):
+            part = EpochSampler(4, 40, weights, seed=3, rank=rank, ranks=2)
+            part.set_epoch(epoch)
+            parts.append(list(part))
+        assert [index for pair in zip(*parts, strict=True) for index in pair] == drawn
+        resumed = EpochSampler(4, 40, weights, seed=3, done=lambda: 13)
+        resumed.set_epoch(epoch)
+        assert list(resumed) == drawn[13:]
+        positions = np.array(drawn) % 4
+        assert (np.bincount(positions, minlength=4) > 1).all()
+        assert set(np.array(drawn) // 4 % EPOCHS) == {epoch}
+        seen += drawn
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_window_that_is_drawn_often_is_another_picture_each_time(tmp_path):
+    settings = {"crop": 16, "eval_crop": 16, "random_crops": True, "augment": "flips_rotations", "split": "blocks"}
+    data = module(
+        moving_rain(tmp_path / "a.nc", shape=(64, 80)), importance_floor=0.01, samples_per_epoch=300, **settings
+    )
+    dataset = data.dataset("train")
+    weights = dataset.rain_fraction + 0.01
+    draws = list(EpochSampler(len(dataset), 300, weights, data.seed))
+    cuts = [dataset.cut(index) for index in draws]
+    places = {(cut.start, *cut.corner, *cut.draw.integers(0, (2, 2, 4)).tolist()) for cut in cuts}
+    windows = {index % len(dataset) for index in draws}
+    assert len(windows) < 220
+    assert len(places) > 290  # of so few windows
+    stored = StoredWindows(dataset)
+    for index in draws[:20]:  # the device makes the same of them
+        one = {key: value[None] for key, value in stored[index].items()}
+        for key, value in to_rain_rates(one, stored.tables, 3).items():
+            assert torch.equal(value[0], dataset[index][key]), key
