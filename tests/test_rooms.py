@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MOST_MODULES = 12
+MOST_LINES = 350
 
 
 def layers():
@@ -39,6 +40,13 @@ def test_every_folder_says_what_it_is_and_is_small_enough_to_look_through():
         assert init.read_text().startswith('"""'), init
         modules = [path.name for path in init.parent.glob("*.py") if path != init]
         assert len(modules) <= MOST_MODULES, (init.parent, modules)
+
+
+def test_every_file_is_short_enough_to_read_at_once():
+    files = [path for folder in ("nowcast", "tests", "scripts") for path in (ROOT / folder).rglob("*.py")]
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert len(lines) > 300
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
 
 
 def test_every_room_has_its_tests():

@@ -10,7 +10,7 @@ import torch
 from nowcast.forecasting import checkpoint
 from tests.faults.runs import kill, result, start, wait_for
 from tests.programs import rows
-from tests.training.test_resume import rows as logged
+from tests.training.resuming import rows as logged
 
 KILLS = 20
 LONG = ["trainer.max_epochs=400", "resume=auto"]

@@ -11,8 +11,12 @@ from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as profile
 
 from nowcast.config.grouped import NESTED, RADAR
-from tests.oracle import plain
-from tests.oracle.sets import KINDS, read_place, sets, write_archive, write_forecasts, write_provider
+from tests.oracle.counts import COUNTS, Tally, errors_of, scores_of
+from tests.oracle.forecasts import read_forecasts
+from tests.oracle.plain import RefusedError, expect
+from tests.oracle.sets import KINDS, sets
+from tests.oracle.windows import assign_splits, windows_of
+from tests.oracle.writing import read_place, write_archive, write_forecasts, write_provider
 from tests.programs import rows, run
 
 EACH = 5  # sets of each kind; 48 times as many in the slow test
@@ -66,8 +70,8 @@ def compare(case, folder):
         else:
             write_archive(path, archive)
         places.append(read_place(path, archive, factor))
-    plain.assign_splits(places, case.data)
-    windows = [one for place in places for one in plain.windows_of(place, case.data, case.settings["split"])]
+    assign_splits(places, case.data)
+    windows = [one for place in places for one in windows_of(place, case.data, case.settings["split"])]
     steps = {window.targets[0] - window.last for window in windows}
     systems = {}
     if len(steps) == 1:
@@ -75,11 +79,11 @@ def compare(case, folder):
         for number, system in enumerate(case.systems):
             name = f"system{number}"
             write_forecasts(folder / name, system, windows, leads)
-            systems[name] = [one for path in sorted((folder / name).glob("*.nc")) for one in plain.read_forecasts(path)]
+            systems[name] = [one for path in sorted((folder / name).glob("*.nc")) for one in read_forecasts(path)]
     code, message = run("evaluate", *command(case, places, systems, folder))
     try:
-        expected = plain.expect(places, systems, case.data, case.settings)
-    except plain.RefusedError as refusal:
+        expected = expect(places, systems, case.data, case.settings)
+    except RefusedError as refusal:
         expected = refusal.args
     if isinstance(expected, tuple):
         assert code == 1
@@ -130,7 +134,7 @@ def typed(value):
 def total(groups):
     """Sum of the tallies of all groups."""
     tallies = list(groups.values())
-    whole = plain.Tally(len(tallies[0].missing), tallies[0].counts.shape[1])
+    whole = Tally(len(tallies[0].missing), tallies[0].counts.shape[1])
     for tally in tallies:
         whole.counts += tally.counts
         whole.missing += tally.missing
@@ -158,15 +162,15 @@ def compare_tables(folder, expected, chosen):
                 row = next(events)
                 at = (row["model"], float(row["threshold"]), float(row["lead_time_minutes"]))
                 assert at == (model, threshold, minutes), at
-                counts = [int(row[name]) for name in plain.COUNTS]
+                counts = [int(row[name]) for name in COUNTS]
                 assert counts == whole.counts[lead, k].tolist(), at
-                for name, value in plain.scores_of(*counts).items():
+                for name, value in scores_of(*counts).items():
                     assert close(row[name], value), (at, name, row[name], value)
         for lead, minutes in enumerate(expected.lead_minutes):
             row = next(errors)
             assert (row["model"], float(row["lead_time_minutes"])) == (model, minutes)
             assert int(row["missing_forecasts"]) == whole.missing[lead], (model, minutes)
-            for name, value in plain.errors_of(whole.pairs[lead]).items():
+            for name, value in errors_of(whole.pairs[lead]).items():
                 assert close(row[name], value, 1e-6 if name in ("rmse", "correlation") else 0), (
                     model,
                     minutes,
@@ -246,8 +250,8 @@ def compare_estimates(folder, expected, chosen):
 
 def series_of(whole, expected, chosen):
     """(score, threshold as it is written) → value at each lead time."""
-    events = [[plain.scores_of(*table) for table in tables] for tables in whole.counts]
-    errors = [plain.errors_of(pairs) for pairs in whole.pairs]
+    events = [[scores_of(*table) for table in tables] for tables in whole.counts]
+    errors = [errors_of(pairs) for pairs in whole.pairs]
     series = {(name, ""): [of_lead[name] for of_lead in errors] for name in errors[0] if name != "n"}
     for k, threshold in enumerate(chosen["thresholds"]):
         for name in events[0][k]:
@@ -284,10 +288,10 @@ def compare_strata(table, expected, chosen):
 def scores_of_tally(tally, expected, chosen):
     """Score, threshold as it is written, minutes and value of all that is defined of a group with windows."""
     for lead, minutes in enumerate(expected.lead_minutes if tally.windows.any() else ()):
-        errors = plain.errors_of(tally.pairs[lead])
+        errors = errors_of(tally.pairs[lead])
         every = [(name, "", value) for name, value in errors.items() if name != "n"]
         for k, threshold in enumerate(chosen["thresholds"]):
-            events = plain.scores_of(*tally.counts[lead, k])
+            events = scores_of(*tally.counts[lead, k])
             every += [(name, f"{threshold:.7g}", value) for name, value in events.items()]
         yield from ((name, text, minutes, value) for name, text, value in every if not math.isnan(value))
 
@@ -302,7 +306,7 @@ def compare_regions(found, model, counts, chosen):
 
     for labels, band in zip(names, thirds(counts.shape[1]), strict=True):
         for label, part in zip(labels, thirds(counts.shape[2]), strict=True):
-            for name, value in plain.scores_of(*counts[:, band, part].sum(axis=(1, 2))).items():
+            for name, value in scores_of(*counts[:, band, part].sum(axis=(1, 2))).items():
                 if not math.isnan(value):
                     key = ("region", label, model, name, f"{chosen['main_threshold']:.7g}", "all")
                     assert close(found.pop(key)[1], value), key

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.oracle.plain import COUNTS, scores_of
+from tests.oracle.counts import COUNTS, scores_of
 from tests.programs import rows, run
 
 pytestmark = [pytest.mark.real_data, pytest.mark.timeout(600)]

@@ -1,9 +1,7 @@
-"""Going on with an interrupted run: the same weights as without the interruption, and nothing else by mistake."""
+"""Going on with an interrupted run: the same weights as without the interruption."""
 
 import csv
-import fcntl
 import json
-import os
 import signal
 
 import pytest
@@ -11,53 +9,13 @@ import torch
 
 from nowcast.forecasting import checkpoint
 from nowcast.training.task import NowcastTask
-from tests.programs import TINY, ended, run
-
-# Scores and pictures only where they are looked at
-SETTINGS = [
-    *TINY, "optimizer=rmsprop_paper", "picture=false", "calibration=none", "evaluate=false",
-    "callbacks.watch.every_n_epochs=0",
-]  # fmt: skip
+from tests.programs import run
+from tests.training.resuming import SETTINGS, interrupted, rows, same_weights, train
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("resume")
-
-
-def train(folder, name, *overrides):
-    return run("train", *SETTINGS, f"data.archives.folder={folder / 'data'}", f"output={folder / name}", *overrides)
-
-
-def rows(path):
-    """The lines of metrics.csv without empty fields; the order of the columns is of no account."""
-    with path.open() as file:
-        return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
-
-
-def interrupted(folder, name, *overrides, epoch=2, batch=0, number=signal.SIGINT):
-    """A run that gets a signal during a batch of an epoch."""
-
-    def told(task, data, batch_index):
-        if (task.current_epoch, batch_index) == (epoch, batch):
-            os.kill(os.getpid(), number)
-
-    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NowcastTask, "on_train_batch_start", told)
-        assert train(folder, name, *overrides)[0] == 128 + number
-    assert handlers == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-
-
-def same_weights(folder, name, other, file="last.ckpt"):
-    """Whether two runs ended with the same checkpoint, to the last bit."""
-    one, two = (checkpoint.read(folder / run_name / "checkpoints" / file) for run_name in (name, other))
-    assert one["epoch"] == two["epoch"]
-    assert one["global_step"] == two["global_step"]
-    torch.testing.assert_close(one["optimizer_states"], two["optimizer_states"], rtol=0, atol=0)
-    assert one["lr_schedulers"] == two["lr_schedulers"]
-    for key, value in one["state_dict"].items():
-        torch.testing.assert_close(two["state_dict"][key], value, rtol=0, atol=0, msg=key)
 
 
 @pytest.fixture(scope="module")
@@ -171,18 +129,6 @@ def test_a_run_that_early_stopping_ended_stays_ended(half, capsys):
     assert checkpoint.read(half / "ended_later" / "checkpoints" / "last.ckpt")["epoch"] + 1 == trained + 2
 
 
-def test_a_name_is_no_setting_and_other_epochs_are_those_of_a_new_run(half):
-    assert train(half, "whole", "trainer.max_epochs=4", "resume=auto", "name=another") == (0, "")
-    last = half / "whole" / "checkpoints" / "last.ckpt"
-    code, message = train(half, "whole", "trainer.max_epochs=5", "resume=auto")
-    assert code == 1
-    assert "trainer.max_epochs: 4 → 5" in message
-    assert message.endswith(f"or begin a new run in another output= with its weights: resume={last}")
-    code, message = train(half, "whole", "trainer.max_epochs=3", "resume=auto")
-    assert code == 1
-    assert message.endswith(f"resume={last} and trainer.max_epochs above 4")
-
-
 def test_a_run_that_was_killed_before_any_checkpoint_begins_again(half):
     def stop(task, batch, batch_index):
         raise RuntimeError("killed")
@@ -228,104 +174,9 @@ def test_an_interrupted_run_says_how_to_go_on(half, capsys):
     assert f"output={half / 'said'} and resume=auto" in capsys.readouterr().out.replace("\n", "")
 
 
-def test_another_config_is_refused_and_named(half):
-    code, message = train(half, "whole", "trainer.max_epochs=4", "resume=auto", "model.patch=2")
-    assert code == 1
-    assert "model.patch: 4 → 2" in message
-    assert message.endswith("another output=")  # its checkpoint is refused as well
-
-
-def test_a_schedule_that_depends_on_the_epochs_fixes_their_number(half):
-    adamw = ["optimizer=adamw", "trainer.max_epochs=1"]
-    assert train(half, "adamw", *adamw) == (0, "")
-    begin = f"resume={half / 'adamw' / 'checkpoints' / 'last.ckpt'}"
-    code, message = train(half, "adamw_longer", "optimizer=adamw", "trainer.max_epochs=2", begin)
-    assert code == 1
-    assert "trainer.max_epochs: 1 → 2" in message
-
-
-@pytest.mark.parametrize(
-    ("change", "shown"),
-    [("model.patch=2", "model.patch: 4 → 2"), ("scaling.max_dbz=50", "scaling.max_dbz: 60.0 → 50"),
-     ("data.batch_size=2", "data.batch_size: 4 → 2"), ("seed=7", "seed: 0 → 7")],
-)  # fmt: skip
-def test_a_checkpoint_of_something_else_is_refused(half, change, shown):
-    begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
-    code, message = train(half, "another", "trainer.max_epochs=5", begin, change)
-    assert code == 1
-    assert shown in message
-    assert not (half / "another" / "config.yaml").exists()
-
-
-def test_other_data_is_refused_unless_allowed(half):
-    begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
-    other = ["trainer.max_epochs=5", begin, "data.archives.seed=5"]
-    code, message = train(half, "other_data", *other)
-    assert code == 1
-    assert "data.archives.seed: 0 → 5" in message
-    assert train(half, "other_data", *other, "allow_data_change=true") == (0, "")
-    assert checkpoint.read(half / "other_data" / "checkpoints" / "last.ckpt")["epoch"] == 4
-
-
-def test_archives_that_changed_under_the_same_name_are_refused(half):
-    assert train(half, "same_name", "trainer.max_epochs=1") == (0, "")
-    path = half / "same_name" / "provenance.json"
-    facts = json.loads(path.read_text())
-    facts.pop("finished", None)
-    name, print_ = next(iter(facts["data"]["archives"].items()))
-    facts["data"]["archives"][name] = "0123"
-    path.write_text(json.dumps(facts))
-    code, message = train(half, "same_name", "trainer.max_epochs=1", "resume=auto")
-    assert code == 1
-    assert f"archives.{name}: '0123' → '{print_}'" in message
-    assert "allow_data_change=true" in message
-
-
-@pytest.mark.parametrize("value", ["last", "nowhere/last.ckpt"])
-def test_a_checkpoint_that_is_not_there_is_refused(half, value):
-    code, message = train(half, "never", f"resume={value}")
-    assert code == 1
-    assert f"resume={value}: no such file" in message
-    assert "never, auto or the path" in message
-    assert not (half / "never" / "config.yaml").exists()
-
-
-def test_a_checkpoint_with_nothing_left_to_train_is_refused(half):
-    begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
-    code, message = train(half, "nothing_left", "trainer.max_epochs=4", begin)
-    assert code == 1
-    assert "has trained 4 epochs; with trainer.max_epochs=4 none is left" in message
-
-
 def test_auto_without_a_run_begins_one(half):
     assert train(half, "fresh", "trainer.max_epochs=1", "resume=auto") == (0, "")
     assert "resumed" not in json.loads((half / "fresh" / "provenance.json").read_text())
-
-
-def test_two_processes_do_not_write_one_run(half):
-    (half / "shared").mkdir()
-    with (half / "shared" / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        code, message = train(half, "shared", "resume=auto")
-    assert code == 1
-    assert f"another process is writing {half / 'shared'}" in message
-    assert [path.name for path in (half / "shared").iterdir()] == [".lock"]
-
-
-def test_what_cannot_be_gone_on_with_was_typed_wrongly(half):
-    typed = [*SETTINGS, f"data.archives.folder={half / 'data'}"]
-    more = ["trainer.max_epochs=4", f"output={half / 'whole'}", "resume=auto", "optimizer.optimizer.lr=0.5"]
-    code, message = ended("train", *typed, *more)
-    assert (code, "was begun with another config" in message) == (2, True)
-    begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
-    code, message = ended("train", *typed, f"output={half / 'no'}", "trainer.max_epochs=4", begin)
-    assert (code, "none is left: give more, such as trainer.max_epochs=8" in message) == (2, True)
-
-
-def test_a_run_is_not_overwritten_and_the_message_offers_to_go_on(half):
-    code, message = train(half, "whole", "trainer.max_epochs=4")
-    assert code == 1
-    assert "resume=auto" in message
 
 
 def test_a_checkpoint_inside_the_last_epoch_has_that_epoch_left(half):
