@@ -1,6 +1,7 @@
 """CONTRIBUTING's map: its places exist, and it shows every room in the order of the import contract."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -52,3 +53,11 @@ def test_every_file_is_short_enough_to_read_at_once():
 def test_every_room_has_its_tests():
     missing = [name for name in layers() if (ROOT / "nowcast" / name).is_dir() and not (ROOT / "tests" / name).is_dir()]
     assert missing == []
+
+
+def test_every_place_of_the_tests_with_the_lowest_versions_exists():
+    """pytest stops at a path that is not there, but nobody types `make test-lowest` after each move."""
+    told = subprocess.run(["make", "-n", "test-lowest"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    places = re.findall(r"\btests/\S+", told)
+    assert len(places) > 10
+    assert [place for place in places if not (ROOT / place).exists()] == []
