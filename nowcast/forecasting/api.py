@@ -1,6 +1,7 @@
 """What `import nowcast` offers: a trained network that forecasts from xarray objects."""
 
 import tempfile
+import warnings
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,8 @@ class TrainedForecaster:
                 result = predict(
                     self._forecaster, source, init_time=init_time, forecast_steps=steps, device=self._device
                 )
+            for remark in result.remarks:
+                warnings.warn(remark, stacklevel=2)
             write_forecast(written, result.forecast, {"title": f"Rain nowcast by {self._forecaster.name}"})
             return as_dataset(written)
 

@@ -13,8 +13,10 @@ from nowcast.config.build import build, plain
 from nowcast.config.mistakes import as_typed
 from nowcast.data.interface import DataModule, as_data_module
 from nowcast.data.windows.index import SPLITS, NoWindowError
+from nowcast.forecasting.network import build_network
 from nowcast.studies.benchmarks.training import measure_training
 from nowcast.training.trainer import make_task
+from nowcast.training.trial_build import build_objective
 from nowcast.training.validate import validate
 
 
@@ -26,6 +28,7 @@ def check(config: DictConfig) -> None:
     """
     with as_typed():
         validate(config)
+        build_objective(config)
     console = Console()
     findings: dict[str, Any] = {"parameters": count_parameters(config)}
     console.print(f"model: {findings['parameters']:,} parameters", highlight=False)
@@ -48,7 +51,7 @@ def save(findings: dict[str, Any], config: DictConfig) -> None:
 def count_parameters(config: DictConfig) -> int:
     """Trained parameters of the configured network."""
     with torch.device("meta"):  # sizes without memory
-        model: torch.nn.Module = build(config.model)
+        model = build_network(config.model, build(config.head))
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 

@@ -172,6 +172,16 @@ class ExceedanceLoss(nn.Module):
         return (weights * parts).sum() / weights.sum()
 
 
+def refuse_head_without_rain(head: Head, quantity: str) -> None:
+    """Refuse thresholds in mm/h for what is no rain.
+
+    Raises:
+        UsageError: With the head that fits.
+    """
+    if head.thresholds and quantity != "rain_rate":
+        raise UsageError(f"head.thresholds={list(head.thresholds)} are mm/h, and the data is {quantity}: use head=grey")
+
+
 def refuse_loss_of_another_head(loss: nn.Module, head: Head) -> None:
     """Refuse a loss that is not of what a head says; cross-entropy and errors are of either.
 

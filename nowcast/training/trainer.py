@@ -19,7 +19,7 @@ from nowcast.forecasting.network import build_network
 from nowcast.training.callbacks.checkpoints import AtomicCheckpointIO
 from nowcast.training.callbacks.stopping import DivergedError, LowerRate
 from nowcast.training.loggers.metrics import MetricsLogger
-from nowcast.training.losses import refuse_loss_of_another_head
+from nowcast.training.losses import refuse_head_without_rain, refuse_loss_of_another_head
 from nowcast.training.resume import Start, keep_metrics, retry_once
 from nowcast.training.task import NowcastTask
 
@@ -61,6 +61,7 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     calibration = None if config.calibration is None else build(config.calibration)
     loss = build(config.loss)
     refuse_loss_of_another_head(loss, head)
+    refuse_head_without_rain(head, data.quantity)
     return NowcastTask(
         net=net,
         head=head,

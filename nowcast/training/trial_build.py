@@ -7,7 +7,7 @@ from nowcast.config.build import build
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting import network as forecasting
 from nowcast.forecasting.calibration.method import Method
-from nowcast.training.losses import refuse_loss_of_another_head
+from nowcast.training.losses import refuse_head_without_rain, refuse_loss_of_another_head
 from nowcast.training.trainer import refuse_baseline
 
 
@@ -22,19 +22,29 @@ def build_network(config: DictConfig) -> None:
     refuse_baseline(net, config)
 
 
-def build_all(config: DictConfig) -> None:
-    """Build the other parts of a training config that need no data, and let them go.
+def build_objective(config: DictConfig) -> None:
+    """Build what says what is learned – head, loss, scaling, calibration – and let it go.
 
     Raises:
-        UsageError: A part refuses what it is given; the message names the setting.
+        UsageError: A part refuses what it is given, or does not fit the others.
     """
     built = {name: build(config[name]) for name in ("scaling", "loss", "uncertainty", "head")}
     refuse_loss_of_another_head(built["loss"], built["head"])
+    refuse_head_without_rain(built["head"], getattr(built["scaling"], "quantity", "rain_rate"))
     if config.calibration is not None:
         method: Method = build(config.calibration)
         method.fitting(built["head"], 1)
         for threshold in [config.verification.main_threshold] if config.verification.thresholds else []:
             method.csi(built["head"], built["scaling"], threshold, 1)
+
+
+def build_all(config: DictConfig) -> None:
+    """Build the parts of a training config beside the network that need no data, and let them go.
+
+    Raises:
+        UsageError: A part refuses what it is given; the message names the setting.
+    """
+    build_objective(config)
     rain = (
         len(config.verification.thresholds) > 0
     )  # else scores of events have none, and are not built for a run either

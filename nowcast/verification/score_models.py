@@ -106,7 +106,7 @@ def run_models(
     """Every model's forecast of a batch; a network that is there raw and calibrated runs once.
 
     Returns:
-        Name → forecast, and logits where they are the forecast: those of a network without calibration.
+        Name → forecast, and logits where their sigmoid is the field: those of a grey network without calibration.
     """
     steps, inputs = batch["targets"].shape[1], batch["inputs"].to(device)
     said: dict[tuple[int, int, int], Tensor] = {}
@@ -119,7 +119,8 @@ def run_models(
             if network not in said:
                 said[network] = model.logits(inputs, steps)
             logits = said[network]
-            forecasts[name] = model.of_logits(logits), logits if model.calibration is None else None
+            is_forecast = model.calibration is None and not model.head.thresholds  # their sigmoid is the field
+            forecasts[name] = model.of_logits(logits), logits if is_forecast else None
         else:
             forecasts[name] = forecast_with(model, inputs, steps), None
     return forecasts

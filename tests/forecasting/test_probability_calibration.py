@@ -129,6 +129,8 @@ def test_nothing_valid_changes_nothing(method):
 def test_what_does_not_fit_the_head_is_refused():
     with pytest.raises(UsageError, match=r"calibration=reliability maps probabilities.*head=exceedance"):
         Reliability(10).fitting(GreyHead(), LEADS)
+    with pytest.raises(UsageError, match="calibration=reliability maps probabilities"):
+        Reliability(10).csi(GreyHead(), SCALING, 0.5, LEADS)
     with pytest.raises(UsageError, match=r"main_threshold=5 is not among head\.thresholds=\[0\.5, 2\.0\]"):
         Frequency(10).csi(HEAD, SCALING, 5.0, LEADS)
     for method in (Frequency, Reliability):

@@ -13,6 +13,7 @@ from nowcast.training.losses import (
     ExceedanceLoss,
     MeanAbsoluteError,
     MeanSquaredError,
+    refuse_head_without_rain,
     refuse_loss_of_another_head,
 )
 
@@ -207,3 +208,10 @@ def test_a_loss_of_another_head_is_refused():
     ):
         with pytest.raises(UsageError, match=way):
             refuse_loss_of_another_head(loss, head)
+
+
+def test_thresholds_of_rain_are_refused_for_pictures():
+    refuse_head_without_rain(GreyHead(), "brightness")
+    refuse_head_without_rain(ExceedanceHead([0.5]), "rain_rate")
+    with pytest.raises(UsageError, match=r"\[0\.5\] are mm/h, and the data is brightness: use head=grey"):
+        refuse_head_without_rain(ExceedanceHead([0.5]), "brightness")

@@ -9,7 +9,7 @@ import nowcast.training.run
 from nowcast.data.archive.archive import Archive
 from nowcast.forecasting.calibration.frequency import FrequencyCalibration
 from nowcast.forecasting.forecaster import Forecaster
-from nowcast.forecasting.heads import GreyHead
+from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.forecasting.network import NetworkForecaster
 from nowcast.forecasting.predict import Input, predict
 from nowcast.models.convlstm import ConvLSTM
@@ -127,3 +127,19 @@ def test_a_missing_member_is_missing_for_the_common_mask(common):
     mask = verification._common_mask(one["mask"], models, one, run_models(models, one, CPU) if common else {})
     assert mask[:, :, :, 1:].all()
     assert mask[:, :, :, 0].any() != common
+
+
+def test_logits_are_given_where_their_sigmoid_is_the_field():
+    """Else scores of pictures, which take them so, would score probabilities as grey values."""
+
+    class Three(Counted):
+        def forward(self, grey, forecast_steps):
+            return super().forward(grey, forecast_steps).expand(-1, -1, 3, -1, -1)
+
+    scaling, head = GreyScale(118.239, 1.5241, -10.0, 60.0), ExceedanceHead([0.5, 2.0, 5.0])
+    said = run_models({"exceedance": NetworkForecaster(Three(), scaling, head, None)}, batch(), CPU)
+    assert said["exceedance"][1] is None
+    assert (
+        run_models({"grey": NetworkForecaster(Counted(), scaling, GreyHead(), None)}, batch(), CPU)["grey"][1]
+        is not None
+    )

@@ -125,6 +125,7 @@ class Reliability:
 
     def csi(self, head: Head, scaling: Scaling, threshold: float, lead_times: LeadTimes) -> Csi:
         """CSI at `threshold` mm h-1 after it."""
+        self._thresholds(head)
         return ProbabilityCsi(lead_times, place_of(threshold, head), self.levels, reliable=True)
 
     def _thresholds(self, head: Head) -> int:
