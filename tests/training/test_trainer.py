@@ -44,7 +44,7 @@ def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
 
 
 # Built, never trained: Lightning refuses FSDPStrategy on a CPU by its class, and a class derived from it ends there,
-# with PyTorch 2.13, in "FSDP needs a non-CPU accelerator device", since Lightning names no device on a CPU.
+# with PyTorch 2.13, in "FSDP needs a non-CPU accelerator device"; naming the CPU to it as its device was not tried.
 def test_fully_sharded_training_can_be_built():
     config = composed("trainer=fsdp", "trainer.num_nodes=2")
     strategy = build(config.trainer.strategy)
