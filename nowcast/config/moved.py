@@ -89,7 +89,7 @@ def _with_nodes(values: dict[str, Any]) -> dict[str, Any]:
     if not {"model", "loss", "optimizer"} <= values.keys():
         return values
     calibration = values.get("calibration", "none")
-    known = CALIBRATIONS[calibration] if isinstance(calibration, str) else calibration
+    known = CALIBRATIONS.get(calibration, calibration) if isinstance(calibration, str) else calibration
     return {"head": GREY_HEAD} | values | {"calibration": known}
 
 
@@ -112,9 +112,8 @@ def refuse_old_keys(overrides: list[str]) -> None:
         UsageError: One is; the message says how.
     """
     for text in overrides:
-        name, _, value = text.partition("=")
-        first, *others = re.split(r"(?=[@.])", name.lstrip("+~"), maxsplit=1)
+        sign, first, rest = re.fullmatch(r"([+~]*)([^@.=]*)(.*)", text, flags=re.DOTALL).groups()  # type: ignore[union-attr]
         if first in GONE:
             raise UsageError(f"{first} is no setting any more: {GONE[first]}")
         if first in KEYS:
-            raise UsageError(f"{first} is called {KEYS[first]} now: type {KEYS[first]}{''.join(others)}={value}")
+            raise UsageError(f"{first} is called {KEYS[first]} now: type {sign}{KEYS[first]}{rest}")

@@ -239,5 +239,5 @@ def ensemble_mean(members: Tensor) -> Tensor:
 
 
 def _beyond(thresholds: Sequence[float]) -> float:
-    """The rate that certainty of the last threshold is drawn as."""
+    """Towards which the field goes above the last threshold: as far beyond it as that is from the one before."""
     return thresholds[-1] ** 2 / thresholds[-2] if len(thresholds) > 1 else 2 * thresholds[-1]

@@ -16,7 +16,6 @@ from nowcast.models.advection import departures, move
 from nowcast.models.extrapolation import Extrapolation
 
 FAINTEST = 0.02  # mm h-1: no rain, on a logarithmic scale
-CHANNELS = 3  # of a frame: rain, whether it is known, whether it rains
 WET = 0.1  # mm h-1
 INFLOW = -2.0  # logit of the first threshold where the air comes from outside, at first
 SLOPES = (math.log(2.0), math.log(0.6))  # logarithms of the prior's slope at the first and the last lead time
@@ -32,7 +31,6 @@ class Lagrangian(nn.Module):
         thresholds: K rain rates in mm h-1, those of the head.
         forecast_steps: Lead times that are trained; later ones take what the last one learned.
         outputs: K, as many as the head needs.
-
 
     Sources: Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016 (a network in Lagrangian coordinates).
     """

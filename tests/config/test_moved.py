@@ -123,9 +123,9 @@ def test_groups_of_a_training_are_called_otherwise_now():
     ("typed", "now"),
     [
         ("metrics=paper", "frame_scores=paper"),
-        ("~metrics.paper", "frame_scores.paper="),
+        ("~metrics.paper", "~frame_scores.paper"),
         ("metrics.paper.threshold=1", "frame_scores.paper.threshold=1"),
-        ("+metrics@metrics.b=paper", "frame_scores@metrics.b=paper"),
+        ("+metrics@metrics.b=paper", "+frame_scores@metrics.b=paper"),
     ],
 )
 def test_an_override_with_an_old_key_says_the_new_one(typed, now):

@@ -60,10 +60,11 @@ def by_lead_time(forecast: FieldForecast, observed: Tensor, mask: Tensor, lead_t
     Raises:
         ValueError: Shapes differ, or an observation is NaN where the mask is True.
     """
-    if not forecast.missing().shape == observed.shape == mask.shape:
+    shape = forecast.missing().shape
+    if not shape == observed.shape == mask.shape:
         raise ValueError(
             "forecast, observed and mask must be of the same (B, T, C, H, W), got a forecast of "
-            f"{tuple(forecast.missing().shape)}, {tuple(observed.shape)}, {tuple(mask.shape)}"
+            f"{tuple(shape)}, {tuple(observed.shape)}, {tuple(mask.shape)}"
         )
     if observed.shape[1] != lead_times:
         raise ValueError(f"expected {lead_times} lead times, got {observed.shape[1]}")
