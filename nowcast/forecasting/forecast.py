@@ -5,15 +5,18 @@ Whoever uses a forecast asks for what is needed – `single`, `members`, `probab
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from nowcast.forecasting.decided_field import decided_field
+
 Need = Literal["single", "members", "probability"]
 SAME_THRESHOLD = 1e-6  # relative
+HALF = 0.5  # the level where none is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +127,14 @@ class Exceedance(FieldForecast):
         values: The probabilities; NaN = no forecast.
         thresholds: K rain rates in mm h-1, rising, the first above 0.
         levels: (T, K) probabilities from which on it is decided that it rains so much, for `single`; None = ½.
+        decision: What these levels are for, such as "bias"; "" where that is not known.
+        choices: Every decision that there are levels for → its levels (T, K).
     """
 
     thresholds: tuple[float, ...] = ()
     levels: Tensor | None = None
+    decision: str = ""
+    choices: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the shapes.
@@ -146,21 +153,10 @@ class Exceedance(FieldForecast):
     def single(self) -> Tensor:
         """The field (B, T, 1, H, W) mm h-1 that reaches a threshold where its probability reaches the level.
 
-        Between two thresholds it lies where, linearly in the logarithm of the rate, the probability passes the level;
-        above the last one at most as far beyond it as that is from the one before, below the first it is 0.
+        Without steps in between, 0 below the first threshold: see `decided_field`.
         """
-        above = self.values - (0.5 if self.levels is None else self.levels[None, :, :, None, None].to(self.values))
-        above = above.cummin(dim=2).values  # what does not reach a threshold reaches none above it
-        rates = torch.tensor([*self.thresholds, _beyond(self.thresholds)], dtype=above.dtype, device=above.device)
-        field = torch.zeros_like(above[:, :, :1])
-        for k, reached in enumerate(above.unbind(2)):
-            short = -above[:, :, k + 1] if k + 1 < len(self.thresholds) else torch.ones_like(reached) - reached
-            part = reached / (reached + short.clamp(min=0)).clamp(min=torch.finfo(above.dtype).tiny)
-            part = part.clamp(0, BELOW_THE_NEXT)
-            between = rates[k] * (rates[k + 1] / rates[k]) ** part
-            between = torch.maximum(between, rates[k])  # rounding must not fall below the threshold that is reached
-            field = torch.where((reached >= 0)[:, :, None], between[:, :, None], field)
-        return field.masked_fill(self.missing(), math.nan)
+        half = torch.full(self.values.shape[1:3], HALF, device=self.values.device)
+        return decided_field(self.values, half if self.levels is None else self.levels, self.thresholds)
 
     def members(self) -> Tensor:
         """It has none.
@@ -188,7 +184,7 @@ class Exceedance(FieldForecast):
     def lead(self, number: int) -> "Exceedance":
         """One lead time."""
         part = slice(number, number + 1)
-        return Exceedance(self.values[:, part], self.thresholds, None if self.levels is None else self.levels[part])
+        return self._with(self.values[:, part], lambda levels: levels[part])
 
     def gives(self, need: Need) -> bool:
         """All but members."""
@@ -200,15 +196,18 @@ class Exceedance(FieldForecast):
 
     def to(self, device: torch.device) -> "Exceedance":
         """The same on a device."""
-        levels = None if self.levels is None else self.levels.to(device)
-        return Exceedance(self.values.to(device), self.thresholds, levels)
+        return self._with(self.values.to(device), lambda levels: levels.to(device))
+
+    def _with(self, values: Tensor, change: Callable[[Tensor], Tensor]) -> "Exceedance":
+        """The same of other values, with changed levels."""
+        levels = None if self.levels is None else change(self.levels)
+        return replace(
+            self, values=values, levels=levels, choices={name: change(one) for name, one in self.choices.items()}
+        )
 
     def _place(self, threshold: float) -> int | None:
         close = (k for k, one in enumerate(self.thresholds) if math.isclose(one, threshold, rel_tol=SAME_THRESHOLD))
         return next(close, None)
-
-
-BELOW_THE_NEXT = 1 - 1e-3  # of the way to the next threshold at most, so that float32 does not round up to it
 
 
 def of_values(values: Tensor) -> FieldForecast:
@@ -236,8 +235,3 @@ def ensemble_mean(members: Tensor) -> Tensor:
     if members.shape[1] == 1:
         return members[:, 0]
     return members.nan_to_num(0.0).mean(dim=1).masked_fill(members.isnan().all(dim=1), float("nan"))
-
-
-def _beyond(thresholds: Sequence[float]) -> float:
-    """Towards which the field goes above the last threshold: as far beyond it as that is from the one before."""
-    return thresholds[-1] ** 2 / thresholds[-2] if len(thresholds) > 1 else 2 * thresholds[-1]

@@ -82,44 +82,6 @@ def exceedance(probabilities, levels=None):
     return Exceedance(values, (1.0, 2.0, 8.0), None if levels is None else torch.tensor([levels]))
 
 
-def test_the_field_of_probabilities_reaches_what_is_as_probable_as_the_level():
-    # Cells: nothing; just 1; half way to 2 in the logarithm; half way from 2 to 8; certain of 8; no forecast.
-    nan = torch.nan
-    forecast = exceedance(
-        [[0.4, 0.5, 0.7, 1.0, 1.0, nan], [0.1, 0.3, 0.3, 0.8, 1.0, nan], [0.0, 0.0, 0.0, 0.2, 1.0, nan]]
-    )
-    found = forecast.single().flatten()
-    assert found[:2].tolist() == [0.0, 1.0]
-    assert found[2].item() == pytest.approx(2**0.5)
-    assert found[3].item() == pytest.approx(4.0)
-    assert found[4].item() == pytest.approx(8 * 4**0.5, rel=1e-6)  # P - level = 1/2 of the way to 8·8/2
-    assert found[5].isnan()
-
-
-@pytest.mark.parametrize("levels", [None, [0.3, 0.2, 0.6], [0.6, 0.5, 0.4]])
-def test_its_exceedances_are_those_of_the_levels(levels):
-    """Nested ones: a cell that misses a threshold misses those above."""
-    draw = torch.Generator().manual_seed(1)
-    values = torch.rand(2, 1, 3, 40, 50, generator=draw).sort(dim=2, descending=True).values
-    forecast = Exceedance(values, (1.0, 2.0, 8.0), None if levels is None else torch.tensor([levels]))
-    field, reached = forecast.single(), torch.ones(2, 1, 40, 50, dtype=torch.bool)
-    for k, threshold in enumerate(forecast.thresholds):
-        reached &= values[:, :, k] >= (0.5 if levels is None else levels[k])
-        assert torch.equal(field[:, :, 0] >= threshold, reached)
-        assert 0 < reached.sum() < reached.numel()
-
-
-def test_the_field_has_no_step_at_a_threshold():
-    """Probabilities that change a little change the rate a little, also where a threshold is passed."""
-    part = torch.linspace(0, 1, 2001)
-    values = torch.stack([part, part**2, part**4]).view(1, 1, 3, 1, -1)
-    field = Exceedance(values, (1.0, 2.0, 8.0)).single().flatten()
-    wet = field[field > 0]
-    assert (wet.diff() >= 0).all()
-    assert (wet[1:] / wet[:-1]).max() < 1.02
-    assert wet[0] == pytest.approx(1.0, rel=1e-2)
-
-
 def test_what_is_not_known_is_not_said():
     forecast = exceedance([[0.9], [0.5], [0.1]])
     assert forecast.gives("single")
