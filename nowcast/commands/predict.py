@@ -15,7 +15,13 @@ def main(config: DictConfig) -> list[Path]:
     refuse(config)
     from nowcast.report.prediction import predict_to_file
 
-    return predict_to_file(config, model=chosen("model"), limits_typed=bool(given_on_command_line("limits")))
+    draw = None
+    if config.plot:  # what draws takes longer to import than a forecast takes
+        from nowcast.report.forecast_pictures import Pictures
+
+        draw = Pictures.of(config).draw
+    typed = bool(given_on_command_line("limits"))
+    return predict_to_file(config, model=chosen("model"), limits_typed=typed, draw=draw)
 
 
 def refuse(config: DictConfig) -> None:

@@ -105,6 +105,29 @@ def _searched_now(values: dict[Any, Any]) -> dict[Any, Any]:
     return values
 
 
+def calibration_now(stored: dict[str, Any], identity: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of its calibration; before it named what is applied, it named how that was fitted.
+
+    Args:
+        stored: What the checkpoint holds of it: "state", and "applied", or "lead_times" (minutes, or their number).
+        identity: Its config and the facts of its data, as they are said now.
+    """
+    if "applied" in stored:
+        return stored
+    table, lead_times = stored["state"]["table"], stored["lead_times"]
+    steps = identity["data"].get("timesteps_seconds", [60])  # frames where the data is no rain
+    if isinstance(lead_times, int) and len(steps) == 1:
+        lead_times = [steps[0] * (k + 1) / 60 for k in range(lead_times)]
+    rows: dict[str, Any] = {"lead_times": lead_times}
+    if not identity["config"]["head"].get("thresholds"):
+        kind, rows["levels"] = "frequency.FrequencyCalibration", table.shape[1] - 1
+    else:
+        kind, rows["thresholds"] = "probability.LevelCalibration", table.shape[1]
+        if table.ndim == 3:
+            kind, rows["levels"] = "probability.ReliabilityCalibration", table.shape[2] - 1
+    return {"applied": {"_target_": f"nowcast.forecasting.calibration.{kind}"} | rows, "state": stored["state"]}
+
+
 def refuse_old_keys(overrides: list[str]) -> None:
     """Refuse settings that are called otherwise now.
 

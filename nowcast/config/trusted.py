@@ -18,7 +18,7 @@ PACKAGES = (
     "nowcast.models",
     "nowcast.scaling",
     "nowcast.forecasting.heads",
-    "nowcast.forecasting.calibration.method",
+    "nowcast.forecasting.calibration",
     "nowcast.data",
     "nowcast.verification.scores",
     "nowcast.verification.per_frame",

@@ -1,7 +1,6 @@
 """Checkpoints: written atomically, read without executing anything, enough to forecast with."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,11 @@ import torch
 
 from nowcast.config.build import build
 from nowcast.config.mistakes import refuse_missing_checkpoint
-from nowcast.config.moved import as_now
+from nowcast.config.moved import as_now, calibration_now
 from nowcast.config.trusted import trusted
 from nowcast.files import written_whole
 from nowcast.forecasting.calibration.by_lead_time import Calibration
-from nowcast.forecasting.calibration.method import Method
 from nowcast.forecasting.network import NetworkForecaster, build_network
-
-FREQUENCY = {"_target_": "nowcast.forecasting.calibration.method.Frequency"}
 
 
 @dataclass(frozen=True)
@@ -69,8 +65,8 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "nowcast" not in content or "state_dict" not in content:
         raise ValueError(f"{path}: not written by nowcast (no 'nowcast' entry)")
     content["nowcast"] = as_now(content["nowcast"])
-    if "levels" in content.get("calibration", {}):  # before there was more than one method
-        content["calibration"]["method"] = FREQUENCY | {"levels": content["calibration"].pop("levels")}
+    if "calibration" in content:
+        content["calibration"] = calibration_now(content["calibration"], content["nowcast"])
     return content
 
 
@@ -105,8 +101,7 @@ def load(path: Path) -> Checkpoint:
     calibration = None
     if "calibration" in content:
         stored = content["calibration"]
-        method: Method = build(trusted(stored["method"], f"{path}: calibration"))
-        calibration = method.calibration(head, _lead_times(stored["lead_times"], identity["data"]))
+        calibration = build(trusted(stored["applied"], f"{path}: calibration"))
         calibration.load_state_dict(stored["state"], strict=True)
     forecaster = NetworkForecaster(net, scaling, head, None).eval()
     return Checkpoint(
@@ -120,28 +115,10 @@ def load(path: Path) -> Checkpoint:
     )
 
 
-def _lead_times(stored: list[float] | int, data: dict[str, Any]) -> list[float] | int:
-    """Lead times of a fit; before they were stored, their number was, and the time step of the data says the rest."""
-    if isinstance(stored, int):
-        steps = data.get("timesteps_seconds", [60])  # frames where the data is no rain
-        return [steps[0] * (k + 1) / 60 for k in range(stored)] if len(steps) == 1 else stored
-    return stored
-
-
-def add_calibration(path: Path, calibration: Calibration, method: Mapping[str, Any]) -> None:
-    """Store a fitted calibration in an existing checkpoint, replacing the file atomically.
-
-    Args:
-        path: The checkpoint.
-        calibration: What was fitted.
-        method: The config node of the method that fitted it, plain types.
-    """
-    content, lead_times = read(path), calibration.lead_times
-    content["calibration"] = {
-        "lead_times": len(calibration.table) if lead_times is None else list(lead_times),  # minutes, or frames
-        "method": dict(method),
-        "state": calibration.state_dict(),
-    }
+def add_calibration(path: Path, calibration: Calibration) -> None:
+    """Store a fitted calibration in an existing checkpoint, replacing the file atomically."""
+    content = read(path)
+    content["calibration"] = {"applied": calibration.node(), "state": calibration.state_dict()}
     save(content, path)
 
 

@@ -1,52 +1,19 @@
-"""A forecast as a file, with its pictures beside it."""
+"""A forecast as a file, with all that is known of it."""
 
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 from nowcast import __version__
-from nowcast.data.archive.grid import cell_km
 from nowcast.data.archive.limits import Limits, as_plain
 from nowcast.data.results.forecast_writer import write_forecast
 from nowcast.forecasting.forecaster import Forecaster
 from nowcast.forecasting.predict import Prediction
-from nowcast.report.plots.coastlines import map_lines
-from nowcast.report.plots.colours import RainColours
-from nowcast.report.plots.contents import Choice, contents_of
-from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
 
 
-def write(
-    result: Prediction,
-    forecaster: Forecaster,
-    limits: Limits,
-    output: Path,
-    *,
-    plot: bool,
-    choice: Choice,
-    colour_blind_safe: bool,
-) -> list[Path]:
-    """Write the forecast and, when asked for, its pictures beside it; return what was written."""
+def write(result: Prediction, forecaster: Forecaster, limits: Limits, output: Path) -> None:
+    """Write a forecast, and who made it of what."""
     write_forecast(output, result.forecast, _attributes(result, forecaster, limits))
-    written = [output]
-    if plot:
-        forecast = result.forecast
-        contents = contents_of({forecaster.name: result.said}, choice)
-        case = Case(
-            observed=None,
-            forecasts=contents.rain,
-            probabilities=contents.probabilities,
-            inputs=result.inputs,
-            init_time=forecast.init_time,
-            timestep_minutes=forecast.step_seconds / 60,
-            cell_km=cell_km(forecast.grid)[0],
-            title=f"{result.source.archive.name}, forecast from {forecast.init_time} UTC",
-            colours=RainColours(colour_blind_safe),
-            lines=map_lines(forecast.grid, "none")[0],
-        )
-        written.append(plot_forecast(case, output.with_suffix(".png")))
-        written.append(animate_forecast(case, output.with_suffix(".gif")))
-    return written
 
 
 def _attributes(result: Prediction, forecaster: Forecaster, limits: Limits) -> dict[str, str]:

@@ -1,57 +1,94 @@
 """`nowcast predict`: a forecast from the newest frames, or from those that end at a time, written and drawn."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import torch
 from rich.console import Console
 
 from nowcast.config.build import build, plain
+from nowcast.data.archive.frame import Reader
 from nowcast.data.archive.limits import Limits, as_plain, limits_of
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.device import choose_device
 from nowcast.forecasting.forecaster import Forecaster, of_checkpoint, of_model
-from nowcast.forecasting.predict import open_input, predict
+from nowcast.forecasting.predict import Input, Prediction, open_input, predict
 from nowcast.report.forecast import write
-from nowcast.report.plots.contents import choice_of
-from nowcast.verification.validation import with_worth
+from nowcast.verification.worth import with_worth
+
+Draw = Callable[[Prediction, str, Path], list[Path]]  # forecast, the model's name and the file → what was drawn
 
 
-def predict_to_file(config: Mapping[str, Any], *, model: str, limits_typed: bool) -> list[Path]:
+def predict_to_file(config: Mapping[str, Any], *, model: str, limits_typed: bool, draw: Draw | None) -> list[Path]:
     """Forecast, say what is known of the forecaster's worth, and write; return what was written.
 
     Args:
         config: Of `nowcast predict`.
         model: What the model is called that stands in place of a checkpoint.
         limits_typed: Whether the user typed `limits`, which else are those of the training archives.
+        draw: Draws a forecast beside its file; None = it is not drawn.
 
     Raises:
         ValueError: What is given does not forecast rain, or from that input.
     """
-    device = choose_device(config["device"])
-    forecaster = choose_forecaster(config, model)
-    steps = forecaster.forecast_steps if config["forecast_steps"] is None else config["forecast_steps"]
-    if steps is None:
-        raise ValueError(f"forecast_steps= is missing: how many steps is {forecaster.name} to go, such as 12?")
-    reader = None if config["source"] is None else build(config["source"])
-    if reader is None or limits_typed or not forecaster.limits:
-        limits = limits_of(config["limits"])
-    else:
-        limits = limits_of_training(forecaster)
+    work = Work.of(config, model=model, limits_typed=limits_typed)
     inputs = config["input"] if isinstance(config["input"], str) else plain(config["input"])
     init_time, output = config["init_time"], Path(config["output"]).expanduser()
-    with open_input(inputs, reader, limits, forecaster, init_time) as source:
-        result = predict(forecaster, source, init_time=init_time, forecast_steps=int(steps), device=device)
-        written = write(
-            result, forecaster, limits, output,
-            plot=config["plot"], choice=choice_of(config["pictures"]), colour_blind_safe=config["colour_blind_safe"],
-        )  # fmt: skip
+    with open_input(inputs, work.reader, work.limits, work.forecaster, init_time) as source:
+        result = work.predict(source, init_time)
+        write(result, work.forecaster, work.limits, output)
+        written = [output] if draw is None else [output, *draw(result, work.forecaster.name, output)]
+    say(work.forecaster, result.remarks)
+    return written
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """All that a forecast needs beside its input, loaded once.
+
+    Args:
+        forecaster: What forecasts.
+        steps: How many steps.
+        reader: Format of provider files; None for an archive.
+        limits: Physical range of their values.
+        device: Where it runs.
+    """
+
+    forecaster: Forecaster
+    steps: int
+    reader: Reader | None
+    limits: Limits
+    device: torch.device
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], *, model: str, limits_typed: bool) -> Self:
+        """As the config of `nowcast predict` says; see `predict_to_file`."""
+        device = choose_device(config["device"])
+        forecaster = choose_forecaster(config, model)
+        steps = forecaster.forecast_steps if config["forecast_steps"] is None else config["forecast_steps"]
+        if steps is None:
+            raise ValueError(f"forecast_steps= is missing: how many steps is {forecaster.name} to go, such as 12?")
+        reader = None if config["source"] is None else build(config["source"])
+        if reader is None or limits_typed or not forecaster.limits:
+            limits = limits_of(config["limits"])
+        else:
+            limits = limits_of_training(forecaster)
+        return cls(forecaster, int(steps), reader, limits, device)
+
+    def predict(self, source: Input, init_time: str | None) -> Prediction:
+        """Forecast from an input."""
+        return predict(self.forecaster, source, init_time=init_time, forecast_steps=self.steps, device=self.device)
+
+
+def say(forecaster: Forecaster, remarks: Sequence[str]) -> None:
+    """Print what is known of a forecaster's worth, and what is to be said of a forecast."""
     console = Console()
     for line in forecaster.worth:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-    for line in [*result.remarks, *warnings(forecaster)]:
+    for line in [*remarks, *warnings(forecaster)]:
         console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
-    return written
 
 
 def choose_forecaster(config: Mapping[str, Any], model: str) -> Forecaster:

@@ -170,7 +170,7 @@ def finish(
     models: dict[str, torch.nn.Module] = {name: loaded.forecaster}
     if config.calibration is not None:
         fitted = fit_calibration(loaded.forecaster, data, build(config.calibration), device, track)
-        checkpoint.add_calibration(best, fitted, plain(config.calibration))
+        checkpoint.add_calibration(best, fitted)
         models[f"{name}_calibrated"] = loaded.with_calibration(fitted)  # of the same network, so that it runs once
     baselines = make_baselines(config)
     if config.verification.thresholds and data.quantity == "rain_rate":

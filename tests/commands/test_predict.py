@@ -1,5 +1,8 @@
 """`nowcast predict` with a trained network: the file, what can be chosen, and what does not fit."""
 
+import subprocess
+import sys
+
 import netCDF4
 import numpy as np
 import pytest
@@ -46,6 +49,28 @@ def test_a_forecast_is_a_cf_file(trained, tmp_path):
     with Image.open(output.with_suffix(".gif")) as picture:
         assert picture.n_frames == 3 + 4
     assert output.with_suffix(".png").exists()
+
+
+SLOW = ("cv2", "lightning", "matplotlib", "pandas", "scipy", "sympy", "torchmetrics", "wandb", "xarray")
+WATCHED = """
+import atexit, sys
+atexit.register(lambda: print("loaded", *sorted({name.partition(".")[0] for name in sys.modules})))
+from nowcast.commands.predict import main
+main()
+"""
+
+
+@pytest.mark.parametrize("by", ["checkpoint", "model"])
+def test_a_forecast_imports_nothing_that_only_training_and_pictures_need(trained, tmp_path, by):
+    path, output = two_km(tmp_path / "now.nc"), tmp_path / "o.nc"
+    best = trained / "checkpoints" / "best.ckpt"
+    chosen = [f"checkpoint={best}"] if by == "checkpoint" else ["model=extrapolation", "forecast_steps=4"]
+    command = [sys.executable, "-c", WATCHED, *chosen, f"input={path}", f"output={output}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    loaded = set(next(line for line in said.splitlines() if line.startswith("loaded")).split())
+    assert {"torch", "netCDF4"} < loaded
+    assert loaded.isdisjoint({*SLOW} - ({"cv2"} if by == "model" else set()))
+    assert output.is_file()
 
 
 def test_averaging_to_the_cells_of_the_network_is_said(trained, tmp_path, capsys):

@@ -3,13 +3,16 @@
 import importlib
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from nowcast.config.build import build
 from nowcast.config.checks.signatures import signature
 from nowcast.config.grouped import GROUPS, NESTED
-from nowcast.config.moved import TARGETS, as_now
+from nowcast.config.moved import TARGETS, as_now, calibration_now
 from nowcast.config.program import CONFIGS
+from nowcast.config.trusted import trusted
 from tests.programs import ended
 
 
@@ -147,3 +150,24 @@ def test_sums_of_probabilities_of_before_get_the_settings_of_now():
     for place in ("nowcast.scores.ensemble", "nowcast.verification.scores.ensemble"):
         stored = {"_target_": f"{place}.Probabilities", "thresholds": [0.5, 2.0, 5.0, 10.0], "levels": 20}
         assert as_now(stored) == now
+
+
+@pytest.mark.parametrize(
+    ("table", "thresholds", "kind"),
+    [
+        ((2, 5), [], "frequency.FrequencyCalibration"),
+        ((2, 3), [0.5, 2.0, 5.0], "probability.LevelCalibration"),
+        ((2, 3, 5), [0.5, 2.0, 5.0], "probability.ReliabilityCalibration"),
+    ],
+)
+@pytest.mark.parametrize("lead_times", [2, [5.0, 10.0]])
+def test_a_calibration_that_says_how_it_was_fitted_is_known_by_its_table(table, thresholds, kind, lead_times):
+    state = {"table": torch.rand(table)}
+    identity = {"config": {"head": {"thresholds": thresholds}}, "data": {"timesteps_seconds": [300]}}
+    now = calibration_now({"method": {"_target_": "…"}, "lead_times": lead_times, "state": state}, identity)
+    calibration = build(trusted(now["applied"], "test"))
+    assert type(calibration).__module__ + "." + type(calibration).__name__ == f"nowcast.forecasting.calibration.{kind}"
+    assert calibration.lead_times == (5.0, 10.0)
+    calibration.load_state_dict(now["state"], strict=True)
+    assert calibration_now(now, identity) == now
+    assert calibration.node() == now["applied"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.forecasting.calibration.frequency import CalibratedCsi, CalibrationFit, FrequencyCalibration, _match
+from nowcast.forecasting.calibration.frequency import FrequencyCalibration
+from nowcast.forecasting.calibration.frequency_fit import CalibratedCsi, CalibrationFit, _match
 
 LEVELS = 512
 

@@ -16,7 +16,8 @@ from nowcast.forecasting import checkpoint
 from nowcast.models.extrapolation import Extrapolation
 from nowcast.models.persistence import Persistence
 from nowcast.verification import validation
-from nowcast.verification.validation import better_than, in_words, validation_scores
+from nowcast.verification.validation import validation_scores
+from nowcast.verification.worth import better_than, in_words
 from tests.data.archives import frame, grid, moving_rain, write
 from tests.data.formats import fakes
 from tests.programs import run

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from nowcast.config.build import build, from_plain
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.calibration.method import Frequency, Reliability
-from nowcast.forecasting.calibration.probability import LevelCalibration, Tallies, level_of_bias_one
+from nowcast.forecasting.calibration.probability import LevelCalibration
+from nowcast.forecasting.calibration.probability_fit import Tallies, level_of_bias_one
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.scaling import GreyScale
 
@@ -103,7 +105,7 @@ def test_rows_are_by_lead_time(method):
     whole = fitted(method, said, target, mask)
     torch.testing.assert_close(whole.at([5.0, 15.0]).table, whole.table[[0, 2]], rtol=0, atol=0)
     torch.testing.assert_close(whole.at([7.5]).table[0], whole.table[:2].mean(0))
-    again = method.calibration(HEAD, LEADS)
+    again = build(from_plain(whole.node()))
     again.load_state_dict(whole.state_dict())
     torch.testing.assert_close(
         again.forecast(said, HEAD, SCALING).single(), whole.forecast(said, HEAD, SCALING).single()
@@ -120,7 +122,7 @@ def test_nothing_valid_changes_nothing(method):
     said, target, mask = draws(cells=4)
     fit = method.fitting(HEAD, LEADS)
     fit.update(said, torch.full_like(target, torch.nan), torch.zeros_like(mask))
-    torch.testing.assert_close(fit.fit().table, method.calibration(HEAD, LEADS).table)
+    torch.testing.assert_close(fit.fit().table, fit.fit().like(LEADS).table)
     csi = method.csi(HEAD, SCALING, 0.5, LEADS)
     csi.update(said, torch.full_like(target, torch.nan), torch.zeros_like(mask))
     assert csi.compute().isnan().all()

@@ -16,7 +16,9 @@ from nowcast.forecasting.external import read_forecast
 from nowcast.forecasting.forecast import Exceedance
 from nowcast.forecasting.forecaster import of_model
 from nowcast.forecasting.predict import Input, predict
-from nowcast.report import forecast as report
+from nowcast.report import forecast_pictures as report
+from nowcast.report.forecast import write
+from nowcast.report.plots.colours import RainColours
 from nowcast.report.plots.contents import Choice
 from tests.programs import TINY, composed, rows, run
 
@@ -108,9 +110,8 @@ def test_the_members_of_an_ensemble_are_written_and_read(trained, tmp_path):
     archive = Archive(path)
     result = predict(forecaster, Input(archive, "it"), init_time=None, forecast_steps=2, device=torch.device("cpu"))
     limits = limits_of(composed(f"input={path}", f"output={tmp_path}", "model=persistence", program="predict").limits)
-    report.write(
-        result, forecaster, limits, tmp_path / "e.nc", plot=True, choice=Choice(members=2), colour_blind_safe=False
-    )
+    write(result, forecaster, limits, tmp_path / "e.nc")
+    report.Pictures(Choice(members=2), RainColours(False)).draw(result, "members", tmp_path / "e.nc")
     last = archive.read(slice(-1, None), slice(None), slice(None))
     expected = np.stack([np.repeat(last + k, 2, axis=0) for k in range(3)])
     with netCDF4.Dataset(tmp_path / "e.nc") as dataset:

@@ -10,7 +10,8 @@ from nowcast.config.build import build, from_plain
 from nowcast.data.interface import lead_times_of
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.calibration.fitting import fit_calibration
-from nowcast.forecasting.calibration.frequency import CalibrationFit, FrequencyCalibration
+from nowcast.forecasting.calibration.frequency import FrequencyCalibration
+from nowcast.forecasting.calibration.frequency_fit import CalibrationFit
 from nowcast.forecasting.calibration.method import Frequency
 from nowcast.training.run import scoring_device
 from tests.data.archives import moving_rain
@@ -131,8 +132,8 @@ def test_a_calibration_from_before_lead_times_were_stored(tmp_path):
     assert run("train", *settings, "picture=false", f"output={tmp_path / 'run'}") == (0, "")
     best = tmp_path / "run" / "checkpoints" / "best.ckpt"
     content = checkpoint.read(best)
-    assert content["calibration"]["lead_times"] == [5.0, 10.0]
-    content["calibration"]["lead_times"] = 2
+    assert content["calibration"]["applied"]["lead_times"] == [5.0, 10.0]
+    content["calibration"] = {"levels": 1024, "lead_times": 2, "state": content["calibration"]["state"]}
     for steps, known in (([300], (5.0, 10.0)), ([300, 360], None)):
         content["nowcast"]["data"]["timesteps_seconds"] = steps
         checkpoint.save(content, tmp_path / "old.ckpt")

@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -40,8 +41,18 @@ class Calibration(nn.Module, ABC):
         """
 
     @abstractmethod
-    def like(self, lead_times: Sequence[float]) -> "Calibration":
+    def settings(self) -> dict[str, int]:
+        """What its constructor takes beside `lead_times`."""
+
+    def like(self, lead_times: Sequence[float] | int) -> Self:
         """One of the same kind for other lead times, not fitted."""
+        return type(self)(lead_times, **self.settings())  # type: ignore[arg-type]
+
+    def node(self) -> dict[str, Any]:
+        """Plain values that say what it is, for a checkpoint: `build` makes one of them that is not fitted."""
+        kind = type(self)
+        lead_times = len(self.table) if self.lead_times is None else list(self.lead_times)
+        return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "lead_times": lead_times, **self.settings()}
 
     def at(self, lead_times: Sequence[float]) -> "Calibration":
         """The calibration of forecasts with other lead times, in the unit of the fit.

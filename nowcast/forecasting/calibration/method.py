@@ -1,4 +1,7 @@
-"""What stands under `calibration=`: how a network is calibrated, whatever its head says."""
+"""What stands under `calibration=`: how a network is calibrated, whatever its head says.
+
+Training needs it; a forecast needs what it fitted, which a checkpoint holds.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,14 +11,8 @@ from torch import Tensor
 
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.calibration.by_lead_time import Calibration
-from nowcast.forecasting.calibration.frequency import CalibratedCsi, CalibrationFit, FrequencyCalibration
-from nowcast.forecasting.calibration.probability import (
-    LevelCalibration,
-    LevelFit,
-    ProbabilityCsi,
-    ReliabilityCalibration,
-    ReliabilityFit,
-)
+from nowcast.forecasting.calibration.frequency_fit import CalibratedCsi, CalibrationFit
+from nowcast.forecasting.calibration.probability_fit import LevelFit, ProbabilityCsi, ReliabilityFit
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
 
@@ -53,10 +50,6 @@ class Csi(Protocol):
 class Method(Protocol):
     """A way to calibrate."""
 
-    def calibration(self, head: Head, lead_times: LeadTimes) -> Calibration:
-        """One that is not fitted."""
-        ...
-
     def fitting(self, head: Head, lead_times: LeadTimes) -> Fit:
         """What fits one."""
         ...
@@ -80,12 +73,6 @@ class Frequency:
             ValueError: No interval.
         """
         self.levels = checked(levels)
-
-    def calibration(self, head: Head, lead_times: LeadTimes) -> Calibration:
-        """One that is not fitted."""
-        if head.thresholds:
-            return LevelCalibration(lead_times, len(head.thresholds))
-        return FrequencyCalibration(lead_times, self.levels)
 
     def fitting(self, head: Head, lead_times: LeadTimes) -> Fit:
         """What fits one."""
@@ -114,10 +101,6 @@ class Reliability:
             ValueError: No interval.
         """
         self.levels = checked(levels)
-
-    def calibration(self, head: Head, lead_times: LeadTimes) -> Calibration:
-        """One that is not fitted."""
-        return ReliabilityCalibration(lead_times, self._thresholds(head), self.levels)
 
     def fitting(self, head: Head, lead_times: LeadTimes) -> Fit:
         """What fits one."""
