@@ -32,6 +32,7 @@ from nowcast.studies.search.slots import slot_of
 from nowcast.studies.search.space import Scalar, SearchSpace
 from nowcast.studies.search.study import SECONDS, Objective, log_file, open_storage, open_study, quieten, trial_folder
 from nowcast.studies.search.workers import Rules, Workers
+from nowcast.training.trial_build import build_network, build_objective
 from nowcast.training.validate import logged
 from nowcast.training.validate import validate as validate_training
 
@@ -88,6 +89,7 @@ def search(config: DictConfig) -> None:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     if tied := tie(study, objectives):
         console.print(tied, style="yellow", highlight=False, soft_wrap=True, markup=False)
+    refuse_without_best(study)
     write_best(study, folder, given, space, settings.seed, console)
 
 
@@ -129,7 +131,7 @@ def check_configs(given: list[str], fixed: list[str], space: SearchSpace) -> Dic
     """The training config without any trial's values, after every choice and every end of a range was tried on it.
 
     Raises:
-        ValueError: A key of the space is given on the command line, too.
+        ValueError: A key of the space is given on the command line, too, or a trial would be refused.
         HydraException: A key or a group of the space does not exist.
     """
     for p in space.parameters:
@@ -137,9 +139,26 @@ def check_configs(given: list[str], fixed: list[str], space: SearchSpace) -> Dic
             raise ValueError(
                 f"{p.key} is given on the command line and searched as tune.space.{p.name}; drop one of them"
             )
-    for point in space.samples():
-        check_settings(compose_train([*given, *fixed, *space.overrides(point)]))
+    for point in space.samples() or [{}]:
+        check_trial([*given, *fixed], space.overrides(point))
     return compose_train([*given, *fixed])
+
+
+def check_trial(always: list[str], own: list[str]) -> None:
+    """Refuse what `nowcast train` would refuse in a trial before it reads data.
+
+    Raises:
+        ValueError: It does; the message names the trial's values.
+        HydraException: A key or a group of the space does not exist.
+    """
+    config = compose_train([*always, *own])
+    try:
+        check_settings(config)
+        validate_training(config)
+        build_network(config)
+        build_objective(config)
+    except ValueError as error:
+        raise ValueError(f"a trial with {' '.join(own) or 'these settings'} would be refused: {error}") from error
 
 
 def definition(base: DictConfig, settings: DictConfig) -> dict[str, Any]:
@@ -227,14 +246,24 @@ def refuse_hopeless(study: optuna.Study, give_up_after: int) -> None:
         )
 
 
+def refuse_without_best(study: optuna.Study) -> None:
+    """End a search of which nothing came.
+
+    Raises:
+        ValueError: No trial has a finite value; with the end of the last failed one's log.
+    """
+    if best_trials(study):
+        return
+    failed = [trial for trial in study.get_trials(deepcopy=False) if "error" in trial.user_attrs]
+    why = f"; trial {failed[-1].number} said:\n{failed[-1].user_attrs['error']}" if failed else ""
+    raise ValueError(f"no trial has a finite value, and so there is no best one{why}")
+
+
 def write_best(
     study: optuna.Study, folder: Path, given: list[str], space: SearchSpace, seed: int, console: Console
 ) -> None:
     """Write the config of the best trial and print the command that runs it again; of several where none is best."""
-    best = best_trials(study)
-    if not best:
-        console.print("no trial has a finite value, and so there is no best one")
-    for trial in best:
+    for trial in best_trials(study):
         name = "best" if len(study.directions) == 1 else f"best_{trial.number:04d}"
         settings = [*given, *space.overrides(trial.params), f"seed={seed + slot_of(trial)}"]
         with written_whole(folder / f"{name}.yaml") as partial:

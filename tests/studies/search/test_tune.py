@@ -212,6 +212,8 @@ def test_interrupting_loses_nothing(tmp_path):
         (["tune=skill_and_time", "tune/pruner=median"], "cannot be pruned"),
         (["tune/sampler=grid"], "tune.space.lr is continuous"),
         (["tune.storage=nonsense"], "not a database URL"),
+        (["loss=exceedance"], "model.patch=2 would be refused: loss ExceedanceLoss does not fit a head that says am"),
+        (["model=lagrangian", "tune=optimizer"], "would be refused: nowcast.models.lagrangian.Lagrangian says"),
     ],
 )  # fmt: skip
 def test_a_search_that_cannot_work_is_refused_before_it_begins(tmp_path, fake, overrides, message):
@@ -255,6 +257,22 @@ def test_a_search_in_which_all_fails_ends_with_the_reason(tmp_path, fake):
     assert "trials all failed, and so would the others" in message
     assert len(rows(tmp_path)) < 20
     assert "a fault on purpose" in message
+
+
+def test_a_search_too_short_to_be_given_up_ends_with_the_reason_too(tmp_path, fake):
+    fake("fail=*")
+    for _ in range(2):  # a second start, which has nothing left to run, as well
+        code, message = tune(tmp_path, "tune.trials=1")
+        assert code == 1
+        assert "no trial has a finite value, and so there is no best one; trial 0 said:" in message
+        assert "a fault on purpose" in message
+    assert [row["state"] for row in rows(tmp_path)] == ["failed"]
+
+
+def test_a_search_of_which_all_diverged_has_no_best_trial(tmp_path, fake):
+    fake("nan=*")
+    code, message = tune(tmp_path, "tune.trials=1", "tune.diverged=worst")
+    assert (code, message.endswith("no trial has a finite value, and so there is no best one")) == (1, True)
 
 
 # -- real trials ---------------------------------------------------------------------------------------------
