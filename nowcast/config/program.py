@@ -19,9 +19,9 @@ from nowcast.config.mistakes import ended_by
 from nowcast.config.moved import refuse_old_keys
 from nowcast.config.schema import SCHEMATA
 from nowcast.config.start import begin, wants_tracebacks
-from nowcast.config.trusted import config_packages
+from nowcast.config.trusted import OURS, config_packages
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = OURS
 MISTAKES = (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException)  # of the user, as errors
 
 for _name, _schema in SCHEMATA.items():

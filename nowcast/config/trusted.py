@@ -1,4 +1,4 @@
-"""Configs that come with a file: nothing is built from them but classes of this project and of installed extensions.
+"""Configs that come with a file: nothing is built from them but classes of ours that configs name, and of extensions.
 
 A checkpoint names the class of its network. Read as a config, it could name any function of any installed package, and
 with it run a stranger's program. An extension is a package that somebody installed and that says itself, by entry
@@ -6,8 +6,11 @@ points, which of its classes are meant for this (docs/extending.md).
 """
 
 import importlib
+import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,10 +22,11 @@ PACKAGES = (
     "nowcast.scaling",
     "nowcast.forecasting.heads",
     "nowcast.forecasting.calibration",
-    "nowcast.data",
     "nowcast.verification.scores",
     "nowcast.verification.per_frame",
 )
+OURS = Path(__file__).parents[2] / "configs"
+OF_DATA = ("data", "echoes")  # groups of ours that say what data is; its room holds much that is no part of a config
 GROUPS = ("nowcast.models", "nowcast.heads", "nowcast.calibrations", "nowcast.losses", "nowcast.scores", "nowcast.data")
 CONFIGS = "nowcast.configs"
 
@@ -44,8 +48,9 @@ def trusted(values: Any, origin: str) -> DictConfig:  # noqa: ANN401 (whatever a
             raise ValueError(f"{origin}: {key} is {value!r}, an interpolation; stored configs hold plain values")
         if key.rpartition(".")[2] == "_target_" and not _is_known_class(value):
             raise ValueError(
-                f"{origin}: {key} is {value!r}, which is no class of {', '.join(PACKAGES)}, nor of an installed "
-                f"extension ({', '.join(sorted(extensions())) or 'there is none'}). If you trust whoever made it, "
+                f"{origin}: {key} is {value!r}, which is no class of {', '.join(PACKAGES)}, none of nowcast.data that "
+                f"configs/data names, nor of an installed extension "
+                f"({', '.join(sorted(extensions())) or 'there is none'}). If you trust whoever made it, "
                 "install the package that declares it as an entry point (docs/extending.md)"
             )
     config: DictConfig = OmegaConf.create(values)
@@ -55,6 +60,13 @@ def trusted(values: Any, origin: str) -> DictConfig:  # noqa: ANN401 (whatever a
 def extensions() -> set[str]:
     """Classes that installed packages declare as entry points, such as "my_package.unet.UNet"."""
     return {f"{point.module}.{point.attr}" for group in GROUPS for point in entry_points(group=group) if point.attr}
+
+
+@cache
+def of_data() -> frozenset[str]:
+    """Classes of `nowcast.data` that a config of data may name: those that ours name."""
+    texts = (file.read_text(encoding="utf-8") for group in OF_DATA for file in (OURS / group).glob("*.yaml"))
+    return frozenset(name for text in texts for name in re.findall(r"\b_target_: *(nowcast\.data\.[\w.]+)", text))
 
 
 def config_packages() -> list[str]:
@@ -77,7 +89,7 @@ def _is_known_class(name: Any) -> bool:  # noqa: ANN401
     """Whether a name is that of a class where it is defined: not of something that the module imported."""
     module, _, attribute = str(name).rpartition(".")
     ours = any(module == package or module.startswith(f"{package}.") for package in PACKAGES)
-    if not ours and str(name) not in extensions():
+    if not ours and str(name) not in of_data() | extensions():
         return False
     try:
         found = getattr(importlib.import_module(module), attribute, None)

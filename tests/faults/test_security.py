@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+import nowcast
+from nowcast.config.program import CONFIGS
 from nowcast.config.secrets import refuse_secrets
 from nowcast.config.trusted import trusted
 from nowcast.forecasting import checkpoint
 from tests.extension import declare
 from tests.faults.runs import result, start
-from tests.programs import TINY, run
+from tests.programs import TINY, composed, run
 
 SENTINEL = "0123456789abcdef0123456789abcdef01234567"  # as long as a key of W&B
-SOURCES = sorted(Path(checkpoint.__file__).parent.rglob("*.py"))
+SOURCES = sorted(Path(nowcast.__file__).parent.rglob("*.py"))
 
 
 class Bomb:
@@ -82,6 +85,10 @@ BAD = [
     "nowcast.models",
     "nowcast.modelsx.Y",
     "nowcast.data.archive.prepare.prepare_archive",
+    "nowcast.data.archive.archive.Archive",
+    "nowcast.data.archive.writer.ArchiveWriter",
+    "nowcast.data.formats.knmi.KnmiReader",
+    "nowcast.data.windows.index.NoWindowError",
     "ConvLSTM",
     "",
     "nowcast.models..ConvLSTM",
@@ -93,6 +100,12 @@ def test_only_classes_of_this_project_are_built_from_a_file(name):
     for values in ({"_target_": name}, {"a": [{"b": {"_target_": name}}]}):
         with pytest.raises(ValueError, match=r"of x: .*_target_ is .*nor of an installed extension"):
             trusted(values, "of x")
+
+
+@pytest.mark.parametrize("data", [path.stem for path in sorted((CONFIGS / "data").glob("*.yaml"))])
+def test_every_data_of_ours_may_come_from_a_file(data):
+    given = ["data.archives=[a.nc]"] if data == "radar" else []
+    trusted(OmegaConf.to_container(composed(f"data={data}", *given, program="check").data, resolve=True), "x")
 
 
 def test_interpolations_of_a_file_are_refused():
