@@ -4,7 +4,7 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from nowcast.config.mistakes import in_words
+from nowcast.config.mistakes import UsageError, in_words, refuse_no_choice
 from nowcast.config.program import CONFIGS
 
 
@@ -15,8 +15,9 @@ def compose_train(overrides: list[str]) -> DictConfig:
         ValueError: An override is refused; the message names it.
     """
     try:
+        refuse_no_choice(overrides, CONFIGS / "train.yaml")
         return hydra.compose("train", overrides)
-    except HydraException as error:
+    except (HydraException, UsageError) as error:
         words = in_words(error, CONFIGS / "train.yaml")
         raise ValueError(f"nowcast train {' '.join(overrides)}: {words}") from error
 

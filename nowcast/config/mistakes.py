@@ -18,6 +18,8 @@ from nowcast.config.command_line.overrides import in_quotes
 from nowcast.config.grouped import name_now, owner
 
 GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
+NO_GROUP = re.compile(r"Could not override '([^']+)'")
+NO_CHOICE = re.compile(r"([\w/]+)=(null|\{.*)?", re.DOTALL)
 IN_FILE = re.compile(r"In '[^']+': ")
 
 
@@ -81,6 +83,9 @@ def in_words(error: Exception, program: Path) -> str:
         return f"{group}={name} is unknown{close}; allowed: {', '.join(error.options)}"
     if needed := GROUP_NEEDED.match(str(error)):
         return f"{needed[1]}= is missing; allowed: {', '.join(needed[2].split())}"
+    found = NO_GROUP.match(str(error))
+    if found and (words := _not_chosen_here(found[1], program)):
+        return words
     if isinstance(error, OverrideParseException):
         advice = f"; if it is a text, quote it: {text}" if (text := in_quotes(str(error.override))) else ""
         return f"{error.override} cannot be read as key=value: {_first_line(error)}{advice}"
@@ -111,6 +116,36 @@ def _unknown_key(full_key: str, parent: DictConfig, program: Path) -> str:
     if not above:
         known |= groups(program)
     return f"{full_key} is unknown{near(key, known, above + dot)}; allowed: {', '.join(sorted(known))}"
+
+
+def _not_chosen_here(group: str, program: Path) -> str:
+    """What is to be said of a group that this program has not, or not at that place; "" where it is no group at all."""
+    name, at, _ = group.partition("@")
+    known, of_training = groups(program), groups(program.with_name("train.yaml"))
+    if name not in known | of_training:
+        return ""
+    why = f"has no place in nowcast {program.stem}" if at else f"is chosen in training: leave {group}= out"
+    return f"{group}= {why}; allowed: {', '.join(sorted(known))}"
+
+
+def refuse_no_choice(overrides: Iterable[str], program: Path) -> None:
+    """Refuse a group of configs that is set to nothing or to settings: Hydra names neither it nor what there is.
+
+    Args:
+        overrides: As typed.
+        program: The program's config file.
+
+    Raises:
+        UsageError: With what to type.
+    """
+    for group, value in (found.groups(default="") for found in map(NO_CHOICE.fullmatch, overrides) if found):
+        if group not in groups(program):
+            continue
+        choices = sorted(file.stem for file in (program.parent / group).glob("*.yaml"))
+        way = f"type {group}=none" if "none" in choices else f"leave {group}= out"
+        if value.startswith("{"):
+            way = f"settings of one are {group}.<name>=<value>"
+        raise UsageError(f"{group}={value} chooses none of the configs of {group}: {way}; allowed: {', '.join(choices)}")
 
 
 def _called_otherwise(full_key: str, target: object) -> str:

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nowcast.config.checks.settings import check_settings
 from nowcast.config.command_line.overrides import readable
-from nowcast.config.mistakes import ended_by
+from nowcast.config.mistakes import ended_by, refuse_no_choice
 from nowcast.config.moved import refuse_old_keys
 from nowcast.config.schema import SCHEMATA
 from nowcast.config.start import begin, wants_tracebacks
@@ -59,6 +59,7 @@ def program(name: str) -> Callable[[Callable[[DictConfig], Iterable[Path] | None
             prepare_command_line()
             try:
                 refuse_old_keys(sys.argv[1:])
+                refuse_no_choice(sys.argv[1:], CONFIGS / f"{name}.yaml")
                 command()
             except (HydraException, *MISTAKES) as error:
                 if wants_tracebacks():

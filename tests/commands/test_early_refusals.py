@@ -42,6 +42,12 @@ CASES = {
     "train output={here}/run": "runs are never overwritten",
     "train modle=x": "did you mean model?",
     "train data.strid=3": "data.strid is unknown",
+    "train calibration=null": "calibration=null chooses none of the configs of calibration: type calibration=none; allow",
+    "train head=null": "leave head= out; allowed: exceedance, grey",
+    "check model={{hidden:[4,4]}}": "settings of one are model.<name>=<value>; allowed: convlstm, ",
+    "evaluate checkpoint={here}/none.ckpt head=grey":
+        "error: head= is chosen in training: leave head= out; allowed: data, frame_scores, model, ",
+    "train loss@head=mse": "error: loss@head= has no place in nowcast train; allowed: calibration, callbacks, ",
     "prepare source=nexrad input=a output=b": "source=nexrad is unknown; allowed: bom, eccc_gif, ",
     "check data.batch_size=x": "data.batch_size must be",
     "train data.batch_size=0": "data.batch_size must be at least 1, got 0",
