@@ -90,10 +90,11 @@ def choose_start(folder: Path, config: dict[str, Any], data: dict[str, Any], fir
     content = checkpoint.read(chosen)
     identity, epochs, planned = content["nowcast"], checkpoint.epochs_trained(content), config["trainer"]["max_epochs"]
     if 0 <= planned <= epochs:
-        raise UsageError(
-            f"{chosen} has trained {epochs} epochs; with trainer.max_epochs={planned} none is left: give more, such as "
-            f"trainer.max_epochs={2 * epochs}"
-        )
+        more = f"trainer.max_epochs={2 * epochs}"
+        way = f"give more, such as {more}"
+        if config["optimizer"]["schedule"]:
+            way = f"over them the learning rate's schedule spans, so that more need a start anew: resume=never {more}"
+        raise UsageError(f"{chosen} has trained {epochs} epochs; with trainer.max_epochs={planned} none is left: {way}")
     _refuse_another(chosen, identity["config"], config, A_NEW_RUN)
     _refuse_other_data(chosen, identity["data"], data, config["allow_data_change"])
     return Start(chosen, known=False)
@@ -125,7 +126,10 @@ def _same_run(folder: Path, config: dict[str, Any], data: dict[str, Any]) -> Sta
 
 def _as_new(last: Path, config: dict[str, Any]) -> str:
     epochs, planned = checkpoint.epochs_trained(checkpoint.read(last)), config["trainer"]["max_epochs"]
-    more = f" and trainer.max_epochs above {epochs}" if 0 <= planned <= epochs else ""
+    trained = 0 <= planned <= epochs
+    if trained and config["optimizer"]["schedule"]:  # which spans all epochs, so that there are no more
+        return ""
+    more = f" and trainer.max_epochs above {epochs}" if trained else ""
     return f", or begin a new run in another output= with its weights: {typed('resume', last)}{more}"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from nowcast.forecasting import checkpoint
 from tests.programs import ended
-from tests.training.resuming import SETTINGS, train
+from tests.training.resuming import SETTINGS, interrupted, train
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,22 @@ def test_a_schedule_that_depends_on_the_epochs_fixes_their_number(runs):
     code, message = train(runs, "adamw_longer", "optimizer=adamw", "trainer.max_epochs=2", begin)
     assert code == 1
     assert "trainer.max_epochs: 1 → 2" in message
+    # So no advice asks for more epochs with these weights, and what it says instead works as it stands.
+    code, message = train(runs, "adamw", *adamw, "calibration=frequency", "resume=auto")
+    assert (code, message.endswith("or start anew with resume=never in another output=")) == (1, True), message
+    code, message = train(runs, "adamw_again", *adamw, begin)
+    advice = message.partition("more need a start anew: ")[2].split()
+    assert (code, advice) == (1, ["resume=never", "trainer.max_epochs=2"]), message
+    assert train(runs, "adamw_again", "optimizer=adamw", *advice) == (0, "")
+
+
+def test_a_schedule_that_has_epochs_left_goes_on_as_a_new_run_as_its_message_says(runs):
+    settings = ["optimizer=adamw", "trainer.max_epochs=2"]
+    interrupted(runs, "stopped", *settings, epoch=1)
+    code, message = train(runs, "stopped", *settings, "resume=auto", "picture=true")
+    advice = message.partition("in another output= with its weights: ")[2].split()
+    assert (code, len(advice)) == (1, 1), message
+    assert train(runs, "went_on", *settings, "picture=true", *advice) == (0, "")
 
 
 @pytest.mark.parametrize(
