@@ -4,7 +4,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from nowcast.config.mistakes import UsageError, refuse_missing_checkpoint
+from nowcast.config.command_line.arguments import refuse_decision
+from nowcast.config.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 from nowcast.config.program import program
 
 
@@ -21,7 +22,7 @@ def refuse(config: DictConfig) -> None:
     """Refuse what cannot be scored.
 
     Raises:
-        UsageError: Nothing or too much is to be scored, or another split.
+        UsageError: Nothing or too much is to be scored, another split, or a decision that is none or has no checkpoint.
         FileExistsError: The folder holds scores.
         FileNotFoundError: There is no such checkpoint.
     """
@@ -32,6 +33,8 @@ def refuse(config: DictConfig) -> None:
     if config.split not in ("test", "val"):
         why = ": windows of training move and turn at random, and some are left out" if config.split == "train" else ""
         raise UsageError(f"split must be test or val, got {config.split!r}{why}")
+    with as_typed():
+        refuse_decision(config.decide, of_checkpoint=config.checkpoint is not None)
     folder = Path(config.output).expanduser()
     if (folder / "scores.csv").exists():
         raise FileExistsError(f"{folder} holds scores already; choose another output=")

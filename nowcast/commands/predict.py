@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from nowcast.config.command_line.arguments import moment, one_archive, refuse_no_steps
+from nowcast.config.command_line.arguments import moment, one_archive, refuse_decision, refuse_no_steps
 from nowcast.config.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 from nowcast.config.program import chosen, given_on_command_line, program
 
@@ -28,8 +28,8 @@ def refuse(config: DictConfig) -> None:
     """Refuse what needs no file to be read.
 
     Raises:
-        UsageError: Neither a checkpoint nor a model or both, init_time is no time, there is no forecast step, or there
-            are several files or a folder without source=.
+        UsageError: Neither a checkpoint nor a model or both, decide is no decision or lacks a calibration, init_time is
+            no time, there is no forecast step, or there are several files or a folder without source=.
         FileExistsError: The output is there.
         FileNotFoundError: There is no such checkpoint or archive.
     """
@@ -42,6 +42,7 @@ def refuse(config: DictConfig) -> None:
     if config.checkpoint is not None:
         refuse_missing_checkpoint(Path(config.checkpoint).expanduser())
     with as_typed():
+        refuse_decision(config.decide, of_checkpoint=config.checkpoint is not None and config.calibrated)
         if config.init_time is not None:
             moment(config.init_time)
         if config.forecast_steps is not None:

@@ -52,13 +52,13 @@ TARGETS = {
 GONE = {"cuda_graphs": "it had never run on a CUDA device (docs/performance.md): leave it out"}
 KEYS = {"metrics": "frame_scores"}  # groups of the config of a training
 # What was a word, or not said, and is a node.
-CALIBRATIONS = {
-    "none": None,
-    "frequency": {"_target_": "nowcast.forecasting.calibration.method.Frequency", "levels": 1024},
-}
+FREQUENCY = "nowcast.forecasting.calibration.method.Frequency"
+COST_LOSS = [0.02, 0.05, 0.1, 0.2, 0.5]
+CALIBRATIONS = {"none": None, "frequency": {"_target_": FREQUENCY, "levels": 1024, "cost_loss": COST_LOSS}}
 GREY_HEAD = {"_target_": "nowcast.forecasting.heads.GreyHead"}
 # Settings that a class did not have, and what it does now: scores of the same sums stay comparable.
 SINCE: dict[str, dict[str, Any]] = {
+    FREQUENCY: {"cost_loss": COST_LOSS},
     "nowcast.verification.scores.probability.Probabilities": {
         "cost_loss_ratios": [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
         "reference": "lagrangian_probability",
@@ -108,12 +108,14 @@ def _searched_now(values: dict[Any, Any]) -> dict[Any, Any]:
 def calibration_now(stored: dict[str, Any], identity: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint says of its calibration; before it named what is applied, it named how that was fitted.
 
+    Levels of decision were those of bias 1 alone.
+
     Args:
         stored: What the checkpoint holds of it: "state", and "applied", or "lead_times" (minutes, or their number).
         identity: Its config and the facts of its data, as they are said now.
     """
     if "applied" in stored:
-        return stored
+        return _with_decisions(stored)
     table, lead_times = stored["state"]["table"], stored["lead_times"]
     steps = identity["data"].get("timesteps_seconds", [60])  # frames where the data is no rain
     if isinstance(lead_times, int) and len(steps) == 1:
@@ -125,7 +127,16 @@ def calibration_now(stored: dict[str, Any], identity: dict[str, Any]) -> dict[st
         kind, rows["thresholds"] = "probability.LevelCalibration", table.shape[1]
         if table.ndim == 3:
             kind, rows["levels"] = "probability.ReliabilityCalibration", table.shape[2] - 1
-    return {"applied": {"_target_": f"nowcast.forecasting.calibration.{kind}"} | rows, "state": stored["state"]}
+    applied = {"_target_": f"nowcast.forecasting.calibration.{kind}"} | rows
+    return _with_decisions({"applied": applied, "state": stored["state"]})
+
+
+def _with_decisions(stored: dict[str, Any]) -> dict[str, Any]:
+    """Levels (T, K) of one decision as those (T, 1, K) of all; anything else as it is."""
+    applied, state = stored["applied"], stored["state"]
+    if not applied["_target_"].endswith(".LevelCalibration") or "decisions" in applied:
+        return stored
+    return {"applied": applied | {"decisions": ["bias"]}, "state": state | {"table": state["table"].unsqueeze(1)}}
 
 
 def refuse_old_keys(overrides: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nowcast.config.build import build
+from nowcast.config.command_line.arguments import decision_of, refuse_decision
 from nowcast.config.compose import choice
 from nowcast.data.archive.limits import limits_of
 from nowcast.data.results.as_xarray import as_dataset, rain_rates, write_frames
@@ -89,13 +90,19 @@ class TrainedForecaster:
 
 
 def load_forecaster(
-    path: str | PathLike[str], *, calibrated: bool | None = None, device: str = "cpu"
+    path: str | PathLike[str],
+    *,
+    calibrated: bool | None = None,
+    decide: str | float | None = None,
+    device: str = "cpu",
 ) -> TrainedForecaster:
     """The network of a checkpoint, ready to forecast.
 
     Args:
         path: The checkpoint, such as <run>/checkpoints/best.ckpt.
         calibrated: Apply the calibration that it carries; None = where it carries one.
+        decide: How probabilities become `rain_rate`, by levels of the calibration: "bias", "csi" or a ratio of cost to
+            loss; None = "bias" where there are such levels.
         device: cpu or cuda.
 
     Raises:
@@ -104,7 +111,9 @@ def load_forecaster(
     """
     loaded = checkpoint.load(Path(path).expanduser())
     wanted = loaded.calibration is not None if calibrated is None else calibrated
-    return TrainedForecaster(of_checkpoint(loaded, calibrated=wanted), choose_device(device))
+    refuse_decision(decide, of_checkpoint=wanted)
+    forecaster = of_checkpoint(loaded, calibrated=wanted, decide=decision_of(decide))
+    return TrainedForecaster(forecaster, choose_device(device))
 
 
 def open_archive(path: str | PathLike[str], *, start: str | None = None, end: str | None = None) -> "xarray.Dataset":

@@ -38,9 +38,18 @@ class Checkpoint:
     version: str
     validation: dict[str, Any] | None
 
-    def calibrated(self) -> NetworkForecaster | None:
-        """The same network with its calibration, for lead times of the fit (`at` for others); None if it has none."""
-        return None if self.calibration is None else self.with_calibration(self.calibration)
+    def calibrated(self, decide: str | None = None) -> NetworkForecaster | None:
+        """The same network with its calibration, for lead times of the fit (`at` for others); None if it has none.
+
+        Args:
+            decide: How probabilities become a field of rain: bias | csi | a ratio of cost to loss; None = as fitted.
+
+        Raises:
+            UsageError: The calibration holds no levels for that.
+        """
+        if self.calibration is None:
+            return None
+        return self.with_calibration(self.calibration if decide is None else self.calibration.decided_by(decide))
 
     def with_calibration(self, calibration: Calibration) -> NetworkForecaster:
         """The same network with a calibration."""

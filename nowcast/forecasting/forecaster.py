@@ -53,8 +53,13 @@ class Forecaster:
         )
 
 
-def of_checkpoint(loaded: Checkpoint, *, calibrated: bool) -> Forecaster:
+def of_checkpoint(loaded: Checkpoint, *, calibrated: bool, decide: str | None = None) -> Forecaster:
     """The network of a checkpoint.
+
+    Args:
+        loaded: The checkpoint.
+        calibrated: With its calibration.
+        decide: By which of its decisions (Checkpoint.calibrated); None = as fitted.
 
     Raises:
         ValueError: It was trained on something else than radar archives, or is to be calibrated and cannot.
@@ -65,7 +70,7 @@ def of_checkpoint(loaded: Checkpoint, *, calibrated: bool) -> Forecaster:
             f"of {' and '.join(missing)}: it forecasts no radar frames. Give a checkpoint trained on radar archives "
             "(data=radar); nowcast evaluate scores this one"
         )
-    model = loaded.calibrated() if calibrated else loaded.forecaster
+    model = loaded.calibrated(decide) if calibrated else loaded.forecaster
     if model is None:
         raise ValueError(f"{loaded.path} holds no calibration; use calibrated=false")
     name = model_name(loaded.config)

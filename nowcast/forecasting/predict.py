@@ -213,7 +213,9 @@ def probabilities_of(said: FieldForecast) -> Probabilities | None:
     """What a forecast of one window holds of probabilities, for a file."""
     if not isinstance(said, Exceedance):
         return None
-    return Probabilities(said.values[0].numpy(), said.thresholds, None if said.levels is None else said.levels.numpy())
+    levels = None if said.levels is None else said.levels.numpy()
+    choices = {name: one.numpy() for name, one in said.choices.items()}
+    return Probabilities(said.values[0].numpy(), said.thresholds, levels, said.decision, choices)
 
 
 def _other_limits(source: Input, forecaster: Forecaster) -> list[str]:

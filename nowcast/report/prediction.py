@@ -1,7 +1,7 @@
 """`nowcast predict`: a forecast from the newest frames, or from those that end at a time, written and drawn."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from nowcast.config.build import build, plain
+from nowcast.config.command_line.arguments import decision_of
 from nowcast.data.archive.frame import Reader
 from nowcast.data.archive.limits import Limits, as_plain, limits_of
 from nowcast.forecasting import checkpoint
@@ -100,7 +101,12 @@ def choose_forecaster(config: Mapping[str, Any], model: str) -> Forecaster:
     if config["checkpoint"] is None:
         return of_model(model, build(config["model"]), plain(config["model"]))
     loaded = checkpoint.load(Path(config["checkpoint"]).expanduser())
-    return with_worth(of_checkpoint(loaded, calibrated=config["calibrated"]), loaded)
+    decide = decision_of(config["decide"])
+    forecaster = with_worth(of_checkpoint(loaded, calibrated=config["calibrated"], decide=decide), loaded)
+    if decide is None or not forecaster.worth:
+        return forecaster
+    other = f"these scores are of rain rates by the decision of the training, and the forecast is by decide={decide}"
+    return replace(forecaster, worth=[*forecaster.worth, other])
 
 
 def limits_of_training(forecaster: Forecaster) -> Limits:

@@ -171,3 +171,8 @@ def test_a_calibration_that_says_how_it_was_fitted_is_known_by_its_table(table, 
     calibration.load_state_dict(now["state"], strict=True)
     assert calibration_now(now, identity) == now
     assert calibration.node() == now["applied"]
+    if "LevelCalibration" in kind:
+        torch.testing.assert_close(calibration.table[:, 0], state["table"], rtol=0, atol=0)
+        assert calibration.decisions == ("bias",)
+        without = {"applied": {k: v for k, v in now["applied"].items() if k != "decisions"}, "state": state}
+        assert calibration_now(without, identity)["applied"] == now["applied"]

@@ -6,9 +6,10 @@ import torch
 
 from nowcast.config.build import build, from_plain
 from nowcast.config.mistakes import UsageError
+from nowcast.forecasting.calibration.frequency import FrequencyCalibration
 from nowcast.forecasting.calibration.method import Frequency, Reliability
 from nowcast.forecasting.calibration.probability import LevelCalibration
-from nowcast.forecasting.calibration.probability_fit import Tallies, level_of_bias_one
+from nowcast.forecasting.calibration.probability_fit import Tallies
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.scaling import GreyScale
 
@@ -34,7 +35,7 @@ def fitted(method, said, target, mask):
 
 def test_levels_give_the_observed_frequency():
     said, target, mask = draws()
-    calibration = fitted(Frequency(1024), said, target, mask)
+    calibration = fitted(Frequency(1024, [0.1, 0.3]), said, target, mask)
     forecast = calibration.forecast(said, HEAD, SCALING)
     torch.testing.assert_close(forecast.values, said)  # probabilities stay
     field = forecast.single()
@@ -59,16 +60,6 @@ def test_reliability_maps_to_the_frequency_that_followed():
     assert brier[1] < 0.95 * brier[0]
 
 
-def test_levels_worked_by_hand():
-    # Classes 0, (0, ¼], (¼, ½], (½, ¾], (¾, 1]: 10 cells each. 10 events: the top class; 15: half way into the next.
-    forecasts = np.full(5, 10.0)
-    for events, level in ((10.0, 0.75), (15.0, 0.625), (40.0, 0.125), (50.0, 0.125), (1.0, 0.975)):
-        spread = np.full(5, events / 5)
-        assert level_of_bias_one(forecasts, spread) == pytest.approx(level)
-    assert level_of_bias_one(forecasts, np.zeros(5)) == 0.5  # never observed
-    assert level_of_bias_one(np.array([50.0, 0, 0, 0, 0]), np.full(5, 2.0)) == 0.5  # never forecast
-
-
 def test_tallies_equal_a_loop():
     said, target, mask = draws(cells=5)
     tallies = Tallies(3, 2, 8)
@@ -84,7 +75,7 @@ def test_tallies_equal_a_loop():
     np.testing.assert_array_equal(tallies.compute()[1], events)
 
 
-@pytest.mark.parametrize("method", [Frequency(512), Reliability(512)])
+@pytest.mark.parametrize("method", [Frequency(512, [0.1, 0.3]), Reliability(512)])
 @pytest.mark.parametrize("threshold", [0.5, 2.0])
 def test_the_csi_before_the_fit_is_that_after_it(method, threshold):
     said, target, mask = draws()
@@ -99,7 +90,7 @@ def test_the_csi_before_the_fit_is_that_after_it(method, threshold):
         assert csi.compute()[lead].item() == pytest.approx(expected.item(), abs=0.01)
 
 
-@pytest.mark.parametrize("method", [Frequency(64), Reliability(64)])
+@pytest.mark.parametrize("method", [Frequency(64, [0.1, 0.3]), Reliability(64)])
 def test_rows_are_by_lead_time(method):
     said, target, mask = draws(cells=16)
     whole = fitted(method, said, target, mask)
@@ -117,7 +108,7 @@ def test_rows_are_by_lead_time(method):
     torch.testing.assert_close(by_rows.fit().table, whole.table, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("method", [Frequency(64), Reliability(64)])
+@pytest.mark.parametrize("method", [Frequency(64, [0.1, 0.3]), Reliability(64)])
 def test_nothing_valid_changes_nothing(method):
     said, target, mask = draws(cells=4)
     fit = method.fitting(HEAD, LEADS)
@@ -134,17 +125,82 @@ def test_what_does_not_fit_the_head_is_refused():
     with pytest.raises(UsageError, match="calibration=reliability maps probabilities"):
         Reliability(10).csi(GreyHead(), SCALING, 0.5, LEADS)
     with pytest.raises(UsageError, match=r"main_threshold=5 is not among head\.thresholds=\[0\.5, 2\.0\]"):
-        Frequency(10).csi(HEAD, SCALING, 5.0, LEADS)
-    for method in (Frequency, Reliability):
+        Frequency(10, [0.1, 0.3]).csi(HEAD, SCALING, 5.0, LEADS)
+    for method in (lambda levels: Frequency(levels, []), Reliability):
         with pytest.raises(ValueError, match=r"calibration\.levels must be at least 1, got 0"):
             method(0)
+    for ratios in ([0.0, 0.5], [1.0], [0.2, 0.2], [float("nan")]):
+        with pytest.raises(ValueError, match=r"calibration\.cost_loss must be different ratios between 0 and 1"):
+            Frequency(10, ratios)
     with pytest.raises(ValueError, match="expected 3 lead times, got 2"):
-        Frequency(10).fitting(HEAD, LEADS).update(*(one[:, :2] for one in draws(cells=4)))
+        Frequency(10, [0.1, 0.3]).fitting(HEAD, LEADS).update(*(one[:, :2] for one in draws(cells=4)))
 
 
 def test_more_lead_times_than_the_fit_use_the_last():
-    calibration = LevelCalibration(2, 2)
-    calibration.table.copy_(torch.tensor([[0.2, 0.3], [0.4, 0.6]]))
-    assert calibration.rows(4).tolist() == [
+    calibration = LevelCalibration(2, 2, ["bias"])
+    calibration.table.copy_(torch.tensor([[0.2, 0.3], [0.4, 0.6]])[:, None])
+    assert calibration.rows(4)[:, 0].tolist() == [
         pytest.approx([0.2, 0.3]), pytest.approx([0.4, 0.6]), pytest.approx([0.4, 0.6]), pytest.approx([0.4, 0.6])
     ]  # fmt: skip
+
+
+def test_each_decision_has_its_levels():
+    """The best CSI and the least expense of all levels, each of one lead time and threshold, by its own field."""
+    said, target, mask = draws(cells=128)
+    calibration = fitted(Frequency(256, [0.1, 0.3]), said, target, mask)
+    assert calibration.decisions == ("bias", "csi", "0.1", "0.3")
+    fields = {name: calibration.decided_by(name).forecast(said, HEAD, SCALING) for name in calibration.decisions}
+    assert {name: forecast.decision for name, forecast in fields.items()} == {name: name for name in fields}
+    for forecast in fields.values():
+        assert list(forecast.choices) == list(fields)
+        assert torch.equal(forecast.levels, forecast.choices[forecast.decision])
+    for lead, k in np.ndindex(3, 2):
+        there, event = mask[:, lead, 0], target[:, lead, k] > 0
+
+        def counts(name, lead=lead, k=k, there=there, event=event):
+            yes = (fields[name].single()[:, lead, 0] >= HEAD.thresholds[k])[there]
+            return (yes & event[there]).sum().item(), yes.sum().item(), event[there].sum().item()
+
+        def score(name, wanted):
+            hits, forecasts, events = counts(name)
+            return hits / (forecasts + events - hits) if wanted == "csi" else float(wanted) * forecasts - hits
+
+        assert counts("bias")[1] == pytest.approx(counts("bias")[2], rel=0.01)
+        assert score("csi", "csi") == max(score(name, "csi") for name in fields)
+        for ratio in ("0.1", "0.3"):  # expense / loss, less what all bear
+            assert score(ratio, ratio) == min(score(name, ratio) for name in fields)
+        # The probabilities are the square roots of reliable ones.
+        assert calibration.table[lead, 3, k] == pytest.approx(0.3**0.5, abs=0.05)
+    assert calibration.decided_by("csi").at([5.0, 12.5]).forecast(said[:, :2], HEAD, SCALING).decision == "csi"
+    assert calibration.used == "bias"  # the one that was asked stays as it is
+
+
+def test_a_decision_without_levels_is_refused():
+    with pytest.raises(UsageError, match=r"decide=0\.2: .* holds levels for bias, csi, 0\.1; .*calibration\.cost_loss"):
+        LevelCalibration(LEADS, 2, ["bias", "csi", "0.1"]).decided_by("0.2")
+
+
+def test_reliable_probabilities_are_decided_by_the_ratio_itself():
+    said, target, mask = draws()
+    calibration = fitted(Reliability(50), said, target, mask)
+    forecast = calibration.decided_by("0.2").at([5.0, 12.5, 15.0]).forecast(said, HEAD, SCALING)
+    assert forecast.decision == "0.2"
+    torch.testing.assert_close(forecast.levels, torch.full((3, 2), 0.2))
+    assert calibration.forecast(said, HEAD, SCALING).levels is None
+    with pytest.raises(UsageError, match=r"decide=bias: .* reliability.* such as decide=0\.2"):
+        calibration.decided_by("bias")
+
+
+def test_amounts_are_not_decided():
+    with pytest.raises(UsageError, match=r"decide=bias: .* no levels of decision.*leave decide= out"):
+        FrequencyCalibration(LEADS, 8).decided_by("bias")
+
+
+def test_what_is_too_rare_for_a_fit_is_said(caplog):
+    said, target, mask = draws()
+    target[:, :, 1] = torch.where(target[:, :, 1].isnan(), torch.nan, 0.0)
+    target[0, 1, 1, :3, :3] = 1.0
+    calibration = fitted(Frequency(64, [0.1]), said, target, mask)
+    assert "at least 2 mm/h was observed in " in caplog.text
+    assert "those of 0.5 mm/h are taken" in caplog.text
+    torch.testing.assert_close(calibration.table[:, :, 1], calibration.table[:, :, 0], rtol=0, atol=0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import nowcast
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.limits import limits_of
 from nowcast.data.results.forecast_reader import ForecastFiles
@@ -20,7 +21,7 @@ from nowcast.report import forecast_pictures as report
 from nowcast.report.forecast import write
 from nowcast.report.plots.colours import RainColours
 from nowcast.report.plots.contents import Choice
-from tests.programs import TINY, composed, rows, run
+from tests.programs import TINY, composed, ended, rows, run
 
 TRAIN = [*TINY, "head=exceedance", "loss=exceedance", "callbacks.watch=null", "picture=false", "scores=basic",
          "uncertainty.resamples=20", "trainer.max_epochs=4", "optimizer.optimizer.lr=0.02"]  # fmt: skip
@@ -75,6 +76,67 @@ def test_what_is_read_is_what_was_said(trained):
     torch.testing.assert_close(
         later.single(), replace(read, values=read.values[:, 1:3], levels=read.levels[1:3]).single()
     )
+
+
+@pytest.mark.parametrize("decide", [None, "csi", "0.1"])
+def test_a_file_says_which_decision_made_its_rain(trained, tmp_path, decide):
+    network = trained / "run" / "checkpoints" / "best.ckpt"
+    archive = next((trained / "data").glob("*/test_000.nc"))
+    asked = [f"checkpoint={network}", f"input={archive}", *([f"decide={decide}"] if decide else [])]
+    assert run("predict", *asked, f"output={tmp_path / 'd.nc'}") == (0, "")
+    with netCDF4.Dataset(tmp_path / "d.nc") as dataset:
+        assert dataset["rain_rate"].decision == (decide or "bias")
+        assert ("these scores are of rain rates by the decision of the training" in dataset.comment) == bool(decide)
+        choices = dict(zip(dataset["decision"][:], dataset["level_by_decision"][:], strict=True))
+        assert list(choices) == ["bias", "csi", "0.02", "0.05", "0.1", "0.2", "0.5"]
+        levels = dataset["decision_level"][:]
+        np.testing.assert_array_equal(levels, choices[decide or "bias"])
+        assert dataset["level_by_decision"].dimensions == ("decision", "threshold", "time")
+        rain, p = dataset["rain_rate"][:].filled(np.nan), dataset["probability_of_exceedance"][:].filled(np.nan)
+        reached = np.logical_and.accumulate(p >= levels[:, :, None, None])
+        for k, threshold in enumerate(dataset["threshold"][:]):
+            np.testing.assert_array_equal(rain >= threshold, reached[k])
+    frames = nowcast.open_archive(archive)
+    again = nowcast.load_forecaster(network, decide=decide).forecast(frames)
+    np.testing.assert_array_equal(again["rain_rate"], rain)
+    assert again["rain_rate"].attrs["decision"] == (decide or "bias")
+    assert list(again["decision"].values) == list(choices)
+
+
+def test_what_is_scored_is_what_was_decided(trained, tmp_path):
+    network = f"checkpoint={trained / 'run' / 'checkpoints' / 'best.ckpt'}"
+    found = {}
+    for decide in ("bias", "0.02"):
+        out = tmp_path / decide
+        asked = [network, *SCORED, f"decide={decide}", "verification.thresholds=[0.5]", f"output={out}"]
+        assert run("evaluate", *asked) == (0, "")
+        assert f"decide: '{decide}'" in (out / "settings.yaml").read_text().replace("decide: bias", "decide: 'bias'")
+        scores = [row for row in rows(out / "scores.csv") if row["model"].startswith("convlstm")]
+        found[decide] = {
+            model: [float(row["bias"]) for row in scores if row["model"] == model]
+            for model in ("convlstm", "convlstm_calibrated")
+        }
+    assert found["bias"]["convlstm"] == pytest.approx(found["0.02"]["convlstm"], nan_ok=True)  # has no levels
+    rarely, often = (np.nanmean(found[decide]["convlstm_calibrated"]) for decide in ("bias", "0.02"))
+    assert often > rarely
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["decide=0.3"], "decide=0.3: this checkpoint holds levels for bias, csi, 0.02, 0.05, 0.1, 0.2, 0.5;"),
+        (["decide=often"], "decide must be bias, csi or a ratio of cost to loss between 0 and 1, got 'often'"),
+        (["decide=1.5"], "decide must be bias, csi or a ratio of cost to loss between 0 and 1, got '1.5'"),
+    ],
+)
+def test_decisions_that_are_none_are_refused(trained, tmp_path, command, settings, words):
+    network = f"checkpoint={trained / 'run' / 'checkpoints' / 'best.ckpt'}"
+    archive = next((trained / "data").glob("*/test_000.nc"))
+    asked = [f"input={archive}"] if command == "predict" else []
+    code, message = ended(command, network, *asked, *settings, f"output={tmp_path / 'o.nc'}")
+    assert code == 2
+    assert words in message
 
 
 def test_predict_draws_what_the_network_says(trained, tmp_path, monkeypatch):

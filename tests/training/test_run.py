@@ -173,7 +173,7 @@ def csi_of_validation(folder, config, threshold, calibrated):
     forecaster = loaded.forecaster
     if calibrated:
         forecaster = loaded.with_calibration(
-            fit_calibration(forecaster, data, Frequency(1024), torch.device("cpu"), lambda all, *_: all)
+            fit_calibration(forecaster, data, Frequency(1024, [0.1, 0.3]), torch.device("cpu"), lambda all, *_: all)
         )
     for batch in batches:
         leads = lead_times_of(data, int(batch["archive"][0]))

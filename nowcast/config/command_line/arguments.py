@@ -75,3 +75,35 @@ def refuse_unknown_unit(unit: str) -> None:
     """
     if unit not in ("mm/h", "dBZ"):
         raise ValueError(f"unit must be mm/h or dBZ, got {unit!r}")
+
+
+def decision_of(decide: str | float | None) -> str | None:
+    """How decide= says that probabilities become one field of rain, in the words of checkpoints; None if it does not.
+
+    Raises:
+        ValueError: It is no decision.
+    """
+    if decide is None or decide in ("bias", "csi"):
+        return None if decide is None else str(decide)
+    try:
+        ratio = float(decide)
+    except ValueError:
+        ratio = 0.0
+    if not 0 < ratio < 1:
+        raise ValueError(
+            f"decide must be bias, csi or a ratio of cost to loss between 0 and 1, got {decide!r}: such as decide=0.2"
+        )
+    return f"{ratio:g}"
+
+
+def refuse_decision(decide: str | float | None, *, of_checkpoint: bool) -> None:
+    """Refuse a decision that is none, or one without levels: they are those of a checkpoint's calibration.
+
+    Raises:
+        ValueError: Either.
+    """
+    if decision_of(decide) is not None and not of_checkpoint:
+        raise ValueError(
+            f"decide={decide} chooses among the levels that the calibration of a checkpoint holds: it goes with "
+            "checkpoint=<file> and, in predict, calibrated=true"
+        )

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from nowcast.data.archive.archive import EPOCH
 from nowcast.data.archive.frame import Grid
 from nowcast.data.archive.writer import write_grid
-from nowcast.data.results.probabilities import AT_LEAST, LEVEL, PROBABILITY, RELATION, THRESHOLD, Probabilities
+from nowcast.data.results.probabilities import (
+    AT_LEAST,
+    CHOICES,
+    DECISION,
+    LEVEL,
+    PROBABILITY,
+    RELATION,
+    THRESHOLD,
+    Probabilities,
+)
 from nowcast.files import written_whole
 from nowcast.units import Quantity
 
@@ -71,7 +80,7 @@ def _fill(dataset: netCDF4.Dataset, forecast: Forecast) -> None:
 def _variable(
     dataset: netCDF4.Dataset,
     name: str,
-    kind: str,
+    kind: str | type[str],
     axes: tuple[str, ...],
     values: Any,  # noqa: ANN401 (what NumPy takes)
     **attributes: Any,  # noqa: ANN401
@@ -115,6 +124,7 @@ def _write_probabilities(dataset: netCDF4.Dataset, probabilities: Probabilities)
         dataset, THRESHOLD, "f8", (THRESHOLD,), probabilities.thresholds,
         standard_name=Quantity.RAIN_RATE.standard_name, units=Quantity.RAIN_RATE.units, **{RELATION: AT_LEAST},
     )  # fmt: skip
+    dataset[Quantity.RAIN_RATE.value].setncattr(DECISION, probabilities.decision or "probability 0.5")
     beside = BESIDE
     if probabilities.levels is not None:
         beside = BESIDE | {"ancillary_variables": f"{BESIDE['ancillary_variables']} {LEVEL}"}
@@ -122,7 +132,22 @@ def _write_probabilities(dataset: netCDF4.Dataset, probabilities: Probabilities)
             dataset, LEVEL, "f4", (THRESHOLD, "time"), probabilities.levels.T, units="1", coordinates="forecast_period",
             long_name="probability from which on rain_rate reaches the threshold",
         )  # fmt: skip
+    if probabilities.choices:
+        _write_choices(dataset, probabilities.choices)
     _variable(
         dataset, PROBABILITY, "f4", (THRESHOLD, "time", "y", "x"), probabilities.values.swapaxes(0, 1), units="1",
         long_name="probability of a rainfall rate at or above the threshold", **beside,
+    )  # fmt: skip
+
+
+def _write_choices(dataset: netCDF4.Dataset, choices: Mapping[str, NDArray[np.float32]]) -> None:
+    """The levels of every decision, for who wants another field of the same probabilities."""
+    dataset.createDimension(DECISION, len(choices))
+    _variable(
+        dataset, DECISION, str, (DECISION,), np.array(list(choices), dtype=object),
+        long_name="frequency bias 1, best CSI, or ratio of cost to loss, on validation windows",
+    )  # fmt: skip
+    _variable(
+        dataset, CHOICES, "f4", (DECISION, THRESHOLD, "time"), np.stack([one.T for one in choices.values()]), units="1",
+        coordinates="forecast_period", long_name="decision level by what it is for",
     )  # fmt: skip

@@ -5,7 +5,8 @@ standard name of what it is a threshold of, and its attribute `spp__relative_to_
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from nowcast.data.cf.file import CFFile, Variable, attribute, lookup, numbers, v
 from nowcast.units import Quantity, conversion, parse_unit
 
 PROBABILITY, THRESHOLD, LEVEL = "probability_of_exceedance", "threshold", "decision_level"  # names of our variables
+DECISION, CHOICES = "decision", "level_by_decision"
 RELATION, AT_LEAST = "spp__relative_to_threshold", "greater_than_or_equal_to"
 RELATIONS = {
     "above": True, "greater_than": True, AT_LEAST: True,
@@ -34,11 +36,15 @@ class Probabilities:
         values: (T, K, H, W) float32 in [0, 1]; NaN = no forecast.
         thresholds: K rain rates in mm h-1, rising, above 0.
         levels: (T, K) probabilities from which on it is decided that it rains so much, or None.
+        decision: What these levels are for: "bias", "csi" or a ratio of cost to loss; "" where that is not known.
+        choices: Every decision that there are levels for → its levels (T, K).
     """
 
     values: NDArray[np.float32]
     thresholds: tuple[float, ...]
     levels: NDArray[np.float32] | None = None
+    decision: str = ""
+    choices: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

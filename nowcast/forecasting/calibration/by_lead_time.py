@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.forecast import FieldForecast
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
@@ -41,18 +42,32 @@ class Calibration(nn.Module, ABC):
         """
 
     @abstractmethod
-    def settings(self) -> dict[str, int]:
+    def settings(self) -> dict[str, Any]:
         """What its constructor takes beside `lead_times`."""
 
     def like(self, lead_times: Sequence[float] | int) -> Self:
         """One of the same kind for other lead times, not fitted."""
-        return type(self)(lead_times, **self.settings())  # type: ignore[arg-type]
+        return type(self)(lead_times, **self.settings())
 
     def node(self) -> dict[str, Any]:
         """Plain values that say what it is, for a checkpoint: `build` makes one of them that is not fitted."""
         kind = type(self)
         lead_times = len(self.table) if self.lead_times is None else list(self.lead_times)
         return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "lead_times": lead_times, **self.settings()}
+
+    def decided_by(self, decision: str) -> Self:
+        """The same, by which probabilities become one field of rain by another decision.
+
+        Args:
+            decision: "bias", "csi" or a ratio of cost to loss.
+
+        Raises:
+            UsageError: It has no levels for that, or maps amounts, of which there is nothing to decide.
+        """
+        raise UsageError(
+            f"decide={decision}: this checkpoint's calibration has no levels of decision, which are those of a network "
+            "that says probabilities (head=exceedance): leave decide= out"
+        )
 
     def at(self, lead_times: Sequence[float]) -> "Calibration":
         """The calibration of forecasts with other lead times, in the unit of the fit.

@@ -12,6 +12,7 @@ from torch import Tensor
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.calibration.by_lead_time import Calibration
 from nowcast.forecasting.calibration.frequency_fit import CalibratedCsi, CalibrationFit
+from nowcast.forecasting.calibration.probability import BIAS, CSI
 from nowcast.forecasting.calibration.probability_fit import LevelFit, ProbabilityCsi, ReliabilityFit
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
@@ -64,20 +65,26 @@ class Frequency:
 
     Args:
         levels: Intervals over [0, 1] of tables and tallies.
+        cost_loss: Ratios of cost to loss, each in (0, 1), that levels are fitted for, beside bias 1 and the best CSI.
     """
 
-    def __init__(self, levels: int) -> None:
-        """Keep the setting.
+    def __init__(self, levels: int, cost_loss: Sequence[float]) -> None:
+        """Keep the settings.
 
         Raises:
-            ValueError: No interval.
+            ValueError: No interval, or a ratio out of range.
         """
-        self.levels = checked(levels)
+        self.levels, self.decisions = checked(levels), (BIAS, CSI, *(f"{ratio:g}" for ratio in cost_loss))
+        if not all(0 < ratio < 1 for ratio in cost_loss) or len(set(self.decisions)) < len(self.decisions):
+            raise ValueError(
+                f"calibration.cost_loss must be different ratios between 0 and 1, got {list(cost_loss)}: such as "
+                "calibration.cost_loss=[0.1,0.2], or [] for none"
+            )
 
     def fitting(self, head: Head, lead_times: LeadTimes) -> Fit:
         """What fits one."""
         if head.thresholds:
-            return LevelFit(lead_times, len(head.thresholds), self.levels)
+            return LevelFit(lead_times, head.thresholds, self.levels, self.decisions)
         return CalibrationFit(lead_times, self.levels)
 
     def csi(self, head: Head, scaling: Scaling, threshold: float, lead_times: LeadTimes) -> Csi:

@@ -1,44 +1,72 @@
-"""Calibrations of probabilities of exceedance: decision levels of bias 1, and reliability."""
+"""Calibrations of probabilities of exceedance: decision levels, and reliability."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.calibration.by_lead_time import Calibration, interpolated
-from nowcast.forecasting.forecast import Exceedance, FieldForecast
+from nowcast.forecasting.forecast import HALF, Exceedance, FieldForecast
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
 
-HALF = 0.5
+BIAS, CSI = "bias", "csi"  # decisions; all others are ratios of cost to loss
+
+
+def unfitted_level(decision: str) -> float:
+    """The level of a decision of which nothing else is known: a ratio of cost to loss itself, else ½."""
+    return HALF if decision in (BIAS, CSI) else float(decision)
 
 
 class LevelCalibration(Calibration):
-    """Decision levels: the probabilities stay, and it is decided that it rains so much as often as it did.
+    """Decision levels: the probabilities stay, and it is decided from which on it rains so much.
 
     Args:
         lead_times: T lead times of the fit, rising; or their number.
         thresholds: K.
+        decisions: D names of what there are levels for: "bias", "csi" or a ratio of cost to loss. The first is used
+            until `decided_by` chooses another.
 
-    One half until levels are loaded or fitted.
+    `unfitted_level` until levels are loaded or fitted.
     """
 
-    table: Tensor  # (T, K) probability from which on the threshold is said to be reached
+    table: Tensor  # (T, D, K) probability from which on the threshold is said to be reached
 
-    def __init__(self, lead_times: Sequence[float] | int, thresholds: int) -> None:
-        """Start with ½ everywhere."""
-        super().__init__(lead_times, torch.full((thresholds,), HALF))
+    def __init__(self, lead_times: Sequence[float] | int, thresholds: int, decisions: Sequence[str]) -> None:
+        """Start with what is known without a fit."""
+        levels = torch.tensor([unfitted_level(decision) for decision in decisions])
+        super().__init__(lead_times, levels[:, None].repeat(1, thresholds))
+        self.decisions, self.used = tuple(decisions), decisions[0]
 
-    def settings(self) -> dict[str, int]:
-        """Thresholds."""
-        return {"thresholds": self.table.shape[1]}
+    def settings(self) -> dict[str, Any]:
+        """Thresholds and decisions."""
+        return {"thresholds": self.table.shape[2], "decisions": list(self.decisions)}
+
+    def like(self, lead_times: Sequence[float] | int) -> Self:
+        """One for other lead times that takes the same decision."""
+        return super().like(lead_times).decided_by(self.used)
+
+    def decided_by(self, decision: str) -> Self:
+        """The same, with the levels of another decision in use."""
+        if decision not in self.decisions:
+            raise UsageError(
+                f"decide={decision}: this checkpoint holds levels for {', '.join(self.decisions)}; those of other "
+                "ratios of cost to loss are fitted by a training with calibration.cost_loss=[…]"
+            )
+        one = copy(self)  # of the same table
+        one.used = decision
+        return one
 
     def forecast(self, said: Tensor, head: Head, scaling: Scaling) -> FieldForecast:
         """The probabilities with these levels."""
         forecast = head.forecast(said, scaling)
         assert isinstance(forecast, Exceedance)  # `Frequency` asked the head for its thresholds
-        return replace(forecast, levels=self.rows(said.shape[1]))
+        choices = dict(zip(self.decisions, self.rows(said.shape[1]).unbind(1), strict=True))
+        return replace(forecast, levels=choices[self.used], decision=self.used, choices=choices)
 
 
 class ReliabilityCalibration(Calibration):
@@ -49,19 +77,43 @@ class ReliabilityCalibration(Calibration):
         thresholds: K.
         levels: L table intervals over [0, 1].
 
-    The identity until a table is loaded or fitted.
+    The identity until a table is loaded or fitted. What is reliable is decided at ½, or by `decided_by` at a ratio of
+    cost to loss, which is the level of least expense.
     """
 
     table: Tensor  # (T, K, L+1)
+    ratio: float | None = None
 
     def __init__(self, lead_times: Sequence[float] | int, thresholds: int, levels: int) -> None:
         """Start as the identity."""
         super().__init__(lead_times, torch.linspace(0, 1, levels + 1).repeat(thresholds, 1))
 
-    def settings(self) -> dict[str, int]:
+    def settings(self) -> dict[str, Any]:
         """Thresholds and levels."""
         return {"thresholds": self.table.shape[1], "levels": self.table.shape[2] - 1}
 
+    def like(self, lead_times: Sequence[float] | int) -> Self:
+        """One for other lead times that takes the same decision."""
+        one = super().like(lead_times)
+        one.ratio = self.ratio
+        return one
+
+    def decided_by(self, decision: str) -> Self:
+        """The same, decided for any ratio of cost to loss."""
+        if decision in (BIAS, CSI):
+            raise UsageError(
+                f"decide={decision}: this checkpoint was calibrated to reliability, which holds no levels for that: "
+                "give a ratio of cost to loss, such as decide=0.2, or train with calibration=frequency"
+            )
+        one = copy(self)  # of the same table
+        one.ratio = float(decision)
+        return one
+
     def forecast(self, said: Tensor, head: Head, scaling: Scaling) -> FieldForecast:
         """The forecast of the mapped probabilities."""
-        return head.forecast(interpolated(said, self.rows(said.shape[1])), scaling)
+        forecast = head.forecast(interpolated(said, self.rows(said.shape[1])), scaling)
+        if self.ratio is None:
+            return forecast
+        assert isinstance(forecast, Exceedance)  # `Reliability` asked the head for its thresholds
+        levels = torch.full(forecast.values.shape[1:3], self.ratio, device=said.device)
+        return replace(forecast, levels=levels, decision=f"{self.ratio:g}")

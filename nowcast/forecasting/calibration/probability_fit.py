@@ -1,5 +1,6 @@
 """Fits calibrations of probabilities, from tallies of probabilities and events by lead time and threshold."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,11 @@ from scipy.optimize import isotonic_regression
 from torch import Tensor
 from torchmetrics import Metric
 
-from nowcast.forecasting.calibration.probability import HALF, LevelCalibration, ReliabilityCalibration
+from nowcast.forecasting.calibration.levels import fitted_levels, level_of_bias_one, too_rare
+from nowcast.forecasting.calibration.probability import LevelCalibration, ReliabilityCalibration
+from nowcast.forecasting.forecast import HALF
+
+log = logging.getLogger(__name__)
 
 
 class Tallies(Metric):
@@ -66,13 +71,38 @@ class Tallies(Metric):
 
 
 class LevelFit(Tallies):
-    """Finds for each lead time and threshold the level at which the frequency bias is one."""
+    """Finds for each lead time and threshold the levels of all decisions.
+
+    Args:
+        lead_times: See Tallies.
+        thresholds: K rain rates in mm h-1.
+        levels: See Tallies.
+        decisions: See LevelCalibration.
+    """
+
+    def __init__(
+        self, lead_times: Sequence[float] | int, thresholds: Sequence[float], levels: int, decisions: Sequence[str]
+    ) -> None:
+        """Start from nothing."""
+        super().__init__(lead_times, len(thresholds), levels)
+        self.rates, self.decisions = thresholds, decisions
 
     def fit(self) -> LevelCalibration:
-        """The calibration; what was never observed keeps ½, and so does what was never forecast."""
-        calibration = LevelCalibration(self.lead_times, self.thresholds)
-        calibration.table.copy_(torch.from_numpy(level_of_bias_one(*self.compute())))
+        """The calibration (`fitted_levels`)."""
+        forecasts, events = self.compute()
+        self._say_what_is_too_rare(events)
+        calibration = LevelCalibration(self.lead_times, self.thresholds, self.decisions)
+        calibration.table.copy_(torch.from_numpy(fitted_levels(forecasts, events, self.decisions)))
         return calibration
+
+    def _say_what_is_too_rare(self, events: NDArray[np.float64]) -> None:
+        for k in (k for k, rare in enumerate(too_rare(events)) if rare):
+            log.warning(
+                "at least %g mm/h was observed in %d cells of all validation windows and lead times, too few to fit "
+                "levels of decision: %s",
+                self.rates[k], events[:, k].sum(),
+                f"those of {self.rates[k - 1]:g} mm/h are taken" if k else "0.5 is taken, or the ratio of cost to loss",
+            )  # fmt: skip
 
 
 class ReliabilityFit(Tallies):
@@ -86,22 +116,6 @@ class ReliabilityFit(Tallies):
             curve = _rising(forecasts[row, column], events[row, column])
             calibration.table[row, column] = torch.from_numpy(curve)
         return calibration
-
-
-def level_of_bias_one(forecasts: NDArray[np.float64], events: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(…,) probability that is reached in as many cells as the event was observed in, from tallies (…, L+1).
-
-    Between the borders of classes linearly, as if probabilities lay evenly in a class; never 0, which all cells reach.
-    """
-    levels = forecasts.shape[-1] - 1
-    wanted = events.sum(-1)
-    at_least = np.flip(np.flip(forecasts, -1).cumsum(-1), -1)  # cells with a probability above (k-1)/L
-    found = np.full(wanted.shape, HALF)
-    for place in np.ndindex(wanted.shape):
-        above = np.append(at_least[place], 0.0)[1:]  # (L+1,) cells above k/L, falling
-        if wanted[place] > 0 and above[0] > 0:
-            found[place] = max(np.interp(-wanted[place], -above, np.arange(levels + 1) / levels), 1 / (2 * levels))
-    return found
 
 
 def _rising(forecasts: NDArray[np.float64], events: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -146,7 +160,7 @@ class ProbabilityCsi(Tallies):
         if self.reliable:
             level = float(np.interp(HALF, _rising(forecasts, events) + 1e-9 * grid, grid, right=np.inf))
         else:
-            level = float(level_of_bias_one(forecasts, events))
+            level = level_of_bias_one(forecasts, events)
         share = np.clip((grid - level) * self.levels, 0, 1)  # of a class that reaches the level
         share[0] = level <= 0
         hits, said, seen = (events * share).sum(), (forecasts * share).sum(), events.sum()

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from nowcast.config.build import build, plain
+from nowcast.config.command_line.arguments import decision_of
 from nowcast.config.mistakes import as_typed
 from nowcast.config.program import chosen
 from nowcast.data.interface import as_data_module
@@ -95,5 +96,5 @@ def choose_subject(config: DictConfig) -> Subject:
     loaded = load_checkpoints(config.checkpoint)
     first = next(iter(loaded.values()))
     settings = like_training(config, first.config, first.data)
-    models = with_baselines(networks(loaded), make_baselines(settings), loaded)
+    models = with_baselines(networks(loaded, decision_of(config.decide)), make_baselines(settings), loaded)
     return Subject(models, settings, checkpoint_facts(loaded))

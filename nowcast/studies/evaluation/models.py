@@ -44,15 +44,15 @@ def load_checkpoints(given: str | ListConfig | DictConfig) -> dict[str, Checkpoi
     return loaded
 
 
-def networks(loaded: Mapping[str, Checkpoint]) -> Models:
-    """Each network as it is and, where it has a calibration, calibrated.
+def networks(loaded: Mapping[str, Checkpoint], decide: str | None) -> Models:
+    """Each network as it is and, where it has a calibration, calibrated and decided by `decide` (None = as fitted).
 
     Raises:
-        ValueError: One is called as another one calibrated.
+        ValueError: One is called as another one calibrated, or has no levels for that decision.
     """
     models: Models = {}
     for name, one in loaded.items():
-        calibrated = one.calibrated()
+        calibrated = one.calibrated(decide)
         versions: Models = {name: one.forecaster}
         if calibrated is not None:
             versions[f"{name}_calibrated"] = calibrated

@@ -59,7 +59,7 @@ def data_like_training(chosen: DictConfig, trained: dict[str, Any], facts: dict[
 
 def write_settings(folder: Path, config: DictConfig, settings: DictConfig) -> Path:
     """Write beside the scores what was scored on which data and how."""
-    chosen = {key: config[key] for key in ("checkpoint", "model", "forecasts", "split", "uncertainty")}
+    chosen = {key: config[key] for key in ("checkpoint", "model", "forecasts", "split", "decide", "uncertainty")}
     chosen |= {key: settings[key] for key in ("data", "verification", "scores", "strata", "frame_scores", "baselines")}
     with written_whole(folder / "settings.yaml") as partial:
         partial.write_text(OmegaConf.to_yaml(OmegaConf.create(chosen), resolve=True))
