@@ -11,3 +11,8 @@ Track = Callable[[Iterable[Any], str, int], Iterable[Any]]  # items, what is don
 def track(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:
     """A progress bar around an iterable."""
     return bar(items, description=text, total=total)
+
+
+def silent(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:
+    """The items, without a bar."""
+    return items

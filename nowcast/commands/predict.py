@@ -1,19 +1,20 @@
-"""`nowcast predict checkpoint=<file>|model=<name> input=<archive or provider files> output=<nowcast.nc>`."""
+"""`nowcast predict checkpoint=<file>|model=<name> input=<archive or files>|watch=<folder> output=<file|folder>`."""
 
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from nowcast.config.command_line.arguments import moment, one_archive, refuse_decision, refuse_no_steps
+from nowcast.config.command_line.watched import refuse_watch
 from nowcast.config.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 from nowcast.config.program import chosen, given_on_command_line, program
 
 
 @program("predict")
 def main(config: DictConfig) -> list[Path]:
-    """Forecast from the newest complete frames, or from those that end at init_time."""
+    """Forecast from the newest complete frames, from those that end at init_time, or from each that arrives."""
     refuse(config)
-    from nowcast.report.prediction import predict_to_file
+    from nowcast.report import prediction, watching
 
     draw = None
     if config.plot:  # what draws takes longer to import than a forecast takes
@@ -21,7 +22,8 @@ def main(config: DictConfig) -> list[Path]:
 
         draw = Pictures.of(config).draw
     typed = bool(given_on_command_line("limits"))
-    return predict_to_file(config, model=chosen("model"), limits_typed=typed, draw=draw)
+    work = prediction.predict_to_file if config.watch is None else watching.forecast_arrivals
+    return work(config, model=chosen("model"), limits_typed=typed, draw=draw)
 
 
 def refuse(config: DictConfig) -> None:
@@ -29,12 +31,13 @@ def refuse(config: DictConfig) -> None:
 
     Raises:
         UsageError: Neither a checkpoint nor a model or both, decide is no decision or lacks a calibration, init_time is
-            no time, there is no forecast step, or there are several files or a folder without source=.
+            no time, there is no forecast step, or there are several files or a folder without source=;
+            or see `refuse_watch`.
         FileExistsError: The output is there.
-        FileNotFoundError: There is no such checkpoint or archive.
+        FileNotFoundError: There is no such checkpoint, archive or folder.
     """
     output = Path(config.output).expanduser()
-    if output.exists():
+    if config.watch is None and output.exists():
         raise FileExistsError(f"{output} exists; remove it or choose another output=")
     if (config.checkpoint is None) == (config.model is None):
         found = "neither" if config.model is None else "both"
@@ -47,7 +50,9 @@ def refuse(config: DictConfig) -> None:
             moment(config.init_time)
         if config.forecast_steps is not None:
             refuse_no_steps(config.forecast_steps)
-        if config.source is None:
+        if config.watch is not None:
+            refuse_watch(config)
+        elif config.source is None:
             one_archive(config.input)
 
 

@@ -145,7 +145,9 @@ def refuse_no_choice(overrides: Iterable[str], program: Path) -> None:
         way = f"type {group}=none" if "none" in choices else f"leave {group}= out"
         if value.startswith("{"):
             way = f"settings of one are {group}.<name>=<value>"
-        raise UsageError(f"{group}={value} chooses none of the configs of {group}: {way}; allowed: {', '.join(choices)}")
+        raise UsageError(
+            f"{group}={value} chooses none of the configs of {group}: {way}; allowed: {', '.join(choices)}"
+        )
 
 
 def _called_otherwise(full_key: str, target: object) -> str:

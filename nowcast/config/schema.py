@@ -115,6 +115,8 @@ class PredictConfig:
     checkpoint: str | None = MISSING
     model: Any = None  # in place of a checkpoint
     input: Any = MISSING
+    watch: str | None = None  # a folder that files arrive in, in place of an input
+    poll_seconds: float = MISSING
     source: Any = None
     limits: Any = MISSING  # of provider files
     output: str = MISSING

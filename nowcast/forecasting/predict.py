@@ -27,7 +27,7 @@ from nowcast.data.windows.index import frames_per_step
 from nowcast.forecasting.forecast import Ensemble, Exceedance, FieldForecast
 from nowcast.forecasting.forecaster import Forecaster
 from nowcast.forecasting.network import at_lead_times, forecast_with
-from nowcast.progress import track
+from nowcast.progress import Track
 
 log = logging.getLogger(__name__)
 FURTHER_BACK = 2  # so many times the frames that are needed are read of a folder: after a gap there may be others
@@ -69,7 +69,12 @@ class Prediction:
 
 @contextmanager
 def open_input(
-    inputs: str | Sequence[str], reader: Reader | None, limits: Limits, forecaster: Forecaster, init_time: str | None
+    inputs: str | Sequence[str],
+    reader: Reader | None,
+    limits: Limits,
+    forecaster: Forecaster,
+    init_time: str | None,
+    track: Track,
 ) -> Iterator[Input]:
     """An archive, or the provider files that a forecast needs, prepared into a temporary one.
 
@@ -79,6 +84,7 @@ def open_input(
         limits: Physical range of values of provider files.
         forecaster: What is to forecast.
         init_time: Time of the last frame (ISO 8601, UTC); None = the newest.
+        track: Shows progress.
 
     Raises:
         ValueError: Several inputs or a folder without source=.
@@ -87,17 +93,39 @@ def open_input(
         path = one_archive(inputs)
         yield Input(Archive(path), str(inputs))
         return
-    span = np.timedelta64((forecaster.input_steps - 1) * max(forecaster.timesteps, default=0), "s")
-    count = FURTHER_BACK * max(forecaster.input_steps, 2)
+    count, span = wanted(forecaster)
     end = None if init_time is None else moment(init_time)
     chosen = recent_files(find_names(inputs, reader.pattern), reader, count, span, end)
+    with open_files(chosen, reader, limits, inputs if isinstance(inputs, str) else inputs[0], track) as source:
+        yield source
+
+
+def wanted(forecaster: Forecaster) -> tuple[int, np.timedelta64]:
+    """How many frames of a folder a forecaster may need at least, and how much time between the first and the last."""
+    span = np.timedelta64((forecaster.input_steps - 1) * max(forecaster.timesteps, default=0), "s")
+    return FURTHER_BACK * max(forecaster.input_steps, 2), span
+
+
+@contextmanager
+def open_files(files: Sequence[Path], reader: Reader, limits: Limits, given: str, track: Track) -> Iterator[Input]:
+    """Provider files, prepared into a temporary archive.
+
+    Args:
+        files: The files.
+        reader: Their format.
+        limits: Physical range of their values.
+        given: What the user calls them.
+        track: Shows progress.
+
+    Raises:
+        DataFormatError: A file is unreadable or does not fit the others.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        first = inputs if isinstance(inputs, str) else inputs[0]
-        name = re.sub(r"[^\w.-]+", "", Path(first).name) or "input"
+        name = re.sub(r"[^\w.-]+", "", Path(given).name) or "input"
         path = Path(folder) / f"{name}.nc"
         prepare_archive(
             reader,
-            [str(file) for file in chosen],
+            [str(file) for file in files],
             path,
             limits=limits,
             on_error="stop",
@@ -107,7 +135,7 @@ def open_input(
             track=track,
         )
         archive = Archive(path)
-        yield Input(archive, first, [file.name for file in chosen])
+        yield Input(archive, given, [file.name for file in files])
         archive.close()
 
 
@@ -130,11 +158,7 @@ def input_frames(source: Input, count: int, steps: Sequence[int], init_time: str
     if native is None or len(times) < count:
         alone = ", whose time step is not known" if native is None else ""
         raise ValueError(f"{source.given}: {len(times)} frame(s){alone}; the model needs {max(count, 2)} in a row")
-    fitting = [step for step in steps or [native] if step % native == 0]
-    if not fitting:
-        trained = ", ".join(f"{step / 60:g}" for step in steps)
-        raise ValueError(f"{source.given}: time step {native / 60:g} min; this checkpoint was trained on {trained} min")
-    step = native if native in fitting else fitting[0]
+    step = time_step(source.given, native, steps)
     every = frames_per_step(native, step)
     last = len(times) - 1 if init_time is None else _find(source, init_time)
     first = last - (count - 1) * every
@@ -146,6 +170,24 @@ def input_frames(source: Input, count: int, steps: Sequence[int], init_time: str
             f"{', '.join(map(str, missing))}; {_newest_complete(source, last, count, step)}"
         )
     return slice(first, last + 1, every), step
+
+
+def time_step(given: str, native: int, steps: Sequence[int]) -> int:
+    """The time step in seconds of a forecast from frames that come every `native` seconds.
+
+    Args:
+        given: What the user calls the frames.
+        native: Their time step.
+        steps: Time steps that the model knows; empty = any.
+
+    Raises:
+        ValueError: None that it knows is a multiple.
+    """
+    fitting = [step for step in steps or [native] if step % native == 0]
+    if not fitting:
+        trained = ", ".join(f"{step / 60:g}" for step in steps)
+        raise ValueError(f"{given}: time step {native / 60:g} min; this checkpoint was trained on {trained} min")
+    return native if native in fitting else fitting[0]
 
 
 def _find(source: Input, init_time: str) -> int:

@@ -16,6 +16,7 @@ from nowcast.forecasting import checkpoint
 from nowcast.forecasting.device import choose_device
 from nowcast.forecasting.forecaster import Forecaster, of_checkpoint, of_model
 from nowcast.forecasting.predict import Input, Prediction, open_input, predict
+from nowcast.progress import track
 from nowcast.report.forecast import write
 from nowcast.verification.worth import with_worth
 
@@ -37,7 +38,7 @@ def predict_to_file(config: Mapping[str, Any], *, model: str, limits_typed: bool
     work = Work.of(config, model=model, limits_typed=limits_typed)
     inputs = config["input"] if isinstance(config["input"], str) else plain(config["input"])
     init_time, output = config["init_time"], Path(config["output"]).expanduser()
-    with open_input(inputs, work.reader, work.limits, work.forecaster, init_time) as source:
+    with open_input(inputs, work.reader, work.limits, work.forecaster, init_time, track) as source:
         result = work.predict(source, init_time)
         write(result, work.forecaster, work.limits, output)
         written = [output] if draw is None else [output, *draw(result, work.forecaster.name, output)]

@@ -57,6 +57,7 @@ NOT_RUN = {
     "sbatch ": "needs SLURM",
     "torchrun ": "needs several machines",
     "nowcast tune ": "tests/studies/search/test_tune.py runs searches at tiny size",
+    "nowcast predict watch=": "tests/commands/test_predict_watch.py runs it beside files that arrive",
     "createdb ": "needs PostgreSQL",
     "nowcast train -m": "tests/training/test_multirun.py runs grids at tiny size",
     "wandb ": "needs an account; tests/training/test_multirun.py reads the sweep's command",

@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 AHEAD = 4  # files each worker may be ahead of the one in use: bounds the memory
 
 
-def _below(folder: Path, pattern: str) -> list[str]:
+def names_below(folder: Path, pattern: str) -> list[str]:
     """Files below a folder; the names alone are asked, since a folder may hold a hundred thousand."""
     if "/" in pattern:
         return [str(file) for file in folder.rglob(pattern) if file.is_file()]
@@ -54,7 +54,7 @@ def find_names(inputs: str | Sequence[str], pattern: str) -> list[str]:
     for text in [inputs] if isinstance(inputs, str) else inputs:
         path = Path(text).expanduser()
         if path.is_dir():
-            found = _below(path, pattern)
+            found = names_below(path, pattern)
             if not found:
                 if not any(file.is_file() for file in path.rglob("*")):
                     raise FileNotFoundError(f"input={text} is an empty folder")

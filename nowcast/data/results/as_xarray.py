@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import xarray
 
+from nowcast.config.command_line.arguments import moment
 from nowcast.data.archive.archive import Archive
 from nowcast.units import Quantity
 
+Frames = xarray.DataArray | xarray.Dataset
 OURS = ("rain_fraction", "valid_fraction", *(quantity.value for quantity in Quantity))
 
 
@@ -50,8 +52,29 @@ def as_dataset(path: Path) -> xarray.Dataset:
         return file.load()
 
 
-def write_frames(frames: xarray.DataArray | xarray.Dataset, path: Path) -> None:
+def recent(frames: Frames, count: int, span: np.timedelta64, end: str | None) -> Frames:
+    """Those of the frames that a forecast needs: of many, few are written and read.
+
+    Args:
+        frames: With a dimension `time`, else all are kept.
+        count: Frames that are wanted at least.
+        span: Time before the last frame that is wanted at least.
+        end: Time of the last frame (ISO 8601, UTC); None = the newest. All are kept where there is no frame then.
+    """
+    if not isinstance(frames, (xarray.DataArray, xarray.Dataset)) or "time" not in frames.dims:
+        return frames
+    times = frames["time"].values
+    if times.dtype.kind != "M" or (end is not None and moment(end) not in times):
+        return frames
+    last = times.max() if end is None else moment(end)
+    before = np.unique(times[times <= last])[-count:]
+    return frames.isel(time=(times <= last) & (times >= min(before[0], last - span)))
+
+
+def write_frames(frames: Frames, path: Path) -> None:
     """Write frames so that the reader of CF files reads them, which checks unit, times and grid.
+
+    Attributes that netCDF cannot hold (None, dictionaries) are left out: no reader of files knows them.
 
     Raises:
         TypeError: Neither a DataArray nor a Dataset of xarray.
@@ -60,4 +83,15 @@ def write_frames(frames: xarray.DataArray | xarray.Dataset, path: Path) -> None:
         frames = frames.to_dataset(name=frames.name or "rain_rate")
     if not isinstance(frames, xarray.Dataset):
         raise TypeError(f"frames must be an xarray.DataArray or xarray.Dataset, got {type(frames).__name__}")
+    frames = frames.copy()
+    for part in (frames, *(frames[name] for name in frames.variables)):
+        part.attrs = {name: value for name, value in part.attrs.items() if is_storable(value)}
     frames.to_netcdf(path, engine="netcdf4")
+
+
+def is_storable(value: object) -> bool:
+    """Whether netCDF holds it as an attribute: text, a number, or several of either."""
+    try:
+        return np.asarray(value).dtype.kind in "iufSU"
+    except ValueError:  # lists of different lengths
+        return False
