@@ -77,14 +77,7 @@ def in_words(error: Exception, program: Path) -> str:
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return str(error)
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        close = near(name, error.options, f"{group}=")
-        return f"{group}={name} is unknown{close}; allowed: {', '.join(error.options)}"
-    if needed := GROUP_NEEDED.match(str(error)):
-        return f"{needed[1]}= is missing; allowed: {', '.join(needed[2].split())}"
-    found = NO_GROUP.match(str(error))
-    if found and (words := _not_chosen_here(found[1], program)):
+    if words := _of_groups(error, program):
         return words
     if isinstance(error, OverrideParseException):
         advice = f"; if it is a text, quote it: {text}" if (text := in_quotes(str(error.override))) else ""
@@ -118,6 +111,18 @@ def _unknown_key(full_key: str, parent: DictConfig, program: Path) -> str:
     return f"{full_key} is unknown{near(key, known, above + dot)}; allowed: {', '.join(sorted(known))}"
 
 
+def _of_groups(error: Exception, program: Path) -> str:
+    """What is to be said of a choice among configs; "" where the error is of something else."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        close = near(name, error.options, f"{group}=")
+        return f"{group}={name} is unknown{close}; allowed: {', '.join(error.options)}"
+    if needed := GROUP_NEEDED.match(str(error)):
+        return f"{needed[1]}= is missing; allowed: {', '.join(needed[2].split())}"
+    found = NO_GROUP.match(str(error))
+    return _not_chosen_here(found[1], program) if found else ""
+
+
 def _not_chosen_here(group: str, program: Path) -> str:
     """What is to be said of a group that this program has not, or not at that place; "" where it is no group at all."""
     name, at, _ = group.partition("@")
@@ -145,9 +150,7 @@ def refuse_no_choice(overrides: Iterable[str], program: Path) -> None:
         way = f"type {group}=none" if "none" in choices else f"leave {group}= out"
         if value.startswith("{"):
             way = f"settings of one are {group}.<name>=<value>"
-        raise UsageError(
-            f"{group}={value} chooses none of the configs of {group}: {way}; allowed: {', '.join(choices)}"
-        )
+        raise UsageError(f"{group}={value} chooses none of its configs: {way}; allowed: {', '.join(choices)}")
 
 
 def _called_otherwise(full_key: str, target: object) -> str:

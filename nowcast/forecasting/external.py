@@ -87,7 +87,7 @@ class FileForecasts(nn.Module):
     def _joined(self, found: Sequence[FieldForecast | None], steps: int, shape: tuple[int, int]) -> FieldForecast:
         """Forecasts of one window each as one of all; None = NaN."""
         known = [forecast for forecast in found if forecast is not None]
-        levels = [forecast.levels for forecast in known if isinstance(forecast, Exceedance)]
+        levels = [forecast.exceedance.levels for forecast in known if forecast.exceedance]
         if any(not torch.allclose(one, levels[0]) for one in levels if one is not None and levels[0] is not None):
             raise ValueError(
                 f"{', '.join(self.files.patterns)}: levels of decision differ between archives of different time "

@@ -5,7 +5,7 @@ Whoever uses a forecast asks for what is needed – `single`, `members`, `probab
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -57,8 +57,17 @@ class FieldForecast(ABC):
     def lead(self, number: int) -> "FieldForecast":
         """The same at one lead time, from 0; the axis of lead times stays, with T = 1."""
 
+    @property
+    def exceedance(self) -> "Exceedance | None":
+        """Itself where it holds probabilities of exceedance; None where it holds amounts."""
+        return None
+
     def gives(self, need: Need) -> bool:
         """Whether it can answer."""
+        return True
+
+    def reaches(self, threshold: float) -> bool:
+        """Whether `single` can say that it rains at least `threshold` mm h-1."""
         return True
 
     def knows(self, threshold: float) -> bool:
@@ -186,6 +195,15 @@ class Exceedance(FieldForecast):
         part = slice(number, number + 1)
         return self._with(self.values[:, part], lambda levels: levels[part])
 
+    @property
+    def exceedance(self) -> "Exceedance":
+        """Itself."""
+        return self
+
+    def reaches(self, threshold: float) -> bool:
+        """Whether it is at most the last threshold: of more rain nothing was said."""
+        return says_of(self.thresholds, threshold)
+
     def gives(self, need: Need) -> bool:
         """All but members."""
         return need != "members"
@@ -208,6 +226,11 @@ class Exceedance(FieldForecast):
     def _place(self, threshold: float) -> int | None:
         close = (k for k, one in enumerate(self.thresholds) if math.isclose(one, threshold, rel_tol=SAME_THRESHOLD))
         return next(close, None)
+
+
+def says_of(thresholds: Sequence[float], threshold: float) -> bool:
+    """Whether probabilities of these rain rates say something of at least `threshold` mm h-1: up to the last."""
+    return threshold <= thresholds[-1] * (1 + SAME_THRESHOLD)
 
 
 def of_values(values: Tensor) -> FieldForecast:

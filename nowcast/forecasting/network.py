@@ -1,7 +1,7 @@
 """A network with all that makes rain of its numbers: head, scaling and calibration."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +53,9 @@ def outputs_of(net: Callable[[Tensor, int], Tensor], scaling: Scaling, values: T
     return net(scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
 
 
-@runtime_checkable
-class SaysProbabilities(Protocol):
-    """A model whose values are probabilities of at least so much rain, not amounts."""
-
-    thresholds: tuple[float, ...]  # K rain rates in mm h-1, rising, the first above 0
+def thresholds_of(model: nn.Module) -> tuple[float, ...]:
+    """K rain rates in mm h-1, rising, the first above 0, that a model says probabilities of; none: it says amounts."""
+    return tuple(getattr(model, "thresholds", ()))
 
 
 class NetworkForecaster(nn.Module):
@@ -74,6 +72,11 @@ class NetworkForecaster(nn.Module):
         """Keep the parts."""
         super().__init__()
         self.net, self.scaling, self.head, self.calibration = net, scaling, head, calibration
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Those of its head."""
+        return self.head.thresholds
 
     def at(self, lead_times: Sequence[float]) -> "NetworkForecaster":
         """The same network, calibrated for forecasts with these lead times (Calibration.at)."""
@@ -120,11 +123,12 @@ def forecast_with(model: nn.Module, values: Tensor, forecast_steps: int) -> Fiel
 
     Args:
         model: NetworkForecaster, or a module from (B, T_in, C, H, W) and steps to values of the same kind, with an axis
-            of members after the first if it is an ensemble; or to probabilities (B, T, K, H, W), see SaysProbabilities.
+            of members after the first if it is an ensemble; or to probabilities (B, T, K, H, W), of its `thresholds`.
         values: (B, T_in, C, H, W) mm h-1; NaN = no data.
         forecast_steps: Frames to predict.
     """
     said = model(values, forecast_steps)
     if isinstance(said, FieldForecast):
         return said
-    return Exceedance(said, tuple(model.thresholds)) if isinstance(model, SaysProbabilities) else of_values(said)
+    thresholds = thresholds_of(model)
+    return Exceedance(said, thresholds) if thresholds else of_values(said)

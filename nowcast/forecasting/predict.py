@@ -24,7 +24,7 @@ from nowcast.data.results.forecast_writer import Forecast
 from nowcast.data.results.probabilities import Probabilities
 from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import frames_per_step
-from nowcast.forecasting.forecast import Ensemble, Exceedance, FieldForecast
+from nowcast.forecasting.forecast import Ensemble, FieldForecast
 from nowcast.forecasting.forecaster import Forecaster
 from nowcast.forecasting.network import at_lead_times, forecast_with
 from nowcast.progress import Track
@@ -253,11 +253,12 @@ def rain_rate_of(said: FieldForecast) -> NDArray[np.float32]:
 
 def probabilities_of(said: FieldForecast) -> Probabilities | None:
     """What a forecast of one window holds of probabilities, for a file."""
-    if not isinstance(said, Exceedance):
+    held = said.exceedance
+    if held is None:
         return None
-    levels = None if said.levels is None else said.levels.numpy()
-    choices = {name: one.numpy() for name, one in said.choices.items()}
-    return Probabilities(said.values[0].numpy(), said.thresholds, levels, said.decision, choices)
+    levels = None if held.levels is None else held.levels.numpy()
+    choices = {name: one.numpy() for name, one in held.choices.items()}
+    return Probabilities(held.values[0].numpy(), held.thresholds, levels, held.decision, choices)
 
 
 def _other_limits(source: Input, forecaster: Forecaster) -> list[str]:

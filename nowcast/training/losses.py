@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nowcast.config.mistakes import UsageError
+from nowcast.forecasting.forecast import says_of
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import GreyScale
 
@@ -180,6 +181,23 @@ def refuse_head_without_rain(head: Head, quantity: str) -> None:
     """
     if head.thresholds and quantity != "rain_rate":
         raise UsageError(f"head.thresholds={list(head.thresholds)} are mm/h, and the data is {quantity}: use head=grey")
+
+
+def refuse_events_beyond_head(head: Head, thresholds: Sequence[float]) -> None:
+    """Refuse to score events of more rain than a head says anything of: they would never be forecast.
+
+    Raises:
+        UsageError: With the events that are left, and how the head learns the others.
+    """
+    beyond = [one for one in thresholds if head.thresholds and not says_of(head.thresholds, one)]
+    if beyond:
+        left = ",".join(f"{one:g}" for one in thresholds if one not in beyond)
+        more = ",".join(f"{one:g}" for one in (*head.thresholds, *beyond))
+        raise UsageError(
+            f"verification.thresholds={list(thresholds)}: head.thresholds={list(head.thresholds)} says nothing of at "
+            f"least {', '.join(f'{one:g}' for one in beyond)} mm/h. Type verification.thresholds=[{left}], or "
+            f"head.thresholds=[{more}] and loss.weights= with as many"
+        )
 
 
 def refuse_loss_of_another_head(loss: nn.Module, head: Head) -> None:

@@ -7,7 +7,11 @@ from nowcast.config.build import build
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting import network as forecasting
 from nowcast.forecasting.calibration.method import Method
-from nowcast.training.losses import refuse_head_without_rain, refuse_loss_of_another_head
+from nowcast.training.losses import (
+    refuse_events_beyond_head,
+    refuse_head_without_rain,
+    refuse_loss_of_another_head,
+)
 from nowcast.training.trainer import refuse_baseline
 
 
@@ -31,6 +35,7 @@ def build_objective(config: DictConfig) -> None:
     built = {name: build(config[name]) for name in ("scaling", "loss", "uncertainty", "head")}
     refuse_loss_of_another_head(built["loss"], built["head"])
     refuse_head_without_rain(built["head"], getattr(built["scaling"], "quantity", "rain_rate"))
+    refuse_events_beyond_head(built["head"], list(config.verification.thresholds))
     if config.calibration is not None:
         method: Method = build(config.calibration)
         method.fitting(built["head"], 1)

@@ -88,7 +88,7 @@ class ModelSums:
         field = forecast.single()
         for variant in self.variants.values():
             variant.update(field, targets, mask, logits)
-        if self.map is not None and self.threshold is not None:
+        if self.map is not None and self.threshold is not None and forecast.reaches(self.threshold):
             said, seen = (field >= self.threshold) & mask, (targets >= self.threshold) & mask  # NaN is no rain
             fields = (said & seen, said, seen, mask)
             hits, forecasts, events, cells = (
@@ -200,7 +200,7 @@ def _summary(statistics: Statistics, number: int) -> ModelScores:
         name,
         tuple(statistics.labels["categorical/threshold"]),
         statistics.lead_times,
-        counts.permute(2, 1, 0).to(torch.int64).numpy(),
+        counts.nan_to_num(0.0).permute(2, 1, 0).to(torch.int64).numpy(),
         {key: value.T.numpy() for key, value in categorical_scores(counts).items()},
         {key: value.numpy() for key, value in continuous.items()},
         missing,

@@ -1,6 +1,7 @@
 """Scores several forecasters on the same windows in one pass, and writes what came out."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -119,7 +120,7 @@ def run_models(
             if network not in said:
                 said[network] = model.logits(inputs, steps)
             logits = said[network]
-            is_forecast = model.calibration is None and not model.head.thresholds  # their sigmoid is the field
+            is_forecast = model.calibration is None and not model.thresholds  # their sigmoid is the field
             forecasts[name] = model.of_logits(logits), logits if is_forecast else None
         else:
             forecasts[name] = forecast_with(model, inputs, steps), None
@@ -142,6 +143,8 @@ def _common_mask(
 
 
 def _window_csi(forecast: FieldForecast, targets: Tensor, mask: Tensor, threshold: float) -> list[float]:
+    if not forecast.reaches(threshold):
+        return [math.nan] * len(targets)
     said, seen = (forecast.single() >= threshold) & mask, (targets >= threshold) & mask
     hits, either, events, cells = (part.flatten(1).sum(1) for part in (said & seen, said | seen, seen, mask))
     worth = events >= MIN_EVENTS * cells.clamp(min=1)

@@ -48,7 +48,7 @@ CASES = {
     "train output={here}/run": "runs are never overwritten",
     "train modle=x": "did you mean model?",
     "train data.strid=3": "data.strid is unknown",
-    "train calibration=null": "calibration=null chooses none of the configs of calibration: type calibration=none; allow",
+    "train calibration=null": "calibration=null chooses none of its configs: type calibration=none; allowed: freq",
     "train head=null": "leave head= out; allowed: exceedance, grey",
     "check model={{hidden:[4,4]}}": "settings of one are model.<name>=<value>; allowed: convlstm, ",
     "evaluate checkpoint={here}/none.ckpt head=grey":

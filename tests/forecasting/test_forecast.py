@@ -1,10 +1,17 @@
 """What is asked of a forecast, and what each kind answers; a member that is missing counts as no rain."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import nowcast
 from nowcast.forecasting.forecast import Ensemble, Exceedance, Field, ensemble_mean, of_values
+from nowcast.forecasting.network import thresholds_of
+from nowcast.models.lagrangian_probability import LagrangianProbability
+from nowcast.models.persistence import Persistence
 from nowcast.verification.plan import ModelSums, ScoringPlan, add_lead_time
 from nowcast.verification.scores.categorical import Categorical
 from nowcast.verification.scores.continuous import Continuous
@@ -119,3 +126,12 @@ def test_one_lead_time_is_what_it_was_among_all(kind):
         torch.testing.assert_close(one.single(), forecast.single()[:, number : number + 1])
         torch.testing.assert_close(one.probability(0.5), forecast.probability(0.5)[:, number : number + 1])
         assert one.missing().shape == (2, 1, 1, 4, 5)
+
+
+def test_who_says_probabilities_is_asked_in_one_way():
+    said = Exceedance(torch.zeros(1, 1, 1, 2, 2), (0.5,))
+    assert (said.exceedance, Field(said.values).exceedance) == (said, None)
+    assert thresholds_of(LagrangianProbability(1, 8.0, 5.0, [0.5, 2.0])) == (0.5, 2.0)
+    assert thresholds_of(Persistence()) == ()
+    sources = Path(nowcast.__file__).parent.rglob("*.py")
+    assert [path for path in sources if re.search(r"isinstance\(.*Exceedance", path.read_text())] == []

@@ -204,3 +204,8 @@ def test_what_is_too_rare_for_a_fit_is_said(caplog):
     assert "at least 2 mm/h was observed in " in caplog.text
     assert "those of 0.5 mm/h are taken" in caplog.text
     torch.testing.assert_close(calibration.table[:, :, 1], calibration.table[:, :, 0], rtol=0, atol=0)
+
+
+def test_levels_of_a_head_that_says_amounts_are_refused():
+    with pytest.raises(ValueError, match="GreyHead says amounts, and the calibration decides probabilities"):
+        LevelCalibration(1, 1, ["bias"]).forecast(torch.zeros(1, 1, 1, 2, 2), GreyHead(), SCALING)

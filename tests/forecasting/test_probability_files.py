@@ -59,6 +59,20 @@ def test_files_score_as_the_checkpoint_that_wrote_them(trained, tmp_path):
     assert {key: read[key] for key in csi} == pytest.approx(csi, rel=0, abs=0, nan_ok=True)
 
 
+def test_events_of_more_rain_than_probabilities_are_of_have_no_score(trained, tmp_path, capsys):
+    """They would be scored as never forecast."""
+    network = f"checkpoint={trained / 'run' / 'checkpoints' / 'best.ckpt'}"
+    asked = ["verification.thresholds=[0.5,10,10.5]", "html=false"]
+    assert run("evaluate", network, *SCORED, *asked, f"output={tmp_path}") == (0, "")
+    dry = {(row["model"], float(row["threshold"])): row["correct_negatives"] for row in rows(tmp_path / "scores.csv")}
+    assert dry["convlstm_calibrated", 10.5] == dry["convlstm", 10.5] == "0"  # it rains nowhere so much
+    assert "0" not in (dry["convlstm_calibrated", 10.0], dry["persistence", 10.5])
+    printed = " ".join(capsys.readouterr().out.split())
+    for name in ("convlstm", "convlstm_calibrated"):
+        assert f"{name} says nothing of more than 10 mm/h, and has no score at 10.5 mm/h" in printed
+    assert "without: verification.thresholds=[0.5,10])" in printed
+
+
 def test_what_is_read_is_what_was_said(trained):
     path = min(trained.glob("*.nc"))
     loaded = checkpoint.load(trained / "run" / "checkpoints" / "best.ckpt")

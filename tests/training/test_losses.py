@@ -1,6 +1,7 @@
 """Losses by hand, their masks and their gradients."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from nowcast.training.losses import (
     refuse_head_without_rain,
     refuse_loss_of_another_head,
 )
+from nowcast.training.trial_build import build_objective
+from tests.programs import composed
 
 SCALE = {"zr_a": 58.53, "zr_b": 1.56, "min_dbz": -10.0, "max_dbz": 60.0}
 HKO7 = {"thresholds": [2, 5, 10, 30], "weights": [1, 2, 5, 10, 30], "mse_factor": 1.0, "mae_factor": 1.0}
@@ -208,6 +211,18 @@ def test_a_loss_of_another_head_is_refused():
     ):
         with pytest.raises(UsageError, match=way):
             refuse_loss_of_another_head(loss, head)
+
+
+def test_events_that_a_head_says_nothing_of_are_refused_and_the_advice_is_taken():
+    typed = ["head=exceedance", "loss=exceedance"]
+    build_objective(composed(*typed, "verification.thresholds=[0.5,10]"))
+    build_objective(composed("verification.thresholds=[0.5,10,30]"))  # amounts have no last threshold
+    with pytest.raises(UsageError, match="says nothing of at least 20, 30 mm/h") as refused:
+        build_objective(composed(*typed, "verification.thresholds=[0.5,10,20,30]"))
+    fewer, more = re.findall(r"(?:verification|head)\.thresholds=\[\S+\]", str(refused.value))[-2:]
+    build_objective(composed(*typed, fewer))
+    weights = "loss.weights=[1,1,1,1,1,1,1,1]"
+    build_objective(composed(*typed, "verification.thresholds=[0.5,10,20,30]", more, weights))
 
 
 def test_thresholds_of_rain_are_refused_for_pictures():

@@ -63,8 +63,7 @@ class LevelCalibration(Calibration):
 
     def forecast(self, said: Tensor, head: Head, scaling: Scaling) -> FieldForecast:
         """The probabilities with these levels."""
-        forecast = head.forecast(said, scaling)
-        assert isinstance(forecast, Exceedance)  # `Frequency` asked the head for its thresholds
+        forecast = probabilities_of(head.forecast(said, scaling), head)
         choices = dict(zip(self.decisions, self.rows(said.shape[1]).unbind(1), strict=True))
         return replace(forecast, levels=choices[self.used], decision=self.used, choices=choices)
 
@@ -114,6 +113,20 @@ class ReliabilityCalibration(Calibration):
         forecast = head.forecast(interpolated(said, self.rows(said.shape[1])), scaling)
         if self.ratio is None:
             return forecast
-        assert isinstance(forecast, Exceedance)  # `Reliability` asked the head for its thresholds
+        forecast = probabilities_of(forecast, head)
         levels = torch.full(forecast.values.shape[1:3], self.ratio, device=said.device)
         return replace(forecast, levels=levels, decision=f"{self.ratio:g}")
+
+
+def probabilities_of(forecast: FieldForecast, head: Head) -> Exceedance:
+    """What a head said, as probabilities.
+
+    Raises:
+        ValueError: It said amounts, so that this is the calibration of another head.
+    """
+    if forecast.exceedance is None:
+        raise ValueError(
+            f"{type(head).__name__} says amounts, and the calibration decides probabilities: they are not of one "
+            "checkpoint; train again, or use calibrated=false"
+        )
+    return forecast.exceedance

@@ -59,8 +59,8 @@ def contents_of(forecasts: Mapping[str, FieldForecast], choice: Choice) -> Conte
     contents = Contents()
     for name, forecast in forecasts.items():
         contents.rain.update(_rain(name, forecast, choice.members))
-        if isinstance(forecast, Exceedance):
-            contents.probabilities.update(_probabilities(name, forecast, choice.thresholds))
+        if forecast.exceedance:
+            contents.probabilities.update(_probabilities(name, forecast.exceedance, choice.thresholds))
     return contents
 
 

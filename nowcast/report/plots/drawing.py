@@ -16,7 +16,7 @@ from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
 from nowcast.data.windows.dataset import Region
 from nowcast.forecasting.external import read_forecast
-from nowcast.forecasting.forecast import Exceedance, FieldForecast
+from nowcast.forecasting.forecast import FieldForecast
 from nowcast.report.plots.coastlines import map_lines
 from nowcast.report.plots.colours import MARSHALL_PALMER, RainColours, Unit
 from nowcast.report.plots.contents import Choice, contents_of, nearest
@@ -184,13 +184,12 @@ def case_of_forecast(
 
 def _others(said: FieldForecast, choice: Choice) -> str:
     """What is to be said of thresholds that a forecast of probabilities does not know; "" = it knows all."""
-    if not isinstance(said, Exceedance):
+    held = said.exceedance
+    unknown = [one for one in choice.thresholds if held and not held.knows(one)]
+    if held is None or not unknown:
         return ""
-    unknown = [one for one in choice.thresholds if not said.knows(one)]
-    if not unknown:
-        return ""
-    drawn = ", ".join(f"{nearest(said.thresholds, one):g} in place of {one:g} mm/h" for one in unknown)
-    known = ",".join(f"{one:g}" for one in said.thresholds)
+    drawn = ", ".join(f"{nearest(held.thresholds, one):g} in place of {one:g} mm/h" for one in unknown)
+    known = ",".join(f"{one:g}" for one in held.thresholds)
     return f"the probabilities are of other thresholds: {drawn}; there are thresholds=[{known}]"
 
 

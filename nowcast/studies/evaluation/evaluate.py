@@ -19,6 +19,7 @@ from nowcast.progress import track
 from nowcast.report.results import Output, Scored, write_results
 from nowcast.studies.evaluation.models import (
     Models,
+    beyond_thresholds,
     beyond_training,
     checkpoint_facts,
     file_forecasts,
@@ -64,7 +65,13 @@ def evaluate(config: DictConfig) -> list[Path]:
     scored = Scored(models, data, config.split, make_plan(settings, data, config.split), device)
     scores = score_models(models, data.ordered_loader(config.split), scored.plan, device, track)
     caveat = "; ".join(
-        text for text in (data.caveat, *beyond_training(subject.checkpoints, data.forecast_steps)) if text
+        text
+        for text in (
+            data.caveat,
+            *beyond_training(subject.checkpoints, data.forecast_steps),
+            *beyond_thresholds(models, list(settings.verification.thresholds)),
+        )
+        if text
     )
     facts = {
         "checkpoints": subject.checkpoints,

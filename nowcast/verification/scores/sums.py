@@ -157,22 +157,38 @@ class GroupSums:
             shapes = {statistic: shape_of(family, statistic) for statistic in family.statistics_axes}
             return {key: lead.mean.new_full((len(lead.mean), *shape), torch.nan) for key, shape in shapes.items()}
         if name in seen:
-            return self.sharing[name].statistics(fields, lead.observed, lead.mask, seen[name])
-        return family.statistics(fields, lead.observed, lead.mask)
+            values = self.sharing[name].statistics(fields, lead.observed, lead.mask, seen[name])
+        else:
+            values = family.statistics(fields, lead.observed, lead.mask)
+        thresholds = _events(family) if family.needs == "single" else ()
+        unknown = [k for k, one in enumerate(thresholds) if not lead.forecast.reaches(one)]
+        return _without(family, values, unknown)
 
     def sums(self, grouping: str) -> dict[str, Tensor]:
         """Statistic ("family/statistic", "missing" and "windows") → (groups, T, …) float64."""
         return self._sums[grouping]
 
 
+def _events(family: Family) -> tuple[float, ...]:
+    """Thresholds that a family counts by, mm h-1."""
+    return tuple(one for one in family.axes.get("threshold", ()) if not isinstance(one, str))
+
+
 def _of_probabilities(family: Family, lead: Lead) -> dict[str, Tensor]:
     """Statistics of probabilities; NaN for thresholds that the forecast says nothing of."""
     assert isinstance(family, OfThresholds)  # it is what such a family asks for
-    unknown = torch.tensor(lead.unknown(family.thresholds), dtype=torch.int64, device=lead.mask.device)
     values = family.statistics(lead.probabilities(family.thresholds), lead.observed, lead.mask)
+    return _without(family, values, lead.unknown(family.thresholds))
+
+
+def _without(family: Family, values: dict[str, Tensor], unknown: list[int]) -> dict[str, Tensor]:
+    """The statistics with NaN for thresholds, by their places, that the forecast says nothing of."""
+    if not unknown:
+        return values
     for statistic, axes in family.statistics_axes.items():
-        if len(unknown) and "threshold" in axes:
-            values[statistic] = values[statistic].double().index_fill(1 + axes.index("threshold"), unknown, torch.nan)
+        if "threshold" in axes:
+            places = torch.tensor(unknown, device=values[statistic].device)
+            values[statistic] = values[statistic].double().index_fill(1 + axes.index("threshold"), places, torch.nan)
     return values
 
 

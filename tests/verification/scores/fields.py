@@ -2,7 +2,7 @@
 
 import torch
 
-from nowcast.forecasting.forecast import of_values
+from nowcast.forecasting.forecast import FieldForecast, of_values
 from nowcast.verification.scores.sums import GroupSums, by_lead_time, scores_of
 
 KINDS = ["random", "dry", "all wet", "constant", "single pixel", "masked", "missing forecast", "nothing valid"]
@@ -45,8 +45,9 @@ def seen(forecast, observed, mask, lead):
 def summed(families, forecast, observed, mask, groups=None):
     """Sums of a batch, by groups of 4 in each grouping; without groupings all of it is group 0 of "all"."""
     groups = groups or {"all": torch.zeros(len(observed), dtype=torch.int64)}
+    whole = forecast if isinstance(forecast, FieldForecast) else of_values(forecast)
     sums = GroupSums(families, observed.shape[1], {name: 4 for name in groups}, torch.device("cpu"))
-    for number, lead in enumerate(by_lead_time(of_values(forecast), observed, mask, observed.shape[1])):
+    for number, lead in enumerate(by_lead_time(whole, observed, mask, observed.shape[1])):
         sums.add_lead_time(number, lead, groups, sums.of_observed(lead))
     return sums
 

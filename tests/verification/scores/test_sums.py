@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nowcast.forecasting.forecast import Field
+from nowcast.forecasting.forecast import Exceedance, Field
 from nowcast.verification.scores.categorical import Categorical, MaxPooled
 from nowcast.verification.scores.continuous import Balanced, Continuous
 from nowcast.verification.scores.ensemble import EnsembleErrors, RankHistogram
@@ -29,6 +29,18 @@ FAMILIES = {
     "probability": Probabilities(THRESHOLDS, 4, [0.1, 0.5], "bad"),
     "rank": RankHistogram(6),
 }
+
+
+def test_events_beyond_the_last_threshold_of_probabilities_are_undefined_in_every_family():
+    forecast = Exceedance(torch.full((2, 3, 2, 16, 16), 0.9), (0.5, 2.0))
+    observed, mask = torch.full((2, 3, 1, 16, 16), 12.0), torch.ones(2, 3, 1, 16, 16, dtype=torch.bool)
+    said = helpers.scored(FAMILIES, forecast, observed, mask)
+    for name in ("categorical/csi", "pooled/pooled_csi", "fss_zero/fss", "fss_inside/fss", "probability/brier"):
+        family, score = name.split("/")
+        axis = 1 + FAMILIES[family].score_axes[score].index("threshold")
+        assert not said[name].select(axis, 1).isnan().any(), name
+        assert said[name].select(axis, 2).isnan().all(), name
+    assert not said["continuous/rmse"].isnan().any()
 
 
 def summed(forecast, observed, mask, groups=None):
