@@ -94,7 +94,7 @@ def open_input(
         yield Input(Archive(path), str(inputs))
         return
     count, span = wanted(forecaster)
-    end = None if init_time is None else moment(init_time)
+    end = None if init_time is None else np.datetime64(moment(init_time), "s")
     chosen = recent_files(find_names(inputs, reader.pattern), reader, count, span, end)
     with open_files(chosen, reader, limits, inputs if isinstance(inputs, str) else inputs[0], track) as source:
         yield source
@@ -191,7 +191,7 @@ def time_step(given: str, native: int, steps: Sequence[int]) -> int:
 
 
 def _find(source: Input, init_time: str) -> int:
-    times, wanted = source.archive.times, moment(init_time)
+    times, wanted = source.archive.times, np.datetime64(moment(init_time), "s")
     nearest = int(np.argmin(np.abs(times - wanted)))
     if times[nearest] != wanted:
         raise ValueError(f"{source.given}: no frame at init_time={init_time}; the nearest: init_time={times[nearest]}")

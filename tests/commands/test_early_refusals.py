@@ -6,6 +6,15 @@ import sys
 
 import pytest
 
+from nowcast.__main__ import COMMANDS
+
+# Nothing but `plot`, which builds its relation of reflectivity and rain rate, needs NumPy for that: 0.06 s of --help.
+NUMPY = """
+import importlib, sys
+for name in {names}:
+    importlib.import_module("nowcast.commands." + name)
+    assert "numpy" not in sys.modules, name
+"""
 # All commands in one process: of each, what was not imported by those before it.
 LOOK = """
 import importlib, io, json, sys
@@ -105,3 +114,8 @@ def test_a_usage_error_costs_no_import_of_what_is_slow(answers, case):
 def test_refusals_leave_nothing(answers):
     folder = answers[1]
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == THERE
+
+
+def test_help_waits_for_no_numpy():
+    names = sorted(COMMANDS.keys() - {"plot"})
+    subprocess.run([sys.executable, "-c", NUMPY.format(names=names)], check=True, timeout=100)

@@ -107,6 +107,7 @@ def test_length_time_and_calibration_can_be_chosen(trained, tmp_path):
     for name, more in {
         "newest": [],
         "earlier": ["init_time=2024-05-01T00:15"],
+        "elsewhere": ["init_time='2024-05-01T02:15+02:00'"],
         "longer": ["forecast_steps=9"],
         "raw": ["calibrated=false"],
     }.items():
@@ -116,6 +117,7 @@ def test_length_time_and_calibration_can_be_chosen(trained, tmp_path):
             values[name] = dataset["rain_rate"][:].filled(np.nan)
     assert values["longer"].shape[0] == 9
     np.testing.assert_array_equal(values["longer"][:4], values["newest"])
+    np.testing.assert_array_equal(values["elsewhere"], values["earlier"])
     for other in ("earlier", "raw"):
         assert not np.array_equal(values["newest"], values[other], equal_nan=True)
 

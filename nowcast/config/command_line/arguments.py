@@ -1,23 +1,23 @@
 """What a user asks of a file, refused before anything heavy is imported."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-
-import numpy as np
 
 from nowcast.config.command_line.quoting import typed
 
 
-def moment(init_time: str) -> np.datetime64:
-    """The time that is meant, to the second, UTC.
+def moment(init_time: str) -> datetime:
+    """The time that is meant, in UTC and without a zone; what says no zone is UTC.
 
     Raises:
         ValueError: It is no time.
     """
     try:
-        return np.datetime64(init_time.removesuffix("Z"), "s")
+        time = datetime.fromisoformat(init_time)
     except ValueError as error:
         raise ValueError(f"init_time={init_time!r} is not a time such as 2026-01-31T12:00") from error
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
 def refuse_missing_archive(path: Path) -> None:

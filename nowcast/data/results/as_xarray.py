@@ -64,9 +64,9 @@ def recent(frames: Frames, count: int, span: np.timedelta64, end: str | None) ->
     if not isinstance(frames, (xarray.DataArray, xarray.Dataset)) or "time" not in frames.dims:
         return frames
     times = frames["time"].values
-    if times.dtype.kind != "M" or (end is not None and moment(end) not in times):
+    if times.dtype.kind != "M" or (end is not None and np.datetime64(moment(end)) not in times):
         return frames
-    last = times.max() if end is None else moment(end)
+    last = times.max() if end is None else np.datetime64(moment(end))
     before = np.unique(times[times <= last])[-count:]
     return frames.isel(time=(times <= last) & (times >= min(before[0], last - span)))
 

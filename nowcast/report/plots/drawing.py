@@ -196,7 +196,7 @@ def _others(said: FieldForecast, choice: Choice) -> str:
 def _init_time(files: ForecastFiles, file: Path, wanted: str | None) -> int:
     if wanted is None:
         return max(files.files)
-    seconds = int(moment(wanted).astype(np.int64))
+    seconds = int(np.datetime64(moment(wanted), "s").astype(np.int64))
     if seconds not in files.files:
         known = ", ".join(str(np.datetime64(one, "s")) for one in sorted(files.files)[:5])
         raise ValueError(f"{file}: no forecast from init_time={wanted}; it holds {known}")
@@ -204,7 +204,7 @@ def _init_time(files: ForecastFiles, file: Path, wanted: str | None) -> int:
 
 
 def _index(archive: Archive, wanted: str) -> int:
-    found = np.flatnonzero(archive.times == moment(wanted))
+    found = np.flatnonzero(archive.times == np.datetime64(moment(wanted), "s"))
     if len(found) == 0:
         raise ValueError(
             f"{archive.path}: no frame at init_time={wanted}; it spans {archive.times[0]} to {archive.times[-1]}"
