@@ -1,11 +1,16 @@
 """Archives that several processes make at the same time: ranks of one training, or two trainings."""
 
 import multiprocessing
+from collections import Counter
+from pathlib import Path
 
+import netCDF4
 import pytest
 
+from nowcast.data.archive import archive
 from nowcast.data.archive.archive import Archive
 from tests.data.paper.slow_days import make
+from tests.programs import TINY, run
 
 COUNT = 3  # processes
 
@@ -38,3 +43,21 @@ def test_a_training_opens_its_archives_once_unless_it_unpacks_them(tmp_path, mon
     data.prepare_data()
     data.setup()
     assert len(opened) == (1 if cache == "none" else 2)
+
+
+def test_a_run_opens_each_archive_once_for_all_that_it_does_with_it(tmp_path, monkeypatch):
+    """Training, calibration, scores, examples and pictures: its header once, its values at most once."""
+    folder = tmp_path / "data"
+    assert run("check", *TINY, f"data.archives.folder={folder}") == (0, "")  # makes them
+    opened = Counter()
+
+    class Dataset(netCDF4.Dataset):
+        def __init__(self, path, *rest, **more):
+            opened[Path(path).name] += Path(path).is_relative_to(folder)
+            super().__init__(path, *rest, **more)
+
+    monkeypatch.setattr(netCDF4, "Dataset", Dataset)
+    assert run("train", *TINY, f"data.archives.folder={folder}", f"output={tmp_path / 'run'}") == (0, "")
+    assert {path.name: opened[path.name] for path in folder.rglob("*.nc")} == dict.fromkeys(
+        ("train_000.nc", "train_001.nc", "train_002.nc", "val_000.nc", "test_000.nc"), 2
+    )
