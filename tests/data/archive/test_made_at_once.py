@@ -7,7 +7,6 @@ from pathlib import Path
 import netCDF4
 import pytest
 
-from nowcast.data.archive import archive
 from nowcast.data.archive.archive import Archive
 from tests.data.paper.slow_days import make
 from tests.programs import TINY, run
