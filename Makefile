@@ -9,8 +9,9 @@ LOWEST := $(addprefix tests/,test_dependencies.py config/test_mistakes.py config
 	$(addprefix commands/,test_train.py test_predict.py test_prepare.py) training/test_trainer.py training/callbacks \
 	training/test_optimizers.py studies/search/test_tune.py report/plots/test_drawing.py \
 	data/archive data/cf data/formats data/results)
-# A file goes to one process: its tests share what is expensive to make.
-PYTEST := -m pytest -n 2 --dist loadfile
+# A file goes to one process: its tests share what is expensive to make. In the order of the alphabet, since the last
+# files are then small; by default those of few tests come last, which are the longest.
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: train test test-kernels test-lowest test-all lint audit clean
 train: .venv/installed

@@ -1,20 +1,48 @@
 """Fixtures shared by all tests, and the rule that the real-data tests run wherever the data is."""
 
+import copy
 import fcntl
+import functools
+import gc
 import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
+from omegaconf import OmegaConf
 from rich import get_console
 
+from nowcast.config.program import CONFIGS
 from tests.programs import TINY, run
 
 # Several test processes share the cores; threads of one would wait for those of another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL_DATA = Path(os.environ.get("NOWCAST_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20000, 50, 100)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _configs_are_read_once() -> Iterator[None]:
+    """Hydra reads and parses our YAML files anew for every config, which is a seventh of the time of a refusal."""
+    load = OmegaConf.load
+    once = functools.cache(load)
+
+    def read(file: Any) -> Any:
+        name = str(getattr(file, "name", file))
+        return copy.deepcopy(once(name)) if name.startswith(f"{CONFIGS}{os.sep}") else load(file)
+
+    with mock.patch.object(OmegaConf, "load", read):
+        yield
 
 
 @pytest.fixture(scope="session")

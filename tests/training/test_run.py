@@ -27,7 +27,8 @@ SMALL = [
 
 def archives(folder, **steps):
     """One archive of moving rain per name, with a time step in minutes."""
-    return [moving_rain(folder / f"{name}.nc", step=step, seed=n) for n, (name, step) in enumerate(steps.items())]
+    named = enumerate(steps.items())
+    return [moving_rain(folder / f"{name}.nc", frames=20, step=step, seed=n) for n, (name, step) in named]
 
 
 def on(paths, *, test, val):
@@ -42,10 +43,18 @@ def on(paths, *, test, val):
     ]
 
 
-def test_scores_carry_the_lead_times_of_the_split_that_is_scored(tmp_path):
-    settings = on(archives(tmp_path, a=5, b=5, c=6), test=["a"], val=["c"])
-    assert run("train", *settings, "picture=false", f"output={tmp_path / 'run'}") == (0, "")
-    typed = [f"checkpoint={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}", "scores=basic", "html=false"]
+@pytest.fixture(scope="module")
+def of_six_minutes(tmp_path_factory):
+    """A folder with the run that was validated, and calibrated, every six minutes and tested every five."""
+    folder = tmp_path_factory.mktemp("six")
+    settings = on(archives(folder, a=5, b=5, c=6), test=["a"], val=["c"])
+    assert run("train", *settings, "picture=false", f"output={folder / 'run'}") == (0, "")
+    return folder
+
+
+def test_scores_carry_the_lead_times_of_the_split_that_is_scored(of_six_minutes, tmp_path):
+    best = of_six_minutes / "run" / "checkpoints" / "best.ckpt"
+    typed = [f"checkpoint={best}", "scores=basic", "html=false"]
     for split, leads in (("test", {5.0, 10.0}), ("val", {6.0, 12.0})):
         folder = tmp_path / split
         assert run("evaluate", *typed, f"split={split}", f"output={folder}") == (0, "")
@@ -102,17 +111,15 @@ def test_the_calibration_goes_by_minutes_where_validation_mixes_time_steps(tmp_p
         assert not torch.equal(apart.fit().table, FrequencyCalibration(2, 1024).table)
 
 
-def test_a_calibration_of_six_minutes_is_mapped_to_tests_of_five(tmp_path, capsys):
-    settings = on(archives(tmp_path, a=5, b=5, c=6), test=["a"], val=["c"])
-    assert run("train", *settings, "picture=false", f"output={tmp_path / 'run'}") == (0, "")
-    said = (tmp_path / "run" / "train.log").read_text()
+def test_a_calibration_of_six_minutes_is_mapped_to_tests_of_five(of_six_minutes, tmp_path, capsys):
+    said = (of_six_minutes / "run" / "train.log").read_text()
     assert "lead times of 6 to 12: 5 is earlier than all, and calibrated as the first" in said
-    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    best = of_six_minutes / "run" / "checkpoints" / "best.ckpt"
     loaded = checkpoint.load(best)
     calibration = loaded.with_calibration(loaded.calibration.at([5.0, 10.0]))
     table = loaded.calibration.table
     torch.testing.assert_close(calibration.calibration.table, torch.stack([table[0], table[0] / 3 + table[1] * 2 / 3]))
-    scores = rows(tmp_path / "run" / "evaluation" / "errors.csv")
+    scores = rows(of_six_minutes / "run" / "evaluation" / "errors.csv")
     mae = [float(row["mae"]) for row in scores if row["model"] == "convlstm_calibrated"]
     total, count = torch.zeros(2, 2, dtype=torch.float64)
     for batch in build(from_plain(loaded.config).data).test_dataloader():
@@ -122,24 +129,22 @@ def test_a_calibration_of_six_minutes_is_mapped_to_tests_of_five(tmp_path, capsy
         count += batch["mask"].sum(dim=(0, 2, 3, 4))
     assert mae == pytest.approx((total / count).tolist(), rel=1e-6)
     output = tmp_path / "nowcast.nc"
-    typed = [f"checkpoint={best}", f"input={tmp_path / 'c.nc'}", "forecast_steps=3", f"output={output}"]
+    typed = [f"checkpoint={best}", f"input={of_six_minutes / 'c.nc'}", "forecast_steps=3", f"output={output}"]
     assert run("predict", *typed) == (0, "")
     assert "lead times of 6 to 12: 18 is later than all" in capsys.readouterr().err
 
 
-def test_a_calibration_from_before_lead_times_were_stored(tmp_path):
-    settings = on(archives(tmp_path, a=5, b=5, c=5), test=["a"], val=["b"])
-    assert run("train", *settings, "picture=false", f"output={tmp_path / 'run'}") == (0, "")
-    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+def test_a_calibration_from_before_lead_times_were_stored(trained, tmp_path):
+    best, leads = trained / "checkpoints" / "best.ckpt", [5.0, 10.0, 15.0, 20.0]
     content = checkpoint.read(best)
-    assert content["calibration"]["applied"]["lead_times"] == [5.0, 10.0]
-    content["calibration"] = {"levels": 1024, "lead_times": 2, "state": content["calibration"]["state"]}
-    for steps, known in (([300], (5.0, 10.0)), ([300, 360], None)):
+    assert content["calibration"]["applied"]["lead_times"] == leads
+    content["calibration"] = {"levels": 1024, "lead_times": 4, "state": content["calibration"]["state"]}
+    for steps, known in (([300], tuple(leads)), ([300, 360], None)):
         content["nowcast"]["data"]["timesteps_seconds"] = steps
         checkpoint.save(content, tmp_path / "old.ckpt")
         old = checkpoint.load(tmp_path / "old.ckpt")
         assert old.calibration.lead_times == known
-        assert torch.equal(old.calibration.at([5.0, 10.0]).table, checkpoint.load(best).calibration.table)
+        assert torch.equal(old.calibration.at(leads).table, checkpoint.load(best).calibration.table)
 
 
 def test_weights_of_one_scaling_with_the_config_of_another_are_refused(tmp_path):

@@ -165,7 +165,8 @@ def test_two_scripts_do_not_write_one_folder(commands, tmp_path):
 
 
 def test_a_folder_without_radar_is_explained(tmp_path):
-    ended = reproduce("radar", "--data", str(tmp_path), "--output", str(tmp_path / "out"))
+    given = ["--data", str(tmp_path), "--output", str(tmp_path / "out")]
+    ended = reproduce("radar", *given, "--", "trainer=cpu")  # or else it asks torch for a GPU, which takes seconds
     assert ended.returncode == 2
     assert "expected radarPNG/2011/05/03/RAD110503000000.png" in ended.stderr
     assert "Hong Kong Observatory" in ended.stderr
