@@ -67,7 +67,15 @@ class _Content:
 
 def forecasts_of(file: CFFile) -> list[tuple[int, FoundForecast]]:
     """Start in seconds since 1970, lead times and place of every forecast of a file."""
-    content = _content(file)
+    return _found(file, _content(file))
+
+
+def rain_forecasts_of(file: CFFile) -> list[tuple[int, FoundForecast]]:
+    """The same of a file's rain rates, whether it holds probabilities beside them or not."""
+    return _found(file, _rain_content(file))
+
+
+def _found(file: CFFile, content: _Content) -> list[tuple[int, FoundForecast]]:
     variable, axes, probability = content.variable, content.axes, content.probability
     grid, _, _ = grid_of(file, variable, axes["y"], axes["x"])
     inits = _init_times(file, variable, axes)
@@ -93,16 +101,19 @@ def forecasts_of(file: CFFile) -> list[tuple[int, FoundForecast]]:
 def _content(file: CFFile) -> _Content:
     """Members of rain rates, else probabilities, else a field of rain rates."""
     probability = find_probabilities(file)
-    fields = _rain_variables(file)
-    if probability is None or len(fields) == 1:
-        variable = _rain_variable(file, fields)
-        rain = _Content(variable, _axes(file, variable), None)
+    if probability is None or len(_rain_variables(file)) == 1:
+        rain = _rain_content(file)
         if probability is None or rain.members > 1:
             return rain
     axes = _axes(file, probability.variable, probability.axis)
     if "member" in axes and axes.pop("member").size > 1:
         raise file.refuse(f"{probability.variable.name} has members, and probabilities are of all members together")
     return _Content(probability.variable, axes, probability)
+
+
+def _rain_content(file: CFFile) -> _Content:
+    variable = _rain_variable(file, _rain_variables(file))
+    return _Content(variable, _axes(file, variable), None)
 
 
 def _seconds(times: NDArray[np.datetime64]) -> list[int]:
@@ -192,7 +203,7 @@ def _lead_seconds(file: CFFile, variable: Variable, axes: dict[str, Axis]) -> li
 
 def rain_of(file: CFFile, number: int, steps: Sequence[int]) -> NDArray[np.float32]:
     """(M, T, H, W) of the forecast with a number at some steps of its axis of time."""
-    content = _content(file)
+    content = _rain_content(file)
     values = _values(file, content, number, steps, _factor(file, content.variable))
     if (lowest := float(np.nanmin(values, initial=0.0))) < NEGATIVE:
         raise file.refuse(

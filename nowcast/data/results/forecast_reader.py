@@ -49,8 +49,7 @@ class ForecastFiles:
             raise FileNotFoundError(f"no forecast file matches {', '.join(self.patterns)}")
         self.files = {}
         for path in paths:
-            with _opened(path, open_netcdf) as dataset, _readable(path):
-                file = CFFile(path, dataset, NOTHING_TOLD, by_config=False)
+            with open_forecast(path) as file:
                 found = forecasts_of(file)
             for text in file.assumptions:
                 self._warn(path, f"assumed: {text}")
@@ -135,6 +134,17 @@ class ForecastFiles:
             dataset = _opened(path, netCDF4.Dataset)  # it opened before
             self._open = CFFile(path, dataset, NOTHING_TOLD, by_config=False)
         return self._open
+
+
+@contextmanager
+def open_forecast(path: Path) -> Iterator[CFFile]:
+    """A file of forecasts, open for a look.
+
+    Raises:
+        DataFormatError: There is none, it is no netCDF file, or what is looked for in it is damaged.
+    """
+    with _opened(path, open_netcdf) as dataset, _readable(path):
+        yield CFFile(path, dataset, NOTHING_TOLD, by_config=False)
 
 
 @contextmanager
