@@ -1,6 +1,7 @@
 # make train   set up .venv and run the main job; ARGS="trainer.max_epochs=1" passes settings on
 # make test    run the tests          make lint    ruff, mypy, import-linter
 # make test-kernels   the CUDA kernels in Triton's interpreter, where there is no GPU
+# make test-pysteps   what goes to and comes from pysteps, and what it is the oracle of; builds it, which takes a minute
 # make test-lowest    what goes through our dependencies, with the lowest versions that pyproject.toml allows
 # make audit   look up known faults of the pinned dependencies; says so where the network does not allow it
 PYTHON ?= python3
@@ -13,7 +14,7 @@ LOWEST := $(addprefix tests/,test_dependencies.py config/test_mistakes.py config
 # files are then small; by default those of few tests come last, which are the longest.
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: train test test-kernels test-lowest test-all lint audit clean
+.PHONY: train test test-kernels test-pysteps test-lowest test-all lint audit clean
 train: .venv/installed
 	$(BIN)/nowcast train $(ARGS)
 
@@ -24,6 +25,12 @@ test: .venv/installed-dev
 test-kernels: .venv/installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check triton
 	TRITON_INTERPRET=1 $(BIN)/python $(PYTEST) tests/models/kernels/test_steps.py
+
+# pysteps has no wheels and needs Python's headers to be built: no part of what every developer has to install.
+test-pysteps: .venv/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pysteps]'
+	$(BIN)/python -c 'import pysteps'
+	$(BIN)/python $(PYTEST) tests/forecasting/test_pysteps.py tests/verification/scores/test_spatial.py tests/models/test_baselines.py
 
 # What goes through our dependencies, with the lowest versions of them (not of PyTorch: see the file). Old versions warn
 # of others, which is no fault of ours.

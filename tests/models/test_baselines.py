@@ -152,7 +152,7 @@ def test_extrapolation_beats_persistence_on_real_rain(real_data):
 
 def test_pysteps_agrees():
     """pysteps (optional) as the oracle: Lucas-Kanade motion and its semi-Lagrangian advection."""
-    motion = pytest.importorskip("pysteps.motion", reason="pysteps is an optional extra")
+    motion = pytest.importorskip("pysteps.motion", reason="pysteps is an optional extra: `make test-pysteps`")
     from pysteps.extrapolation.semilagrangian import extrapolate
 
     frames = cells(9, velocity=(2.0, 1.0))

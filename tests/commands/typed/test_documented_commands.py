@@ -50,6 +50,8 @@ NOT_RUN = {
     "scripts/prepare_open_radar.sh": "needs the open radar archives",
     "nowcast train experiment=open_radar": "needs the open radar archives",
     'nowcast evaluate "checkpoint={convlstm: outputs/open_radar': "needs the open radar archives",
+    "pip install -c constraints.txt -e": "needs a package registry; `make test-pysteps` does",
+    "nowcast evaluate model=extrapolation": "tests/forecasting/test_pysteps.py runs it, with pysteps' file",
     "python scripts/": "needs the open radar archives, and pysteps",
     "for event in knmi_20100826": "needs the open radar archives, and pysteps",
     "nowcast evaluate checkpoint=RUN/": "tests/experiments/test_reproduction.py runs it after its training",

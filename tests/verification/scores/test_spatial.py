@@ -299,7 +299,7 @@ def smooth(seed, size=48):
 
 
 def test_fss_and_spectrum_equal_pysteps():
-    pytest.importorskip("pysteps", reason="pysteps is not installed: pip install pysteps (needs a compiler)")
+    pytest.importorskip("pysteps", reason="pysteps is an optional extra: `make test-pysteps`")
     from pysteps.utils.spectral import rapsd as their_rapsd
     from pysteps.verification.spatialscores import fss as their_fss
 
@@ -315,7 +315,7 @@ def test_fss_and_spectrum_equal_pysteps():
 
 
 def test_sal_equals_pysteps():
-    pytest.importorskip("pysteps", reason="pysteps is not installed: pip install pysteps (needs a compiler)")
+    pytest.importorskip("pysteps", reason="pysteps is an optional extra: `make test-pysteps`")
     pytest.importorskip("skimage", reason="pysteps' SAL needs scikit-image")
     from pysteps.verification.salscores import _sal_l1_param, sal_amplitude
 
