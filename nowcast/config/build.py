@@ -25,6 +25,11 @@ def build(node: Any, **arguments: Any) -> Any:  # noqa: ANN401 (whatever `_targe
         raise UsageError(f"{words} (config: {_describe(node)})") from error
 
 
+def kind_of(node: Any) -> type:  # noqa: ANN401
+    """The class that a config node names, which is not built."""
+    return hydra.utils.get_class(str(node["_target_"]))
+
+
 def _describe(node: Any) -> str:  # noqa: ANN401
     if isinstance(node, DictConfig):
         return f"{node._get_full_key(None) or 'root'} → {node.get('_target_')}"

@@ -19,7 +19,7 @@ from nowcast.config.grouped import name_now, owner
 
 GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
 NO_GROUP = re.compile(r"Could not override '([^']+)'")
-NO_CHOICE = re.compile(r"([\w/]+)=(null|\{.*)?", re.DOTALL)
+NO_CHOICE = re.compile(r"([\w/]+)(@[\w.]+)?=(null|\{.*)?", re.DOTALL)
 IN_FILE = re.compile(r"In '[^']+': ")
 
 
@@ -143,14 +143,16 @@ def refuse_no_choice(overrides: Iterable[str], program: Path) -> None:
     Raises:
         UsageError: With what to type.
     """
-    for group, value in (found.groups(default="") for found in map(NO_CHOICE.fullmatch, overrides) if found):
+    for group, place, value in (found.groups(default="") for found in map(NO_CHOICE.fullmatch, overrides) if found):
         if group not in groups(program):
             continue
         choices = sorted(file.stem for file in (program.parent / group).glob("*.yaml"))
         way = f"type {group}=none" if "none" in choices else f"leave {group}= out"
+        if place:
+            way = f"~{group}{place} takes it out"
         if value.startswith("{"):
             way = f"settings of one are {group}.<name>=<value>"
-        raise UsageError(f"{group}={value} chooses none of its configs: {way}; allowed: {', '.join(choices)}")
+        raise UsageError(f"{group}{place}={value} chooses none of its configs: {way}; allowed: {', '.join(choices)}")
 
 
 def _called_otherwise(full_key: str, target: object) -> str:

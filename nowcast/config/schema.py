@@ -114,6 +114,7 @@ class PredictConfig:
 
     checkpoint: str | None = MISSING
     model: Any = None  # in place of a checkpoint
+    verification: Verification = MISSING
     input: Any = MISSING
     watch: str | None = None  # a folder that files arrive in, in place of an input
     poll_seconds: float = MISSING

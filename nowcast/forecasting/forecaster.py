@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
+from nowcast.config.build import build, kind_of
+from nowcast.config.mistakes import UsageError
 from nowcast.data.archive.limits import Limits, limits_of
 from nowcast.forecasting.checkpoint import Checkpoint
 from nowcast.forecasting.named_models import model_name
@@ -95,14 +97,32 @@ def of_checkpoint(loaded: Checkpoint, *, calibrated: bool, decide: str | None = 
     )
 
 
+def untrained(name: str, node: Any) -> nn.Module:  # noqa: ANN401 (a config node)
+    """The model of a config node, which is to forecast without a checkpoint.
+
+    Raises:
+        UsageError: It is a network, which has to be trained.
+    """
+    _refuse_network(name, kind_of(node), "rain_rate")  # before it is built: a head says what a network is built with
+    model = build(node)
+    _refuse_network(name, model, "grey")
+    return cast(nn.Module, model)
+
+
+def _refuse_network(name: str, model: object, where_unsaid: str) -> None:
+    if getattr(model, "works_on", where_unsaid) != "rain_rate":
+        raise UsageError(
+            f"model={name} is a network, which has to be trained: nowcast train model={name}, and then in place of "
+            "model= checkpoint=<run>/checkpoints/best.ckpt"
+        )
+
+
 def of_model(name: str, model: nn.Module, settings: Mapping[str, Any]) -> Forecaster:
     """A model that needs no training.
 
     Raises:
-        ValueError: It is a network, or does not say how many frames it takes.
+        ValueError: It does not say how many frames it takes.
     """
-    if getattr(model, "works_on", "grey") != "rain_rate":
-        raise ValueError(f"model={name} is a network: forecast with a trained one, checkpoint=<file>")
     frames = getattr(model, "input_steps", None)
     if not isinstance(frames, int):
         raise ValueError(f"model={name} does not say how many frames it takes: {type(model).__name__}.input_steps")

@@ -14,7 +14,7 @@ from nowcast.data.archive.frame import Reader
 from nowcast.data.archive.limits import Limits, as_plain, limits_of
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.device import choose_device
-from nowcast.forecasting.forecaster import Forecaster, of_checkpoint, of_model
+from nowcast.forecasting.forecaster import Forecaster, of_checkpoint, of_model, untrained
 from nowcast.forecasting.predict import Input, Prediction, open_input, predict
 from nowcast.progress import track
 from nowcast.report.forecast import write
@@ -100,7 +100,7 @@ def choose_forecaster(config: Mapping[str, Any], model: str) -> Forecaster:
         ValueError: What is given does not forecast rain.
     """
     if config["checkpoint"] is None:
-        return of_model(model, build(config["model"]), plain(config["model"]))
+        return of_model(model, untrained(model, config["model"]), plain(config["model"]))
     loaded = checkpoint.load(Path(config["checkpoint"]).expanduser())
     decide = decision_of(config["decide"])
     forecaster = with_worth(of_checkpoint(loaded, calibrated=config["calibrated"], decide=decide), loaded)

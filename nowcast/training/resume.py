@@ -38,7 +38,7 @@ CHANGED_SINCE = {
 # What a run has that does not name it, since it was begun before there was such a setting.
 UNNAMED = {"data.split.shared_blocks": False}
 # What the configs count since, and a run that does not name it may count as well: it has no part in the weights.
-COUNTED_SINCE = ("scores.probability",)
+COUNTED_SINCE = ("scores.probability", "baselines.lagrangian_probability")
 HOW = "resume must be never, auto or the path of a checkpoint"
 
 

@@ -91,7 +91,8 @@ def test_missing_forecasts_count_as_no_rain_and_are_reported(tmp_path):
         ([], ["nothing to score", "checkpoint=<file>"]),
         (["model=persistence", "checkpoint=x.ckpt"], ["not both"]),
         (["checkpoint=no/such.ckpt"], ["no checkpoint at no/such.ckpt"]),
-        (["model=convlstm", "data.archives=[x.nc]"], ["is a network", "checkpoint=<file>"]),
+        (["model=convlstm", "data.archives=[x.nc]"], ["is a network", "checkpoint=<run>/checkpoints/best.ckpt"]),
+        (["model=lagrangian", "data.archives=[x.nc]"], ["model=lagrangian is a network, which has to be trained"]),
         (["model=persistence", "data.archives=[x.nc]", "device=tpu"], ["device must be cpu or cuda, got 'tpu'"]),
     ],
 )

@@ -13,7 +13,7 @@ from nowcast.config.checks.settings import RANGES, check_settings
 from nowcast.config.checks.signatures import Signature, fits, signature
 from nowcast.config.mistakes import UsageError
 from nowcast.config.program import CONFIGS
-from tests.programs import TINY, ended
+from tests.programs import TINY, composed, ended
 
 
 @pytest.mark.parametrize(
@@ -162,3 +162,13 @@ def test_values_and_annotations(annotation, right, wrong):
     assert all(fits(value, node, source) for value in right)
     assert not any(fits(value, node, source) for value in wrong)
     assert Signature(source, {"x": node}, {"x"}).refuses("x", None) == ""
+
+
+def test_probabilities_are_scored_beside_what_they_are_to_beat_without_asking():
+    name, chosen = "lagrangian_probability", "model@baselines.lagrangian_probability"
+    for program in ("train", "check", "tune"):
+        assert name in composed("head=exceedance", program=program).baselines
+    assert name in composed("experiment=lagrangian").baselines
+    assert name not in composed().baselines
+    assert name not in composed("head=exceedance", f"~{chosen}").baselines
+    assert composed("head=exceedance", f"{chosen}=persistence").baselines[name]["_target_"].endswith("Persistence")

@@ -20,7 +20,7 @@ from nowcast.verification.validation import validation_scores
 from nowcast.verification.worth import better_than, in_words
 from tests.data.archives import frame, grid, moving_rain, write
 from tests.data.formats import fakes
-from tests.programs import run
+from tests.programs import composed, run
 
 TRAIN = [
     "data=radar", "data.crop=16", "data.input_steps=3", "data.forecast_steps=4", "data.workers=0", "data.batch_size=4",
@@ -234,7 +234,14 @@ def test_persistence_and_extrapolation_forecast_without_a_checkpoint(tmp_path):
     ("typed", "words"),
     [
         (["model=persistence"], "forecast_steps= is missing: how many steps is persistence to go"),
-        (["model=convlstm", "forecast_steps=4"], "model=convlstm is a network: forecast with a trained one"),
+        (
+            ["model=convlstm", "forecast_steps=4"],
+            "model=convlstm is a network, which has to be trained",
+        ),
+        (
+            ["model=lagrangian", "forecast_steps=4"],
+            "nowcast train model=lagrangian, and then in place",
+        ),
         ([], "give either checkpoint=<file> or model=persistence|extrapolation|…, got neither"),
         (["model=persistence", "checkpoint=a.ckpt"], "got both"),
         (["model=extrapolation", "forecast_steps=4", "init_time=2024-05-01T00:05"], "gap in the 3 frames"),
@@ -245,6 +252,15 @@ def test_what_cannot_forecast_is_said(tmp_path, typed, words):
     code, message = run("predict", *typed, f"input={path}", f"output={tmp_path / 'o.nc'}")
     assert (code, words in message) == (1, True), message
     assert not (tmp_path / "o.nc").exists()
+
+
+def test_probabilities_of_the_neighbourhood_need_no_settings(tmp_path):
+    path, output = moving_rain(tmp_path / "a.nc", frames=8), tmp_path / "o.nc"
+    typed = ["model=lagrangian_probability", "forecast_steps=2", f"input={path}", f"output={output}"]
+    assert run("predict", *typed) == (0, "")
+    with netCDF4.Dataset(output) as dataset:
+        assert dataset["threshold"][:].tolist() == list(composed().verification.thresholds)
+        assert dataset["probability_of_exceedance"].shape[:2] in ((2, 4), (4, 2))
 
 
 # -- provider files ------------------------------------------------------------------------------------------

@@ -51,7 +51,8 @@ def test_files_score_as_the_checkpoint_that_wrote_them(trained, tmp_path):
         found.setdefault(row["model"], {})[key] = float(row["value"])
     said, read = found["convlstm_calibrated"], found["file"]
     assert said.keys() == read.keys()
-    assert {row[0] for row in said if any("brier" in part for part in row)}
+    assert {part for row in said for part in row if "brier" in part} >= {"brier", "brier_skill_lagrangian"}
+    assert "lagrangian_probability" in found  # the head of the training chose it
     for key, value in said.items():
         assert read[key] == pytest.approx(value, rel=1e-5, abs=1e-7, nan_ok=True), key
     csi = {key: value for key, value in said.items() if "csi" in key}

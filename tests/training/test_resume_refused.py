@@ -30,6 +30,12 @@ def test_a_name_is_no_setting_and_other_epochs_are_those_of_a_new_run(runs):
     assert message.endswith(f"resume={last} and trainer.max_epochs above 4")
 
 
+def test_a_run_that_was_begun_without_what_probabilities_are_to_beat_goes_on(runs):
+    settings = ["head=exceedance", "loss=exceedance", "trainer.max_epochs=1"]
+    assert train(runs, "probable", *settings, "~model@baselines.lagrangian_probability") == (0, "")
+    assert train(runs, "probable", *settings, "resume=auto") == (0, "")
+
+
 def test_another_config_is_refused_and_named(runs):
     code, message = train(runs, "whole", "trainer.max_epochs=4", "resume=auto", "model.patch=2")
     assert code == 1

@@ -14,6 +14,7 @@ from nowcast.config.program import chosen
 from nowcast.data.interface import as_data_module
 from nowcast.forecasting.device import choose_device
 from nowcast.forecasting.external import check_common_windows
+from nowcast.forecasting.forecaster import untrained
 from nowcast.forecasting.network import at_lead_times
 from nowcast.progress import track
 from nowcast.report.results import Output, Scored, write_results
@@ -94,10 +95,8 @@ def choose_subject(config: DictConfig) -> Subject:
         ValueError: model= is a network, which needs a checkpoint.
     """
     if config.model is not None:
-        model, name = build(config.model), chosen("model")
-        if getattr(model, "works_on", "grey") != "rain_rate":
-            raise ValueError(f"model={name} is a network: score a trained one with checkpoint=<file>")
-        return Subject({name: model}, config, {})
+        name = chosen("model")
+        return Subject({name: untrained(name, config.model)}, config, {})
     if config.checkpoint is None:
         return Subject(make_baselines(config), config, {})
     loaded = load_checkpoints(config.checkpoint)

@@ -58,6 +58,7 @@ CASES = {
     "train modle=x": "did you mean model?",
     "train data.strid=3": "data.strid is unknown",
     "train calibration=null": "calibration=null chooses none of its configs: type calibration=none; allowed: freq",
+    "train model@baselines.rover1=null": "none of its configs: ~model@baselines.rover1 takes it out; allowed: ",
     "train head=null": "leave head= out; allowed: exceedance, grey",
     "check model={{hidden:[4,4]}}": "settings of one are model.<name>=<value>; allowed: convlstm, ",
     "evaluate checkpoint={here}/none.ckpt head=grey":
