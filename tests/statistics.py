@@ -99,7 +99,7 @@ def of_forecasts(forecasts, observed, ensemble, first_block=0, examples=True, ca
     labels = tuple(f"2024-05-{first_block + k + 1:02d}" for k in range(blocks))
     seasons = ("DJF", "MAM", "JJA", "SON")
     groups = {"block": torch.arange(blocks), "season": torch.ones(blocks, dtype=torch.int64)}
-    sums, maps, rain = [], [], {"observed": observed[0, :, 0].numpy()}
+    sums, maps, rain, probable = [], [], {"observed": observed[0, :, 0].numpy()}, {}
     for name, forecast in forecasts.items():
         metric = GroupSums(families, 3, {"block": blocks, "season": 4}, torch.device("cpu"))
         for number, lead in enumerate(by_lead_time(forecast, observed, mask, 3)):
@@ -107,11 +107,13 @@ def of_forecasts(forecasts, observed, ensemble, first_block=0, examples=True, ca
         sums.append({grouping: {k: v.numpy() for k, v in metric.sums(grouping).items()} for grouping in groups})
         single = forecast.single()
         rain[name] = single[0, :, 0].numpy()
+        if forecast.exceedance:
+            probable[name] = forecast.probability(0.5)[0, :, 0].numpy()
         said, seen = single >= 0.5, observed >= 0.5
         parts = (said & seen, ~said & seen, said & ~seen, ~said & ~seen)
         maps.append(np.stack([part.sum(dim=(0, 1, 2)).numpy() for part in parts]))
     axes = {f"{n}/{key}": value for n, family in families.items() for key, value in family.statistics_axes.items()}
-    fields = ExampleFields("best", 0.7, "radar", np.datetime64("2024-05-01T12:00", "s"), 5.0, 1.0, rain)
+    fields = ExampleFields("best", 0.7, "radar", np.datetime64("2024-05-01T12:00", "s"), 5.0, 1.0, rain, probable, 0.5)
     return Statistics(
         models=tuple(forecasts),
         lead_times=(5.0, 10.0, 15.0),

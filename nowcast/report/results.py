@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from nowcast import __version__
 from nowcast.data.interface import DataModule
@@ -125,7 +126,7 @@ def software() -> dict[str, Any]:
 @torch.inference_mode()
 def make_examples(window_scores: list[float], scored: Scored) -> list[ExampleFields]:
     """The windows where the first model scored best, in the middle and worst, thinned to EXAMPLE_SIDE cells."""
-    data = scored.data
+    data, threshold = scored.data, scored.plan.main_threshold
     dataset, loader = data.dataset(scored.split), data.ordered_loader(scored.split)
     order = [index for batch in loader.batch_sampler for index in batch]  # type: ignore[union-attr]
     defined = sorted((score, index) for score, index in zip(window_scores, order, strict=True) if not math.isnan(score))
@@ -138,11 +139,11 @@ def make_examples(window_scores: list[float], scored: Scored) -> list[ExampleFie
         batch: Any = {key: value[None] for key, value in dict[str, Any](sample).items()}
         series = data.series[int(sample["archive"])]
         thin = math.ceil(max(sample["targets"].shape[-2:]) / EXAMPLE_SIDE)
-        rain = {"observed": sample["targets"][:, 0].numpy()}
+        rain, probabilities = {"observed": sample["targets"][:, 0].numpy()}, {}
         for model_name, (forecast, _) in run_models(scored.models, batch, scored.device).items():
-            # Where the radar sees, as it is scored.
-            shown = torch.where(sample["mask"], forecast.single()[0].cpu(), torch.nan)
-            rain[model_name] = shown[:, 0].numpy()
+            rain[model_name] = _where_seen(forecast.single(), sample["mask"])
+            if threshold is not None and forecast.exceedance and forecast.knows(threshold):
+                probabilities[model_name] = _where_seen(forecast.probability(threshold), sample["mask"])
         examples.append(
             ExampleFields(
                 name=name,
@@ -151,7 +152,19 @@ def make_examples(window_scores: list[float], scored: Scored) -> list[ExampleFie
                 init_time=np.datetime64(int(sample["init_time"]), "s"),
                 timestep_minutes=series.step_seconds / 60,
                 cell_km=series.cell_km * thin,
-                rain={row: np.ascontiguousarray(field[:, ::thin, ::thin]) for row, field in rain.items()},
+                rain=_thinned(rain, thin),
+                probabilities=_thinned(probabilities, thin),
+                threshold=math.nan if threshold is None else threshold,
             )
         )
     return examples
+
+
+def _where_seen(field: Tensor, mask: Tensor) -> NDArray[np.float32]:
+    """(T, H, W) of a forecast of one window where the radar sees, as it is scored; NaN elsewhere."""
+    seen: NDArray[np.float32] = torch.where(mask, field[0].cpu(), torch.nan)[:, 0].numpy()
+    return seen
+
+
+def _thinned(fields: Mapping[str, NDArray[np.float32]], every: int) -> dict[str, NDArray[np.float32]]:
+    return {name: np.ascontiguousarray(field[:, ::every, ::every]) for name, field in fields.items()}

@@ -187,12 +187,16 @@ def _examples(runs: Mapping[str, Statistics], chosen: Chosen) -> list[ExampleFie
     examples = []
     for example in next(iter(runs.values())).examples:
         rain: dict[str, Any] = {"observed": example.rain["observed"]}
+        probabilities: dict[str, Any] = {}
         for name, (run, number) in chosen.items():
             for other in runs[run].examples:
                 same = (other.archive, other.init_time) == (example.archive, example.init_time)
                 if same and np.array_equal(other.rain["observed"], example.rain["observed"], equal_nan=True):
-                    rain.setdefault(name, other.rain[runs[run].models[number]])
-        examples.append(dataclasses.replace(example, rain=rain))
+                    model = runs[run].models[number]
+                    rain.setdefault(name, other.rain[model])
+                    if model in other.probabilities and other.threshold == example.threshold:
+                        probabilities.setdefault(name, other.probabilities[model])
+        examples.append(dataclasses.replace(example, rain=rain, probabilities=probabilities))
     return examples
 
 

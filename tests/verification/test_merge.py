@@ -9,7 +9,7 @@ from nowcast.data.results.statistics_file import write_statistics
 from nowcast.verification.intervals import by_region
 from nowcast.verification.merge import merge
 from tests.programs import rows, run
-from tests.statistics import statistics
+from tests.statistics import mixed_statistics, statistics
 
 
 def test_models_of_two_runs_on_the_same_observations():
@@ -22,6 +22,14 @@ def test_models_of_two_runs_on_the_same_observations():
     np.testing.assert_array_equal(both.map_counts[2], other.map_counts[0])
     assert list(both.examples[0].rain) == ["observed", "a", "persistence", "b"]
     assert set(both.families) == set(families)
+
+
+def test_examples_keep_the_probabilities_of_the_runs_that_say_them():
+    runs = {"x": mixed_statistics(("field",))[0], "y": mixed_statistics(("probabilities",))[0]}
+    (example,) = merge(runs).examples
+    assert list(example.rain) == ["observed", "field", "probabilities"]
+    assert list(example.probabilities) == ["probabilities"]
+    assert example.threshold == 0.5
 
 
 def test_the_same_name_with_other_scores_gets_the_runs_name():

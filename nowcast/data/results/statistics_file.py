@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ OLD_BLOCKS = (
     "the statistics: evaluate again for blocks that do not."
 )
 RAIN_STEP, NO_DATA = 0.02, 65535  # mm h-1 per unit of the stored example fields
+SHARES, NO_SHARE = 200, 255  # steps of their probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class ExampleFields:
         timestep_minutes: Time between frames.
         cell_km: Side of a cell of `rain`.
         rain: "observed" and models → (T, H, W) mm h-1, NaN = no data.
+        probabilities: Models that say them → (T, H, W) in [0, 1] of at least `threshold`, NaN = no data.
+        threshold: mm h-1.
     """
 
     name: str
@@ -49,6 +53,8 @@ class ExampleFields:
     timestep_minutes: float
     cell_km: float
     rain: Mapping[str, NDArray[np.float32]]
+    probabilities: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    threshold: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +162,21 @@ def _write_example(group: netCDF4.Group, example: ExampleFields) -> None:
     rain.set_auto_maskandscale(False)
     stored = np.minimum(np.rint(np.nan_to_num(every, posinf=1e6) / RAIN_STEP), NO_DATA - 1)
     rain[...] = np.where(np.isnan(every), NO_DATA, stored).astype(np.uint16)
+    if example.probabilities:
+        _write_probabilities(group, example)
+
+
+def _write_probabilities(group: netCDF4.Group, example: ExampleFields) -> None:
+    group.createDimension("probability_row", len(example.probabilities))
+    variable = group.createVariable(
+        "probability", "u1", ("probability_row", "step", "y", "x"), compression="zlib", fill_value=NO_SHARE
+    )
+    rows = json.dumps(list(example.probabilities))
+    variable.setncatts({"units": "1", "scale_factor": 1 / SHARES, "threshold": example.threshold, "rows": rows})
+    variable.set_auto_maskandscale(False)
+    every = np.stack(list(example.probabilities.values()))
+    stored = np.rint(np.nan_to_num(every) * SHARES)
+    variable[...] = np.where(np.isnan(every), NO_SHARE, stored).astype(np.uint8)
 
 
 def read_statistics(path: Path) -> Statistics:
@@ -265,9 +286,7 @@ def _by_day(statistics: Statistics) -> Statistics:
 def _read_example(path: Path, group: netCDF4.Group) -> ExampleFields:
     group.set_auto_maskandscale(False)
     stored = _numbers(path, group, "rain_rate", 4)
-    rows = json.loads(_text(path, group, "rows"))
-    if not isinstance(rows, list) or len(rows) != len(stored):
-        raise DataFormatError(path, f"{group.path} has not one name for each of its {len(stored)} rows")
+    rows = _rows(path, group, group, stored)
     rain = np.where(stored == NO_DATA, np.nan, stored * np.float32(RAIN_STEP)).astype(np.float32)
     return ExampleFields(
         name=_text(path, group, "name"),
@@ -277,4 +296,25 @@ def _read_example(path: Path, group: netCDF4.Group) -> ExampleFields:
         timestep_minutes=_number(path, group, "timestep_minutes"),
         cell_km=_number(path, group, "cell_km"),
         rain=dict(zip(rows, rain, strict=True)),
+        **_read_probabilities(path, group),
     )
+
+
+def _read_probabilities(path: Path, group: netCDF4.Group) -> dict[str, Any]:
+    if "probability" not in group.variables:  # no model says any, or an earlier version wrote it
+        return {}
+    stored, variable = _numbers(path, group, "probability", 4), group.variables["probability"]
+    said = np.where(stored == NO_SHARE, np.nan, stored / np.float32(SHARES)).astype(np.float32)
+    rows = _rows(path, group, variable, stored)
+    return {
+        "probabilities": dict(zip(rows, said, strict=True)),
+        "threshold": _number(path, variable, "threshold"),
+    }
+
+
+def _rows(path: Path, group: netCDF4.Group, owner: Any, stored: NDArray[Any]) -> list[str]:  # noqa: ANN401 (as above)
+    """The names of the rows of a variable."""
+    rows = json.loads(_text(path, owner, "rows"))
+    if not isinstance(rows, list) or len(rows) != len(stored):
+        raise DataFormatError(path, f"{group.path} has not one name for each of its {len(stored)} rows")
+    return rows

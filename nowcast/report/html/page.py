@@ -14,7 +14,7 @@ from nowcast.report.html import charts, pictures
 from nowcast.report.html.numbers import Numbers
 from nowcast.report.html.template import render
 from nowcast.report.plots import svg
-from nowcast.report.plots.colours import RAIN_LEVELS
+from nowcast.report.plots.colours import PROBABILITY_LEVELS, RAIN_LEVELS
 from nowcast.report.tables import how_sure
 from nowcast.verification.bootstrap import Bootstrap
 from nowcast.verification.intervals import Estimates
@@ -132,11 +132,20 @@ def _maps(statistics: Statistics) -> Values:
 
 def _examples(examples: Iterable[ExampleFields], colour_blind_safe: bool) -> Values:
     rain_labels = ["no data", f"< {RAIN_LEVELS[0]:g}", *(f"≥ {level:g}" for level in RAIN_LEVELS)]
+    examples = list(examples)
+    said = any(one.probabilities for one in examples)
     return {
         "examples": [pictures.example(one, colour_blind_safe) for one in examples],
+        "probability_colours": _probability_colours() if said else [],
         "rain_colours": list(zip(pictures.rain_palette(colour_blind_safe), rain_labels, strict=True)),
         "difference_colours": list(zip(pictures.DIFFERENCE_COLOURS, _difference_labels(), strict=True)),
     }
+
+
+def _probability_colours() -> list[tuple[str, str]]:
+    shares = [f"{100 * level:g}" for level in PROBABILITY_LEVELS]
+    labels = ["no data", f"< {shares[0]}", *(f"{low} to {high}" for low, high in pairwise(shares))]
+    return list(zip(pictures.probability_palette(), labels, strict=True))
 
 
 def _difference_labels() -> list[str]:

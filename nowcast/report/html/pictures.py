@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nowcast.data.results.statistics_file import ExampleFields, Statistics
-from nowcast.report.plots.colours import DRY, NO_DATA, RAIN_COLOURS, RAIN_LEVELS
+from nowcast.report.plots.colours import (
+    DRY,
+    NO_DATA,
+    PROBABILITY_LEVELS,
+    RAIN_COLOURS,
+    RAIN_LEVELS,
+    ProbabilityColours,
+)
+from nowcast.report.plots.contents import probability_label
 from nowcast.report.plots.maps import scale_bar_km
 
 DIFFERENCE_LEVELS = (-10.0, -5.0, -2.0, -0.5, 0.5, 2.0, 5.0, 10.0)  # mm h-1
@@ -45,7 +53,7 @@ class Example:
         name: Why it was chosen.
         text: Where and when.
         labels: Lead time and valid time of each frame.
-        panels: Observation, and forecast and difference of every model.
+        panels: Observation, and forecast, difference and, where it says one, probability of every model.
         ratio: Width over height of a frame.
         steps: Frames.
         bar_share: Length of the scale bar as a share of the width, in %.
@@ -84,6 +92,18 @@ def difference_classes(forecast: NDArray[np.float32], observed: NDArray[np.float
     return np.where(np.isfinite(difference), classes, 0).astype(np.uint8)
 
 
+def probability_palette() -> list[str]:
+    """No data, hardly any, and a colour for each class of PROBABILITY_LEVELS."""
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in ProbabilityColours().exact()[: len(PROBABILITY_LEVELS) + 1]]
+
+
+def probability_classes(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """0 no data, 1 hardly any, 2 … by PROBABILITY_LEVELS; a level belongs to the class above it, and 1 to the last."""
+    rounded = np.round(np.nan_to_num(probability).astype(np.float64), 6)
+    classes = 1 + np.digitize(rounded, PROBABILITY_LEVELS[:-1])
+    return np.where(np.isfinite(probability), classes, 0).astype(np.uint8)
+
+
 def palette_png(classes: NDArray[np.uint8], colours: Sequence[str]) -> str:
     """A data: URI of an indexed PNG of (H, W) classes."""
     image = Image.fromarray(classes, mode=None).convert("P")
@@ -105,6 +125,9 @@ def example(fields: ExampleFields, colour_blind_safe: bool) -> Example:
             panels.append(Panel(name, palette_png(_stacked(rain_classes(forecast)), rain)))
             missed = palette_png(_stacked(difference_classes(forecast, observed)), change)
             panels.append(Panel(f"{name} minus observed", missed))
+        if name in fields.probabilities:
+            said = palette_png(_stacked(probability_classes(fields.probabilities[name])), probability_palette())
+            panels.append(Panel(f"{name} {probability_label(fields.threshold)}", said))
     length = scale_bar_km(fields.cell_km * width)
     labels = []
     for step in range(1, steps + 1):

@@ -8,7 +8,7 @@ import pytest
 
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.results.statistics_file import read_statistics, write_statistics
-from tests.statistics import statistics
+from tests.statistics import mixed_statistics, statistics
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
@@ -90,3 +90,14 @@ def test_archives_that_an_earlier_version_took_as_blocks_are_said_to_be_so(tmp_p
     after = read_statistics(tmp_path / "s.nc")
     assert after.groups["block"] == labels
     assert after.facts["caveat"].startswith("split=paper Blocks are whole archives, counted as independent even where")
+
+
+def test_probabilities_of_examples_are_read_back_and_none_where_none_were_said(tmp_path):
+    before, _ = mixed_statistics()
+    before.examples[0].probabilities["probabilities"][0, :2] = np.nan
+    write_statistics(tmp_path / "s.nc", before)
+    one, other = before.examples[0], read_statistics(tmp_path / "s.nc").examples[0]
+    assert (list(other.probabilities), other.threshold) == (["probabilities"], 0.5)
+    np.testing.assert_allclose(other.probabilities["probabilities"], one.probabilities["probabilities"], atol=0.0026)
+    write_statistics(tmp_path / "none.nc", mixed_statistics(("field",))[0])
+    assert read_statistics(tmp_path / "none.nc").examples[0].probabilities == {}
