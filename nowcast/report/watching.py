@@ -69,6 +69,7 @@ class Watch:
         names: Names of forecasts, in which strftime's marks stand for the time of the last input.
         draw: Draws a forecast beside its file; None = it is not drawn.
         last: Time of the last input of the last forecast.
+        there: Whether the folder was there at the last look.
     """
 
     work: Work
@@ -76,9 +77,11 @@ class Watch:
     names: str
     draw: Draw | None
     last: np.datetime64 | None = None
+    there: bool = True
 
     def look(self) -> None:
         """Look once, and forecast if there is something new to forecast from."""
+        self._say_whether_there()
         new = self.arrivals.look()
         if not new:
             return
@@ -89,6 +92,13 @@ class Watch:
                 self._forecast(times)
         except (ValueError, OSError) as error:  # of one frame, or of a disk that has no room now: the next may do
             log.error("no forecast: %s", error)
+
+    def _say_whether_there(self) -> None:
+        there, self.there = self.there, self.arrivals.folder.is_dir()
+        if there and not self.there:
+            log.warning("%s is not there: it is waited for", self.arrivals.folder)
+        elif self.there and not there:
+            log.info("%s is there again", self.arrivals.folder)
 
     def _say_what_is_late(self, new: Sequence[np.datetime64]) -> None:
         for moment in new:

@@ -10,7 +10,6 @@ import netCDF4
 import numpy as np
 import pytest
 
-from nowcast.report.watching import step_of
 from tests.data.formats import fakes
 from tests.programs import ended, run
 
@@ -141,12 +140,3 @@ def test_what_cannot_be_watched_is_refused_at_once(tmp_path, monkeypatch, typed,
         arguments += ["model=persistence", "forecast_steps=1"]
     code, message = ended("predict", *arguments)
     assert (code, words in message) == (2, True), message
-
-
-def test_the_time_step_is_one_that_the_model_knows():
-    assert step_of("here", 300, ()) == 300
-    assert step_of("here", 300, [300, 600]) == 300
-    assert step_of("here", 300, [600]) == 600
-    assert step_of("here", 600, [300]) == 300  # frames are missing so far
-    with pytest.raises(ValueError, match="here: time step 4 min; this checkpoint was trained on 5, 10 min"):
-        step_of("here", 240, [300, 600])
