@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -70,6 +70,7 @@ class Watch:
         draw: Draws a forecast beside its file; None = it is not drawn.
         last: Time of the last input of the last forecast.
         there: Whether the folder was there at the last look.
+        said: What was said of forecasts, which is not said of each.
     """
 
     work: Work
@@ -78,6 +79,7 @@ class Watch:
     draw: Draw | None
     last: np.datetime64 | None = None
     there: bool = True
+    said: set[str] = field(default_factory=set)
 
     def look(self) -> None:
         """Look once, and forecast if there is something new to forecast from."""
@@ -139,8 +141,9 @@ class Watch:
             if self.draw is not None:
                 self.draw(result, work.forecaster.name, output)
         self.last = end
-        for remark in result.remarks:
+        for remark in sorted(set(result.remarks) - self.said):
             log.warning("%s", remark)
+        self.said.update(result.remarks)
         log.info("wrote %s in %.1f s", output, time.monotonic() - began)
 
 

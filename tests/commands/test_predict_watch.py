@@ -28,8 +28,9 @@ def provider_file(folder, minute):
 def watching(folder, *more):
     """The process, its log, and a function that waits for words in that."""
     log = folder / "log"
-    typed = ["model=extrapolation", "forecast_steps=2", "source=netcdf", f"watch={folder / 'in'}", "poll_seconds=0.2"]
-    command = [sys.executable, "-m", "nowcast", "predict", *typed, f"output={folder / 'out'}", *more]
+    model = [] if any(text.startswith("checkpoint=") for text in more) else ["model=extrapolation", "forecast_steps=2"]
+    typed = [*model, "source=netcdf", f"watch={folder / 'in'}", "poll_seconds=0.2", f"output={folder / 'out'}", *more]
+    command = [sys.executable, "-m", "nowcast", "predict", *typed]
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
 
         def wait_for(words):
@@ -97,6 +98,24 @@ def test_files_that_arrive_one_by_one(tmp_path):
         assert np.nanmax(rain(out / NAME.format(minute))) > 5
         with netCDF4.Dataset(out / NAME.format(minute)) as dataset:
             assert dataset["forecast_period"][:].tolist() == [300, 600]
+
+
+@pytest.mark.timeout(4 * PATIENCE)
+def test_a_network_forecasts_and_what_is_to_be_said_of_it_is_said_once(trained, tmp_path):
+    (tmp_path / "in").mkdir()
+    along = np.arange(16) * 2000.0
+    best = trained / "checkpoints" / "best.ckpt"
+    network = [f"checkpoint={best}", "forecast_steps=9", "plot=true"]
+    with watching(tmp_path, *network) as (process, wait_for):
+        for minute in range(0, 25, 5):
+            rain = np.random.default_rng(minute).random((1, 16, 16)).astype(np.float32)
+            fakes.cf(tmp_path / "in" / f"2405010{minute:03}.nc", rain, times=(minute,), y=along[::-1], x=along)
+            if minute >= 10:
+                wait_for(f"wrote {tmp_path / 'out' / NAME.format(minute)} in ")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".nc", ".png", ".gif"}
+    assert (tmp_path / "log").read_text().count("were never trained nor scored") == 1
 
 
 @pytest.mark.timeout(4 * PATIENCE)
