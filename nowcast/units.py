@@ -7,11 +7,26 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Array = TypeVar("Array")  # np.ndarray or torch.Tensor: the relations below use operators both have
+
+
+class Spacing(NamedTuple):
+    """How far apart the frames, and the cells, of the windows of a batch are.
+
+    Attributes:
+        step_minutes: (B,) float32.
+        cell_km: (B,) float32, the side of a cell in y.
+    """
+
+    step_minutes: "Tensor"
+    cell_km: "Tensor"
 
 
 class Quantity(StrEnum):

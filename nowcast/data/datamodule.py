@@ -14,12 +14,13 @@ from torch.utils.data import DataLoader
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.grid import averaging_factor
-from nowcast.data.archive.paths import ArchiveSource, archive_paths
+from nowcast.data.archive.paths import Archives, archive_paths
 from nowcast.data.archive.unpacked import use_unpacked
 from nowcast.data.interface import Series
-from nowcast.data.windows.dataset import RadarDataset, Region, Sample, check_cells, grids_below, rainiest
+from nowcast.data.windows.dataset import RadarDataset, Region, check_cells, grids_below, rainiest
 from nowcast.data.windows.fitting import way_out
 from nowcast.data.windows.index import SPLITS, NoWindowError, Split, as_typed, sides
+from nowcast.data.windows.sample import Sample
 from nowcast.data.windows.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.windows.settings import SamplingSettings, SplitSettings, WindowSettings
 from nowcast.data.windows.splits import Splitting
@@ -34,7 +35,7 @@ class RadarDataModule(lightning.LightningDataModule):
     """Training, validation and test windows from radar archives.
 
     Args:
-        archives: Archive files, folders or globs, or a source that makes archives.
+        archives: Archive files, folders or globs, sources that make archives, or a list of both.
         split: Which windows are training, validation and test.
         windows: Time step, cells and starts of all windows.
         sampling: Which windows training draws, and how they are moved and turned.
@@ -56,7 +57,7 @@ class RadarDataModule(lightning.LightningDataModule):
 
     def __init__(
         self,
-        archives: Sequence[str] | ArchiveSource,
+        archives: Archives,
         split: SplitSettings,
         windows: WindowSettings,
         sampling: SamplingSettings,
@@ -145,6 +146,7 @@ class RadarDataModule(lightning.LightningDataModule):
             crop=self.crop if training else self.eval_crop,
             jitter=training and self.sampling.random_crops and self.crop is not None,
             augment=self.sampling.augment if training else "none",
+            rain_factor_sigma=self.sampling.rain_factor_sigma if training else 0.0,
             min_rain_fraction=self.sampling.min_rain_fraction if training else 0.0,
             min_valid_fraction=self.sampling.min_valid_fraction if training else 1e-9,
             seed=self.seed,
@@ -227,9 +229,8 @@ class RadarDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Sample]:
         """Shuffled, possibly weighted by rain; batches are to go through on_after_batch_transfer, as Lightning does."""
         dataset = self.dataset("train")
-        weights = (
-            None if self.sampling.importance_floor is None else dataset.rain_fraction + self.sampling.importance_floor
-        )
+        names = [region.archive.name for region in self.regions]
+        weights = self.sampling.chances(dataset.samples[:, 0], names, dataset.rain_fraction)
         sampler = EpochSampler(
             len(dataset), self.sampling.samples_per_epoch, weights, self.seed, *rank_of_process(), self._done
         )

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nowcast.data.archive.frame import Grid
-from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.index import Split
+from nowcast.data.windows.sample import Sample
 
 
 @dataclass(frozen=True, eq=False)

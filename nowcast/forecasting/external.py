@@ -14,8 +14,8 @@ from nowcast.data.interface import DataModule
 from nowcast.data.results.forecast_fields import FoundForecast
 from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
-from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.index import Split
+from nowcast.data.windows.sample import Sample
 from nowcast.forecasting.forecast import Ensemble, Exceedance, FieldForecast
 
 log = logging.getLogger(__name__)

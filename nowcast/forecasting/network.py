@@ -13,6 +13,7 @@ from nowcast.forecasting.calibration.by_lead_time import Calibration
 from nowcast.forecasting.forecast import Exceedance, FieldForecast, of_values
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
+from nowcast.units import Spacing
 
 
 def build_network(node: Any, head: Head) -> nn.Module:  # noqa: ANN401 (a config node)
@@ -39,17 +40,21 @@ def build_network(node: Any, head: Head) -> nn.Module:  # noqa: ANN401 (a config
     return cast(nn.Module, build(node, **{name: value for name, value in of_head.items() if name in wanted}))
 
 
-def outputs_of(net: Callable[[Tensor, int], Tensor], scaling: Scaling, values: Tensor, forecast_steps: int) -> Tensor:
+def outputs_of(
+    net: Callable[..., Tensor], scaling: Scaling, values: Tensor, forecast_steps: int, spacing: Spacing | None
+) -> Tensor:
     """What a network puts out for physical values; it sees "no data" as no rain, unless it sees rain rates itself.
 
     Args:
-        net: Grey inputs (B, T_in, C, H, W) and a number of steps → (B, forecast_steps, channels, H, W).
+        net: Grey inputs (B, T_in, C, H, W) and a number of steps → (B, forecast_steps, channels, H, W). One that sees
+            rain rates is told the spacing, too.
         scaling: Physical values ↔ grey.
         values: (B, T_in, C, H, W) mm h-1, or whatever the scaling speaks of; NaN = no data.
         forecast_steps: Frames to predict.
+        spacing: Of the frames; None = not known.
     """
     if getattr(net, "sees", "grey") == "rain_rate":
-        return net(values, forecast_steps)
+        return net(values, forecast_steps, spacing)
     return net(scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
 
 
@@ -83,13 +88,13 @@ class NetworkForecaster(nn.Module):
         calibration = None if self.calibration is None else self.calibration.at(lead_times)
         return NetworkForecaster(self.net, self.scaling, self.head, calibration)
 
-    def logits(self, values: Tensor, forecast_steps: int) -> Tensor:
+    def logits(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> Tensor:
         """What the network says, before the sigmoid."""
-        return self.head.logits(outputs_of(self.net, self.scaling, values, forecast_steps).float())
+        return self.head.logits(outputs_of(self.net, self.scaling, values, forecast_steps, spacing).float())
 
-    def said(self, values: Tensor, forecast_steps: int) -> Tensor:
+    def said(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> Tensor:
         """What it says in [0, 1], not calibrated."""
-        return torch.sigmoid(self.logits(values, forecast_steps))
+        return torch.sigmoid(self.logits(values, forecast_steps, spacing))
 
     def of_logits(self, logits: Tensor) -> FieldForecast:
         """The forecast of logits, calibrated where there is a calibration."""
@@ -98,17 +103,18 @@ class NetworkForecaster(nn.Module):
             return self.head.forecast(said, self.scaling)
         return self.calibration.forecast(said, self.head, self.scaling)
 
-    def forward(self, values: Tensor, forecast_steps: int) -> FieldForecast:
+    def forward(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> FieldForecast:
         """Forecast.
 
         Args:
             values: (B, T_in, C, H, W) mm h-1, NaN = no data, which the network sees as no rain.
             forecast_steps: Frames to predict.
+            spacing: Of the frames; None = not known, which some networks refuse.
 
         Returns:
             A forecast of so many steps, without NaN.
         """
-        return self.of_logits(self.logits(values, forecast_steps))
+        return self.of_logits(self.logits(values, forecast_steps, spacing))
 
 
 def at_lead_times(models: Mapping[str, nn.Module], lead_times: Sequence[float]) -> dict[str, nn.Module]:
@@ -118,7 +124,9 @@ def at_lead_times(models: Mapping[str, nn.Module], lead_times: Sequence[float]) 
     }
 
 
-def forecast_with(model: nn.Module, values: Tensor, forecast_steps: int) -> FieldForecast:
+def forecast_with(
+    model: nn.Module, values: Tensor, forecast_steps: int, spacing: Spacing | None = None
+) -> FieldForecast:
     """What a model says of physical values: a network's forecast, or that of a model which returns plain values.
 
     Args:
@@ -126,7 +134,10 @@ def forecast_with(model: nn.Module, values: Tensor, forecast_steps: int) -> Fiel
             of members after the first if it is an ensemble; or to probabilities (B, T, K, H, W), of its `thresholds`.
         values: (B, T_in, C, H, W) mm h-1; NaN = no data.
         forecast_steps: Frames to predict.
+        spacing: Of the frames, for a network.
     """
+    if isinstance(model, NetworkForecaster):
+        return cast(FieldForecast, model(values, forecast_steps, spacing))
     said = model(values, forecast_steps)
     if isinstance(said, FieldForecast):
         return said

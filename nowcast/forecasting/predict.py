@@ -28,6 +28,7 @@ from nowcast.forecasting.forecast import Ensemble, FieldForecast
 from nowcast.forecasting.forecaster import Forecaster
 from nowcast.forecasting.network import at_lead_times, forecast_with
 from nowcast.progress import Track
+from nowcast.units import Spacing
 
 log = logging.getLogger(__name__)
 FURTHER_BACK = 2  # so many times the frames that are needed are read of a folder: after a gap there may be others
@@ -235,7 +236,8 @@ def predict(
     leads = [step * (k + 1) / 60 for k in range(forecast_steps)]
     model = at_lead_times({"": forecaster.model}, leads)[""].to(device)
     batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
-    said = forecast_with(model, batch, forecast_steps).to(torch.device("cpu"))
+    spacing = Spacing(torch.tensor([step / 60]), torch.tensor([region.cell_km]))
+    said = forecast_with(model, batch, forecast_steps, spacing).to(torch.device("cpu"))
     said = replace(said, values=said.values.masked_fill(torch.from_numpy(~coverage), torch.nan))
     forecast = Forecast(
         archive.times[frames.stop - 1], step, rain_rate_of(said), coverage, region.grid, probabilities_of(said)

@@ -1,6 +1,7 @@
 """Semi-Lagrangian advection in PyTorch: differentiable, in cells, without a value where nothing is known."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -47,21 +48,40 @@ def sample(field: Tensor, displacement: Tensor, *, beyond: str) -> Tensor:
 
     Args:
         field: (B, C, H, W), finite.
-        displacement: (B, 2, H, W) (x, y) in cells.
-        beyond: What lies outside the grid: its "border", continued, or "nothing" (0).
+        displacement: (B, 2, H', W') (x, y) in cells, from the cells of an equal or larger grid with the same corner.
+        beyond: What lies outside the field: its "border", continued, or "nothing" (0).
+
+    Returns:
+        (B, C, H', W').
     """
-    channels, height, width = field.shape[1:]
-    rows = torch.arange(height, dtype=displacement.dtype, device=displacement.device)[:, None]
-    columns = torch.arange(width, dtype=displacement.dtype, device=displacement.device)
-    x, y = columns + displacement[:, 0], rows + displacement[:, 1]  # (B, H, W)
+    height, width = field.shape[2:]
+    rows = torch.arange(displacement.shape[2], dtype=displacement.dtype, device=displacement.device)[:, None]
+    columns = torch.arange(displacement.shape[3], dtype=displacement.dtype, device=displacement.device)
+    x, y = columns + displacement[:, 0], rows + displacement[:, 1]  # (B, H', W')
     if beyond == "border":
         x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
-    left, top = x.detach().floor(), y.detach().floor()
-    flat, result = field.flatten(2), torch.zeros_like(field)
-    for column, across in ((left, 1 - (x - left)), (left + 1, x - left)):
-        for row, down in ((top, 1 - (y - top)), (top + 1, y - top)):
-            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            place = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
-            values = flat.gather(2, place.flatten(1)[:, None].expand(-1, channels, -1)).view_as(field)
-            result = result + values * (across * down * inside)[:, None]
-    return result
+    # grid_sample wants (2·x + 1) / W - 1, and makes x of it again: without rounding only where W is a power of two.
+    full = [1 << (side - 1).bit_length() for side in (height, width)]
+    padded = F.pad(field, (0, full[1] - width, 0, full[0] - height))
+    places = torch.stack([(2 * x + 1) / full[1] - 1, (2 * y + 1) / full[0] - 1], dim=-1)
+    return F.grid_sample(padded, places.to(field.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def filled(field: Tensor, known: Tensor) -> Tensor:
+    """A field whose unknown cells have the mean of the known ones around them, from ever larger blocks.
+
+    Args:
+        field: (B, C, H, W); what stands where nothing is known does not matter.
+        known: (B, 1, H, W), 1 = known, 0 = not.
+
+    Returns:
+        (B, C, H, W); 0 where nothing is known in the whole field.
+    """
+    field = torch.where(known > 0, field, 0.0)
+    if min(field.shape[2:]) < 2 or bool((known > 0).all()):
+        return field
+    pooled = F.avg_pool2d(known, 2, ceil_mode=True)
+    coarse = F.avg_pool2d(field, 2, ceil_mode=True) / pooled.clamp(min=1e-6)
+    around = filled(coarse, (pooled > 0).to(known))
+    smooth = F.interpolate(around, size=field.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(known > 0, field, smooth)

@@ -5,32 +5,42 @@ grew and what decayed, and adds to the logits of "the last frame, moved, exceeds
 the same motion to each lead time. Before the first step of a training the forecast *is* extrapolation.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nowcast.models.advection import departures, move
+from nowcast.models.advection import departures, filled, move, sample
 from nowcast.models.extrapolation import Extrapolation
+from nowcast.units import Spacing
 
 FAINTEST = 0.02  # mm h-1: no rain, on a logarithmic scale
 WET = 0.1  # mm h-1
-INFLOW = -2.0  # logit of the first threshold where the air comes from outside, at first
 SLOPES = (math.log(2.0), math.log(0.6))  # logarithms of the prior's slope at the first and the last lead time
+FLATTER = 1.0  # by how much the logarithm of the slope is less, at first, where the air comes from outside
+CHANNELS = 4  # of a frame, as the network sees it
+SLOW = 10.0  # minutes between frames that the network sees as 1
 
 
 class Lagrangian(nn.Module):
     """A network that corrects extrapolation, for `head=exceedance`.
 
     Args:
-        net: Makes, from outputs=K, a network that maps frames (B, T_in, 3, H, W) and a number of steps to corrections
-            (B, T_out, K, H, W).
+        net: Makes, from those of outputs=K, forecast_steps=L and channels=4 that it takes, a network that maps frames
+            (B, T_in, 4, H, W) and a number of steps L to corrections (B, L, K, H, W).
         motion: Finds the motion of the frames.
         thresholds: K rain rates in mm h-1, those of the head.
-        forecast_steps: Lead times that are trained; later ones take what the last one learned.
+        lead_minutes: L lead times that corrections are learned for, rising; between them they are interpolated, and
+            later than the last they stay what they are there.
         outputs: K, as many as the head needs.
+
+    Raises:
+        ValueError: The lead times do not rise from above 0.
 
     Sources: Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016 (a network in Lagrangian coordinates).
     """
@@ -38,6 +48,7 @@ class Lagrangian(nn.Module):
     works_on: Literal["grey"] = "grey"  # it is a network, to be trained
     sees: Literal["rain_rate"] = "rain_rate"
     levels: Tensor  # (K,) log2 of the thresholds
+    leads: Tensor  # (L,) minutes
     reference = "Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016"
 
     def __init__(
@@ -45,68 +56,113 @@ class Lagrangian(nn.Module):
         net: Callable[..., nn.Module],
         motion: Extrapolation,
         thresholds: Sequence[float],
-        forecast_steps: int,
+        lead_minutes: Sequence[float],
         outputs: int,
     ) -> None:
         """Start as extrapolation."""
         super().__init__()
-        self.net, self.motion, self.forecast_steps = net(outputs=outputs), motion, forecast_steps
-        slopes = torch.linspace(*SLOPES, forecast_steps)
+        if not lead_minutes or any(later <= lead for lead, later in pairwise([0.0, *lead_minutes])):
+            raise ValueError(f"model.lead_minutes must rise from above 0, got {list(lead_minutes)}")
+        count = len(lead_minutes)
+        offered = {"outputs": outputs, "forecast_steps": count, "channels": CHANNELS}
+        taken = inspect.signature(net).parameters
+        self.net = net(**{name: value for name, value in offered.items() if name in taken})
+        self.motion = motion
+        slopes = torch.linspace(*SLOPES, count)
         self.slope = nn.Parameter(slopes)  # logarithm, by lead time
-        self.offset = nn.Parameter(torch.zeros(forecast_steps))
-        self.gain = nn.Parameter(torch.zeros(forecast_steps, len(thresholds)))  # of the corrections: none at first
-        self.unknown = nn.Parameter(torch.full((forecast_steps,), INFLOW))
+        self.offset = nn.Parameter(torch.zeros(count))
+        # Of the corrections: nothing is corrected at first, and what is 0 already must not be 0 twice, or never learns.
+        self.gain = nn.Parameter(torch.full((count, outputs), float(getattr(self.net, "starts_at_zero", False))))
+        self.inflow_slope = nn.Parameter(slopes - FLATTER)
+        self.inflow_offset = nn.Parameter(torch.zeros(count))
         levels = torch.tensor(list(thresholds), dtype=torch.float64).log2()
         self.register_buffer("levels", levels.float(), persistent=False)
+        self.register_buffer("leads", torch.tensor([float(lead) for lead in lead_minutes]), persistent=False)
 
-    def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
+    def forward(self, rain_rate: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> Tensor:
         """Outputs of an exceedance head.
 
         Args:
             rain_rate: (B, T_in, 1, H, W) mm h-1, T_in at least 2, NaN = no data.
-            forecast_steps: Frames to predict.
+            forecast_steps: Frames to predict, any number.
+            spacing: Of the frames.
 
         Returns:
             (B, forecast_steps, K, H, W): the logit of the first threshold, and what makes the falls to the others.
+
+        Raises:
+            ValueError: No spacing.
         """
+        if spacing is None:
+            raise ValueError("a Lagrangian network must be told how many minutes lie between frames")
+        minutes = spacing.step_minutes.to(self.leads)
+        back = departures(self._motion(rain_rate), max(forecast_steps, rain_rate.shape[1] - 1))
+        corrections = self.net(self._at_last(rain_rate, back, minutes), len(self.leads)).float()
+        steps = torch.arange(1, forecast_steps + 1, device=minutes.device)
+        weights = between(minutes[:, None] * steps, self.leads)  # (B, T_out, L)
+        corrections = torch.einsum("btl,lk,blkhw->btkhw", weights, self.gain, corrections)
+        outputs = self._moved(rain_rate[:, -1], corrections, back[:, :forecast_steps], weights.flatten(0, 1))
+        return outputs.view(len(rain_rate), forecast_steps, *outputs.shape[1:])
+
+    def _motion(self, rain_rate: Tensor) -> Tensor:
+        """(B, 2, H, W) cells per step."""
         flows = [self.motion.flow(frames.numpy()) for frames in rain_rate[:, :, 0].detach().float().cpu()]
-        motion = torch.stack([torch.from_numpy(flow) for flow in flows]).to(rain_rate)
-        back = departures(motion, max(forecast_steps, rain_rate.shape[1] - 1))  # (B, steps, 2, H, W)
-        frames = self._at_last(rain_rate, back)
-        corrections = self.net(frames, forecast_steps)  # (B, T_out, K, H, W)
-        last = rain_rate[:, -1]
+        return torch.stack([torch.from_numpy(flow) for flow in flows]).to(rain_rate)
+
+    def _at_last(self, rain_rate: Tensor, back: Tensor, minutes: Tensor) -> Tensor:
+        """(B, T_in, 4, H, W): every frame moved to the time of the last one, as what the network sees."""
+        known = rain_rate.isfinite().to(rain_rate)
+        level = _level(rain_rate.nan_to_num(0.0))
+        before = range(rain_rate.shape[1] - 1)
+        ago = back[:, [len(before) - 1 - number for number in before]].flatten(0, 1)
+        there, part = move(level[:, :-1].flatten(0, 1), known[:, :-1].flatten(0, 1), ago)
+        level = torch.cat([there.view_as(level[:, :-1]), level[:, -1:]], dim=1)
+        known = torch.cat([(part > 0.5).to(known).view_as(known[:, :-1]), known[:, -1:]], dim=1)
+        wet = (level >= math.log2(WET / FAINTEST) / 8).to(level)
+        clock = (minutes / SLOW).view(-1, 1, 1, 1, 1).expand_as(level)
+        return torch.cat([level * known, known, wet * known, clock], dim=2)
+
+    def _moved(self, last: Tensor, corrections: Tensor, back: Tensor, weights: Tensor) -> Tensor:
+        """Outputs (B·T, K, H, W) at the lead times with `weights` (B·T, L) of what was learned.
+
+        Where the air comes from outside, what lies at the border counts, and less.
+        """
+        steps, count = back.shape[1], corrections.shape[2]
         known = last.isfinite().to(last)
-        outputs = [
-            self._moved(last, known, corrections[:, step], back[:, step], step) for step in range(forecast_steps)
-        ]
-        return torch.stack(outputs, dim=1)
+        level = 8 * filled(_level(last.nan_to_num(0.0)), known) + math.log2(FAINTEST)  # log2 of the rain rate
+        level, known = (part[:, None].expand(-1, steps, -1, -1, -1).flatten(0, 1) for part in (level, known))
+        displacement = back.flatten(0, 1)
+        moved = sample(torch.cat([corrections.flatten(0, 1), level], dim=1), displacement, beyond="border")
+        part = sample(known, displacement, beyond="nothing")
+        correction, level = moved[:, :count], moved[:, count:]
+        inside = self._prior(level, weights @ self.slope.exp(), weights @ self.offset) + correction
+        outside = self._prior(level, weights @ self.inflow_slope.exp(), weights @ self.inflow_offset)
+        return torch.lerp(outside, inside, part)
 
-    def _at_last(self, rain_rate: Tensor, back: Tensor) -> Tensor:
-        """(B, T_in, 3, H, W): every frame moved to the time of the last one, as what the network sees."""
-        steps, seen = rain_rate.shape[1], []
-        for number in range(steps):
-            frame = rain_rate[:, number]
-            known = frame.isfinite().to(frame)
-            ago = steps - 1 - number
-            level = _level(frame.nan_to_num(0.0))
-            if ago:
-                level, known = move(level, known, back[:, ago - 1])
-                known = (known > 0.5).to(level)
-            wet = (level >= math.log2(WET / FAINTEST) / 8).to(level)
-            seen.append(torch.cat([level * known, known, wet * known], dim=1))
-        return torch.stack(seen, dim=1)
+    def _prior(self, level: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
+        """(N, K, H, W) outputs of log2 rain rates (N, 1, H, W), with (N,) slopes and offsets."""
+        slope, offset = slope.view(-1, 1, 1, 1), offset.view(-1, 1, 1, 1)
+        first = slope * (level - self.levels[0]) + offset
+        falls = _before_softplus(slope * self.levels.diff().view(1, -1, 1, 1))
+        return torch.cat([first, falls.expand(-1, -1, *level.shape[2:])], dim=1)
 
-    def _moved(self, last: Tensor, known: Tensor, correction: Tensor, back: Tensor, step: int) -> Tensor:
-        """Outputs (B, K, H, W) of one lead time."""
-        row = min(step, self.forecast_steps - 1)
-        slope = self.slope[row].exp()
-        level = 8 * _level(last.nan_to_num(0.0)) + math.log2(FAINTEST)  # log2 of the rain rate
-        first = slope * (level - self.levels[0]) + self.offset[row]
-        falls = _before_softplus(slope * self.levels.diff()).view(1, -1, 1, 1).expand(len(last), -1, *last.shape[2:])
-        prior = torch.cat([first, falls], dim=1)
-        outputs, part = move(prior + self.gain[row].view(1, -1, 1, 1) * correction, known, back)
-        inflow = torch.cat([self.unknown[row].expand_as(first), falls], dim=1)
-        return torch.where(part > 0.5, outputs, inflow)
+
+def between(minutes: Tensor, leads: Tensor) -> Tensor:
+    """Weights of what was learned at some lead times, for others: linear between two, the first or last beyond them.
+
+    Args:
+        minutes: (…) lead times.
+        leads: (L,) those that were learned, rising.
+
+    Returns:
+        (…, L), which add up to 1.
+    """
+    inside = minutes.clamp(leads[0], leads[-1])
+    after = torch.searchsorted(leads, inside.contiguous()).clamp(min=min(1, len(leads) - 1))
+    before = (after - 1).clamp(min=0)
+    share = (inside - leads[before]) / (leads[after] - leads[before]).clamp(min=torch.finfo(leads.dtype).tiny)
+    later = F.one_hot(after, len(leads)) * share[..., None]
+    return later + F.one_hot(before, len(leads)) * (1 - share[..., None])
 
 
 def _level(rain_rate: Tensor) -> Tensor:

@@ -9,12 +9,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from nowcast.data.interface import ValidationLeads
-from nowcast.data.windows.dataset import Sample
+from nowcast.data.windows.sample import Sample, spacing_of
 from nowcast.forecasting.calibration.method import Csi, Method
 from nowcast.forecasting.forecast import FieldForecast
 from nowcast.forecasting.heads import Head
 from nowcast.forecasting.network import outputs_of
 from nowcast.scaling import Scaling
+from nowcast.units import Spacing
 from nowcast.verification.per_frame.metrics import Contingency
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -75,9 +76,9 @@ class NowcastTask(lightning.LightningModule):
         if calibration is not None and leads is not None and main_threshold is not None:
             self.calibrated = calibration.csi(head, scaling, main_threshold, leads.lead_times)
 
-    def forward(self, values: Tensor, forecast_steps: int) -> Tensor:
+    def forward(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> Tensor:
         """What the network says of physical values, before the sigmoid; it sees "no data" as grey 0."""
-        outputs = outputs_of(self.net, self.scaling, values, forecast_steps)
+        outputs = outputs_of(self.net, self.scaling, values, forecast_steps, spacing)
         return self.head.logits(outputs)  # (B, T_out, channels, H, W)
 
     def forecast_of(self, logits: Tensor) -> FieldForecast:
@@ -86,7 +87,7 @@ class NowcastTask(lightning.LightningModule):
 
     def _loss(self, batch: Sample) -> tuple[Tensor, Tensor]:
         targets = batch["targets"]
-        logits = self(batch["inputs"], targets.shape[1]).float()
+        logits = self(batch["inputs"], targets.shape[1], spacing_of(batch)).float()
         return self.loss(logits, self.head.target(targets, self.scaling), batch["mask"]), logits
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from nowcast.data.windows.dataset import Sample
+from nowcast.data.windows.sample import Sample, spacing_of
 from nowcast.forecasting.external import FileForecasts
 from nowcast.forecasting.forecast import FieldForecast
 from nowcast.forecasting.network import NetworkForecaster, forecast_with
@@ -118,7 +118,7 @@ def run_models(
         elif isinstance(model, NetworkForecaster):
             network = (id(model.net), id(model.scaling), id(model.head))
             if network not in said:
-                said[network] = model.logits(inputs, steps)
+                said[network] = model.logits(inputs, steps, spacing_of(batch))
             logits = said[network]
             is_forecast = model.calibration is None and not model.thresholds  # their sigmoid is the field
             forecasts[name] = model.of_logits(logits), logits if is_forecast else None

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nowcast.data.windows.dataset import Sample
+from nowcast.data.windows.sample import Sample
 
 SEASONS = ("DJF", "MAM", "JJA", "SON")
 HOURS = tuple(f"{hour:02d} UTC" for hour in range(24))

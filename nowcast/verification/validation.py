@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from nowcast.data.interface import DataModule, ValidationLeads
-from nowcast.data.windows.dataset import Sample
+from nowcast.data.windows.sample import Sample
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.network import at_lead_times
 from nowcast.models.persistence import Persistence

@@ -148,6 +148,7 @@ def test_what_a_name_stands_for():
         ("tuple[int, float]", [[1, 2.5]], [[1], [1, 2, 3], ["a", 1.0]]),
         ("Sequence[float] | None", [[1.0], None], [2.0]),
         ("dict[str, int]", [{"a": 1}], [{"a": "b"}, [1]]),
+        ("Mapping[str, Any]", [{"a": 1, "b": [None]}, {}], [[1], 1]),
         ("'int | None'", [1, None], ["a"]),
         ("Alias", [1, None], ["a"]),
         ("Unknown", [1, "a", None, []], []),

@@ -16,7 +16,8 @@ MNIST_GROUPS = {
 
 def radar(archives, **settings):
     """A RadarDataModule; `split` is the method."""
-    return RadarDataModule(archives, **grouped(settings, NESTED[RADAR], RADAR_GROUPS))
+    new = {name: f"sampling.{name}" for name in ("archive_weights", "rain_factor_sigma")}  # since there are groups
+    return RadarDataModule(archives, **grouped(settings, NESTED[RADAR] | new, RADAR_GROUPS))
 
 
 def moving_mnist(**settings):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.models.advection import departures, move, sample
+from nowcast.models.advection import departures, filled, move, sample
 from nowcast.models.extrapolation import advect
 
 
@@ -107,3 +107,20 @@ def test_a_border_continues_where_it_is_asked_to():
     found = sample(one, steady(-50.0, 40.0), beyond="border")
     torch.testing.assert_close(found, one[:, :, -1:, :1].expand_as(found))
     assert (sample(one, steady(-50.0, 40.0), beyond="nothing") == 0).all()
+
+
+def test_unknown_cells_are_filled_from_around_and_known_ones_stay():
+    one = torch.full((1, 1, 11, 13), 3.0, dtype=torch.float64)
+    one[..., 9:] = 7.0
+    known = torch.ones_like(one)
+    known[..., 2:6, 1:4], known[..., :, 12] = 0, 0
+    given = torch.where(known > 0, one, torch.nan)
+    found = filled(given, known)
+    assert torch.equal(found[known > 0], one[known > 0])
+    assert found.isfinite().all()
+    assert ((found >= 3) & (found <= 7)).all()
+    torch.testing.assert_close(found[..., 2:6, 1:4], one[..., 2:6, 1:4], rtol=0, atol=0.6)
+    assert (found[..., 12] > 5).all()
+    assert (filled(torch.full_like(one, torch.nan), torch.zeros_like(one)) == 0).all()
+    single = filled(torch.tensor([[[[2.0, torch.nan]]]]), torch.tensor([[[[1.0, 0.0]]]]))
+    assert single.isfinite().all()

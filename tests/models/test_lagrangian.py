@@ -1,8 +1,11 @@
 """A network in Lagrangian coordinates: it starts as extrapolation, and what flows in is unknown and not dry."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
 from torch import nn
 
@@ -13,6 +16,7 @@ from nowcast.forecasting.network import build_network
 from nowcast.models.extrapolation import Extrapolation
 from nowcast.models.lagrangian import Lagrangian
 from nowcast.scaling import GreyScale
+from nowcast.units import Spacing
 
 THRESHOLDS = (0.5, 2.0, 5.0)
 HEAD, SCALING = ExceedanceHead(THRESHOLDS), GreyScale(118.239, 1.5241, -10.0, 60.0)
@@ -30,10 +34,12 @@ class Nothing(nn.Module):
         return self.says.expand(len(frames), forecast_steps, len(THRESHOLDS), *frames.shape[3:])
 
 
-def model(net=None, forecast_steps=4, says=0.0):
-    return Lagrangian(
-        lambda outputs: net or Nothing(says), Extrapolation(2, 8.0), THRESHOLDS, forecast_steps, outputs=3
-    )
+LEADS = (5.0, 10.0, 15.0, 20.0)
+FIVE = Spacing(torch.tensor([5.0]), torch.tensor([2.0]))
+
+
+def model(net=None, says=0.0, leads=LEADS):
+    return Lagrangian(lambda outputs: net or Nothing(says), Extrapolation(2, 8.0), THRESHOLDS, leads, outputs=3)
 
 
 def showers(shape=(48, 64), frames=4, velocity=(2.0, 1.0), seed=0):
@@ -50,9 +56,13 @@ def showers(shape=(48, 64), frames=4, velocity=(2.0, 1.0), seed=0):
     return torch.from_numpy(rain)[None, :, None]
 
 
+def spaced(rain, minutes=5.0):
+    return Spacing(torch.full((len(rain),), minutes), torch.full((len(rain),), 2.0))
+
+
 def said(net, rain, steps):
     with torch.inference_mode():
-        return HEAD.forecast(torch.sigmoid(HEAD.logits(net(rain, steps))), SCALING)
+        return HEAD.forecast(torch.sigmoid(HEAD.logits(net(rain, steps, spaced(rain)))), SCALING)
 
 
 def test_before_training_it_is_extrapolation():
@@ -77,9 +87,10 @@ def test_probabilities_fall_with_the_threshold_and_become_less_sure_with_time():
 def test_frames_are_seen_at_the_time_of_the_last_one():
     net = Nothing()
     rain = showers()
-    model(net)(rain, 2)
-    rain_seen, known, wet = net.seen[0].unbind(dim=1)  # (T, H, W) each
-    assert net.seen.shape == (1, 4, 3, 48, 64)
+    model(net)(rain, 2, FIVE)
+    rain_seen, known, wet, clock = net.seen[0].unbind(dim=1)  # (T, H, W) each
+    assert net.seen.shape == (1, 4, 4, 48, 64)
+    assert (clock == 0.5).all()  # 5 of 10 minutes
     last = rain_seen[-1]
     for frame, there in zip(rain_seen[:-1], known[:-1], strict=True):
         both = (there > 0) & (known[-1] > 0) & ((frame > 0) | (last > 0))
@@ -90,21 +101,35 @@ def test_frames_are_seen_at_the_time_of_the_last_one():
     assert set(wet.unique().tolist()) <= {0.0, 1.0}
 
 
-def test_what_flows_in_is_unknown_and_not_dry():
-    rain = showers(velocity=(3.0, 0.0))
-    forecast = said(model(), rain, 4)
-    inflow = Extrapolation(2, 8.0)(rain, 4)[:, 3, 0].isnan()
-    inside = ~inflow & (Extrapolation(2, 8.0)(rain, 4)[:, 3, 0] == 0)
-    probability = forecast.values[:, 3, 0]
-    assert inflow.sum() > 100
-    assert (probability[inflow] - torch.sigmoid(torch.tensor(-2.0))).abs().median() < 1e-6
-    assert probability[inside].max() < probability[inflow].median()
+class EastwardMotion(Extrapolation):
+    """3 cells a step to the right, whatever it sees."""
+
+    def flow(self, frames):
+        return np.stack([np.full(frames.shape[1:], 3.0), np.zeros(frames.shape[1:])]).astype(np.float32)
+
+
+def test_what_flows_in_is_what_lies_at_the_border_and_less_sure():
+    rain = torch.zeros(1, 3, 1, 20, 40)
+    rain[:, :, :, :10, :6] = 8.0  # half of the border is wet
+    rain[:, :, :, 15:, 30:] = torch.nan
+    net = Lagrangian(lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, outputs=3)
+    probability = said(net, rain, 4).values[0, 3, 0]  # 12 cells have come from outside
+    inflow = probability[:, :12]
+    assert (inflow[:10] > 0.5).all()
+    assert (inflow[11:15] < 0.5).all()
+    assert inflow[:10].max() < probability[:10, 13:17].min()  # less sure than of what was seen
+    assert inflow[11:15].min() > probability[:10, 25:].max()
+    with torch.no_grad():
+        net.inflow_offset.fill_(-20.0)
+    changed = said(net, rain, 4).values[0, 3, 0]
+    assert (changed[:, :12] < 1e-3).all()
+    torch.testing.assert_close(changed[:14, 12:], probability[:14, 12:])
 
 
 def test_every_part_learns():
     net = model(says=0.5)
     nn.init.constant_(net.gain, 0.1)
-    outputs = net(showers(), 4)
+    outputs = net(showers(velocity=(3.0, 1.0)), 4, FIVE)
     HEAD.logits(outputs).square().mean().backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
@@ -112,21 +137,70 @@ def test_every_part_learns():
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_more_lead_times_than_were_trained_take_what_the_last_one_learned():
-    net = model(forecast_steps=2)
+def test_a_unet_and_a_convlstm_start_as_extrapolation_and_learn():
+    rain, target = showers(), showers(seed=1)
+    for name in ("unet", "convlstm"):
+        node: Any = yaml.safe_load((CONFIGS / "model" / "lagrangian.yaml").read_text())
+        net: Any = yaml.safe_load((CONFIGS / "model" / f"{name}.yaml").read_text())
+        changes = {"input_steps": 4, "forecast_steps": 4, "widths": [8, 16], "patch": 2}
+        net = net | {key: value for key, value in changes.items() if key in net} | {"_partial_": True}
+        del node["defaults"]
+        network = build_network(OmegaConf.create(node | {"net": net}), HEAD)
+        plain, first = model(leads=tuple(node["lead_minutes"])), network(rain, 4, FIVE)
+        torch.testing.assert_close(first, plain(rain, 4, FIVE))
+        optimizer = torch.optim.Adam(network.parameters(), 0.01)
+        for _ in range(3):  # a gain that was 0 must grow before the network behind it learns
+            optimizer.zero_grad()
+            observed = HEAD.target(target[:, :4].nan_to_num(0.0), SCALING)
+            nn.functional.binary_cross_entropy_with_logits(HEAD.logits(network(rain, 4, FIVE)), observed).backward()
+            optimizer.step()
+        still = [name for name, one in network.named_parameters() if one.grad is None or not one.grad.abs().sum() > 0]
+        assert still == []
+
+
+def test_lead_times_between_those_that_were_learned_are_interpolated_and_later_ones_stay():
+    net = model()
     with torch.no_grad():
-        net.offset.copy_(torch.tensor([0.0, 1.5]))
-    long, short = net(showers(), 5), net(showers(), 2)
-    torch.testing.assert_close(long[:, :2], short)
-    assert long.shape == (1, 5, 3, 48, 64)
+        net.offset.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0]))
+        net.slope.fill_(0.0)
+    rain = torch.full((1, 3, 1, 16, 20), 1.0)  # no motion
+    first = {}
+    for minutes, steps in ((5.0, 6), (7.5, 3), (2.0, 2)):
+        outputs = net(rain, steps, spaced(rain, minutes))[0, :, 0, 8, 10] - 1.0  # log2(1 / 0.5)
+        first |= {minutes * (k + 1): float(value) for k, value in enumerate(outputs.detach())}
+    expected = {2: 0, 4: 0, 5: 0, 7.5: 0.5, 10: 1, 15: 2, 20: 3, 22.5: 3, 25: 3, 30: 3}
+    assert first == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("fill", [0.0, torch.nan])
-def test_nothing_to_see_is_no_error(fill):
+def test_frames_of_different_time_steps_in_one_batch_are_each_by_their_own():
+    net = model(says=1.0)
+    with torch.no_grad():
+        net.offset.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0]))
+        net.gain.copy_(torch.arange(12.0).view(4, 3) / 10)
+    rain = torch.cat([showers(), showers(seed=1)])
+    both = net(rain, 3, Spacing(torch.tensor([5.0, 6.0]), torch.tensor([2.0, 2.0])))
+    for number, minutes in enumerate((5.0, 6.0)):
+        alone = net(rain[number : number + 1], 3, spaced(rain[:1], minutes))
+        torch.testing.assert_close(both[number : number + 1], alone)
+
+
+def test_without_a_time_step_it_says_nothing():
+    with pytest.raises(ValueError, match="must be told how many minutes lie between frames"):
+        model()(showers(), 2)
+
+
+@pytest.mark.parametrize("leads", [(), (0.0, 5.0), (5.0, 5.0), (10.0, 5.0)])
+def test_lead_times_must_rise(leads):
+    with pytest.raises(ValueError, match=r"model\.lead_minutes must rise from above 0"):
+        model(leads=leads)
+
+
+@pytest.mark.parametrize(("fill", "most"), [(0.0, 0.15), (torch.nan, 0.3)])  # where nothing is seen, it is less sure
+def test_nothing_to_see_is_no_error(fill, most):
     rain = torch.full((2, 3, 1, 16, 20), fill)
     forecast = said(model(), rain, 4)
     assert forecast.values.isfinite().all()
-    assert forecast.values.max() < 0.15
+    assert forecast.values.max() < most
 
 
 def test_a_head_without_thresholds_is_refused_with_one_that_has_them():

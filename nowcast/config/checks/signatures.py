@@ -150,6 +150,8 @@ def _fits_name(value: object, annotation: ast.Name | ast.Attribute, source: Sour
         "str": isinstance(value, str),
         "bool": isinstance(value, bool),
         "Path": isinstance(value, str),
+        "Any": True,
+        "object": True,
         **dict.fromkeys(LISTS, isinstance(value, list)),
         **dict.fromkeys(MAPPINGS, isinstance(value, dict)),
     }

@@ -13,11 +13,14 @@ class ArchiveSource(Protocol):
         ...
 
 
-def archive_paths(archives: Sequence[str] | ArchiveSource) -> list[Path]:
+Archives = ArchiveSource | Sequence[str | ArchiveSource]
+
+
+def archive_paths(archives: Archives) -> list[Path]:
     """The archive files that a setting names.
 
     Args:
-        archives: Files, folders or globs, or a source that makes archives.
+        archives: Files, folders or globs, sources that make archives, or a list of both.
 
     Raises:
         FileNotFoundError: A folder or glob holds no archive.
@@ -28,15 +31,19 @@ def archive_paths(archives: Sequence[str] | ArchiveSource) -> list[Path]:
     if not archives:
         raise ValueError("data.archives is empty; name archives made by `nowcast prepare`")
     paths: list[Path] = []
-    for text in archives:
-        path = Path(text).expanduser()
-        found = sorted(path.glob("*.nc")) if path.is_dir() else [path]
-        if any(mark in text for mark in "*?["):
-            found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor or "."))))
-        if not found:
-            raise FileNotFoundError(f"data.archives: no archive (*.nc) at {text}; see `nowcast prepare`")
-        paths.extend(found)
+    for one in archives:
+        paths.extend(_named(one) if isinstance(one, str) else one.paths())
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         raise ValueError(f"data.archives: two archives have the same name: {sorted(names)}")
     return paths
+
+
+def _named(text: str) -> list[Path]:
+    path = Path(text).expanduser()
+    found = sorted(path.glob("*.nc")) if path.is_dir() else [path]
+    if any(mark in text for mark in "*?["):
+        found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor or "."))))
+    if not found:
+        raise FileNotFoundError(f"data.archives: no archive (*.nc) at {text}; see `nowcast prepare`")
+    return found

@@ -16,10 +16,10 @@ from nowcast.data.interface import Series
 from nowcast.data.mnist.digits import SIDE, MovingDigits, Pictures
 from nowcast.data.mnist.files import kept_sequences, read_sequences, training_images
 from nowcast.data.mnist.settings import DigitSettings, SequenceCounts, SequenceFiles
-from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.index import SPLITS, Split
-from nowcast.data.windows.pairs import check_pair
+from nowcast.data.windows.sample import Sample
 from nowcast.data.windows.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
+from nowcast.data.windows.settings import check_pair
 from nowcast.files import written_whole
 
 GENERATOR_VERSION = 1  # raise when the same settings would give other bytes: old files are then not used

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nowcast.data.windows.pairs import check_pair
+from nowcast.data.windows.settings import check_pair
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.grid import cell_km
-from nowcast.data.archive.paths import ArchiveSource, archive_paths
+from nowcast.data.archive.paths import Archives, archive_paths
 from nowcast.units import ZR
 
 SECONDS_PER_DAY = 86400
@@ -71,7 +71,7 @@ class ArchiveDays:
         max_dbz: dBZ of grey 1.
     """
 
-    archives: list[str] | ArchiveSource
+    archives: Archives
     zr_a: float
     zr_b: float
     min_dbz: float

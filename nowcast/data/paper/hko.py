@@ -15,7 +15,7 @@ from PIL import Image
 from nowcast.data.archive.damage import damage
 from nowcast.data.archive.frame import DataFormatError, check_shape
 from nowcast.data.paper.days import Day
-from nowcast.data.windows.pairs import check_pair
+from nowcast.data.windows.settings import check_pair
 from nowcast.progress import track
 
 STEP_MINUTES = 6

@@ -2,8 +2,11 @@
 
 import contextlib
 import hashlib
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -31,6 +34,8 @@ class SyntheticArchives:
         val_events: Number of events for validation.
         test_events: Number of events for the test.
         seed: Seed of all events.
+        kinds: Name of a kind of rain → the settings of the generator that it changes: so many events of each kind,
+            named train_<kind>_000, …; none = those of `rain`.
     """
 
     rain: SyntheticRain
@@ -39,9 +44,16 @@ class SyntheticArchives:
     val_events: int
     test_events: int
     seed: int
+    kinds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check the numbers of events."""
+        """Check the numbers of events, and the settings of each kind."""
+        for kind in self.kinds:
+            if not re.fullmatch("[a-z]+", kind):
+                raise ValueError(
+                    f"data.archives.kinds: {kind!r} must be small letters, it is part of names of archives"
+                )
+            self._rain(kind)
         for split in ("train", "val", "test"):
             count = getattr(self, f"{split}_events")
             if not 0 <= count <= MAX_EVENTS:
@@ -49,28 +61,46 @@ class SyntheticArchives:
 
     def paths(self) -> list[Path]:
         """The archives; missing ones are generated first, with a progress bar."""
+        return [path for kind in self.kinds or ("",) for path in self._of_kind(kind)]
+
+    def _rain(self, kind: str) -> SyntheticRain:
+        """The generator of a kind of rain.
+
+        Raises:
+            ValueError: It has a setting that is unknown or out of range.
+        """
+        try:
+            return replace(self.rain, **self.kinds.get(kind, {}))
+        except TypeError as error:
+            known = ", ".join(one.name for one in fields(self.rain))
+            raise ValueError(f"data.archives.kinds.{kind}: {error}; there are {known}") from error
+
+    def _of_kind(self, kind: str) -> list[Path]:
         counts = {"train": self.train_events, "val": self.val_events, "test": self.test_events}
-        names = [f"{split}_{number:03}" for split, count in counts.items() for number in range(count)]
-        key = hashlib.sha256(repr((GENERATOR_VERSION, self.rain, self.seed)).encode()).hexdigest()[:12]
+        middle = f"_{kind}_" if kind else "_"
+        names = [f"{split}{middle}{number:03}" for split, count in counts.items() for number in range(count)]
+        key = hashlib.sha256(repr((GENERATOR_VERSION, self._rain(kind), self.seed)).encode()).hexdigest()[:12]
         folder = Path(self.folder) / key
         if _missing(folder, names):
             with made_by_one(folder):  # ranks of a training, or two trainings, begin at the same time
                 for name in track(_missing(folder, names), description="generating synthetic echoes"):
                     with contextlib.suppress(FileExistsError):  # made meanwhile, on a disk where nobody can wait
-                        self._write(folder / f"{name}.nc")
+                        self._write(folder / f"{name}.nc", kind)
         return [folder / f"{name}.nc" for name in names]
 
-    def _write(self, path: Path) -> None:
+    def _write(self, path: Path, kind: str) -> None:
         # The seed of an event depends on its name alone: more events later leave the old ones as they are.
         digest = hashlib.sha256(f"{self.seed} {path.stem}".encode()).digest()
-        rain_rate = self.rain.generate(int.from_bytes(digest[:6], "big"))  # (T, H, W)
-        height, width = self.rain.shape
-        metres = self.rain.cell_km * 1000
+        rain = self._rain(kind)
+        rain_rate = rain.generate(int.from_bytes(digest[:6], "big"))  # (T, H, W)
+        height, width = rain.shape
+        metres = rain.cell_km * 1000
         grid = Grid(np.arange(width, dtype=np.float64) * metres, np.arange(height, dtype=np.float64)[::-1] * metres, "")
-        split, number = path.stem.split("_")
-        day = ("train", "val", "test").index(split) * MAX_EVENTS + int(number)
+        split, number = path.stem.split("_")[0], path.stem.split("_")[-1]
+        place = 3 * (list(self.kinds).index(kind) if kind else 0) + ("train", "val", "test").index(split)
+        day = place * MAX_EVENTS + int(number)
         start = START + np.timedelta64(day, "D")
-        step = np.timedelta64(round(self.rain.timestep_minutes * 60), "s")
+        step = np.timedelta64(round(rain.timestep_minutes * 60), "s")
         frames = [
             Frame(start + k * step, Quantity.RAIN_RATE, field, grid, Packing(QUANTUM, 0.0))
             for k, field in enumerate(rain_rate)
@@ -78,7 +108,7 @@ class SyntheticArchives:
         attributes = {
             "title": "Synthetic radar echoes: no weather that ever was",
             "institution": "nowcast",
-            "source": repr(self.rain),
+            "source": repr(rain),
             "license": "CC0-1.0",
         }
         with ArchiveWriter(path, frames[0], attributes) as writer:

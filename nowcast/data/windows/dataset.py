@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,20 +15,11 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import Grid
 from nowcast.data.archive.grid import CELL_TOLERANCE, area_average, cell_km
 from nowcast.data.windows.index import as_typed, owned_from, tile_corners
+from nowcast.data.windows.sample import Distances, Sample
 from nowcast.data.windows.settings import Augmentation
 from nowcast.data.windows.tile_shares import archive_shares, crop_shares, window_counts
 
 log = logging.getLogger(__name__)
-
-
-class Sample(TypedDict):
-    """One window (of a batch: with a leading B axis)."""
-
-    inputs: Tensor  # (T_in, 1, H, W) float32, mm h-1, NaN = no data
-    targets: Tensor  # (T_out, 1, H, W) float32, mm h-1, NaN = no data
-    mask: Tensor  # (T_out, 1, H, W) bool, True = observed, and not in an earlier tile of the same window
-    init_time: Tensor  # () int64, seconds since 1970 of the last input frame
-    archive: Tensor  # () int64, index into the dataset's archives
 
 
 @dataclass(frozen=True)
@@ -181,6 +172,7 @@ class RadarDataset(Dataset[Sample]):
         min_rain_fraction: Leave out tiles of windows with a smaller share of rainy cells.
         min_valid_fraction: Leave out tiles of windows with a smaller share of valid cells.
         seed: Seed of jitter and augmentation.
+        rain_factor_sigma: Multiply the rain of each window by exp(N(0, this)).
 
     An index encodes the draw and the position (sampling.EpochSampler), so that workers need no shared state to know the
     epoch, and a window that is drawn twice in one is moved and turned anew.
@@ -199,11 +191,13 @@ class RadarDataset(Dataset[Sample]):
         min_rain_fraction: float,
         min_valid_fraction: float,
         seed: int,
+        rain_factor_sigma: float = 0.0,
     ) -> None:
         """List the samples; nothing but tile summaries is read."""
         self.regions = regions
         self.input_steps, self.forecast_steps = input_steps, forecast_steps
         self.crop, self.jitter, self.augment, self.seed = crop, jitter, augment, seed
+        self.rain_factor_sigma = rain_factor_sigma
         rows, fractions = [], []
         for index, (region, begin) in enumerate(zip(regions, starts, strict=True)):
             samples, rain, valid = self._list(index, region, begin)
@@ -272,6 +266,8 @@ class RadarDataset(Dataset[Sample]):
         mask[:, : cut.owned[0]] = False
         mask[:, :, : cut.owned[1]] = False
         frames, mask = turn(cut.draw, self.augment, frames, mask)
+        if self.rain_factor_sigma:
+            frames = frames * np.float32(np.exp(cut.draw.normal(0, self.rain_factor_sigma)))
         rain_rate = torch.from_numpy(np.ascontiguousarray(frames)).unsqueeze(1)  # (T, 1, H, W)
         return Sample(
             inputs=rain_rate[: self.input_steps],
@@ -279,6 +275,7 @@ class RadarDataset(Dataset[Sample]):
             mask=torch.from_numpy(np.ascontiguousarray(mask)).unsqueeze(1),
             init_time=self.init_time(cut),
             archive=torch.tensor(cut.archive),
+            **distances(cut),
         )
 
     def cut(self, index: int) -> Cut:
@@ -305,6 +302,13 @@ class RadarDataset(Dataset[Sample]):
         """() int64, seconds since 1970 of the last input frame."""
         last = cut.region.archive.times[cut.start + (self.input_steps - 1) * cut.region.every]
         return torch.tensor(int(last.astype("datetime64[s]").astype(np.int64)))
+
+
+def distances(cut: Cut) -> Distances:
+    """How far apart frames and cells of a sample are."""
+    first, second = cut.region.archive.times[[cut.start, cut.start + cut.region.every]]
+    minutes = (second - first) / np.timedelta64(60, "s")
+    return Distances(step_minutes=torch.tensor(float(minutes)), cell_km=torch.tensor(cut.region.cell_km))
 
 
 def rainiest(dataset: RadarDataset, count: int) -> list[int]:

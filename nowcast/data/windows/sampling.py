@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.windows.dataset import Sample
 from nowcast.data.windows.loader_processes import start_worker_server
+from nowcast.data.windows.sample import Sample
 
 EPOCHS = 1 << 20  # more than any training has
 

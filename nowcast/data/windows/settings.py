@@ -1,8 +1,12 @@
 """What is set of windows: how long their steps are, which split they belong to, which of them training sees and how."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from fnmatch import fnmatchcase
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nowcast.data.windows.index import BlockSplit
 
@@ -103,6 +107,10 @@ class SamplingSettings:
         min_valid_fraction: Leave out tiles with less data.
         importance_floor: Draw windows with chance rain fraction + floor; None = all alike.
         samples_per_epoch: Windows per epoch; None = each once.
+        archive_weights: Glob of archive names → relative chance of each archive that it matches (the last one that
+            does), however many windows it has; None = by the chances of the windows alone.
+        rain_factor_sigma: Multiply the rain of each window by exp(N(0, this)): rain that training did not hold, and
+            radars that measure more or less.
 
     Raises:
         ValueError: A setting is out of range; the message names the key.
@@ -114,6 +122,8 @@ class SamplingSettings:
     min_valid_fraction: float
     importance_floor: float | None
     samples_per_epoch: int | None
+    archive_weights: Mapping[str, float] | None = None  # checkpoints from before name neither of these
+    rain_factor_sigma: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -123,12 +133,58 @@ class SamplingSettings:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.sampling.{name} must be from 0 to 1, got {getattr(self, name)}")
         _check_above("sampling.importance_floor", self.importance_floor)
+        if self.archive_weights is not None and min(self.archive_weights.values(), default=0) < 0:
+            raise ValueError(f"data.sampling.archive_weights must be 0 or more, got {dict(self.archive_weights)}")
+        if self.rain_factor_sigma < 0:
+            raise ValueError(f"data.sampling.rain_factor_sigma must be at least 0, got {self.rain_factor_sigma}")
         if self.samples_per_epoch is not None and self.samples_per_epoch < 1:
             raise ValueError(
                 f"data.sampling.samples_per_epoch must be at least 1 or null, got {self.samples_per_epoch}"
             )
 
+    def chances(self, archives: NDArray[np.int64], names: Sequence[str], rain: NDArray[Any]) -> NDArray[Any] | None:
+        """(N,) relative chance of windows, given their archives, the names of these and the windows' shares of rain.
+
+        Returns:
+            None where all windows are alike.
+
+        Raises:
+            ValueError: No archive with windows has a weight above 0.
+        """
+        weights = None if self.importance_floor is None else rain + self.importance_floor
+        if self.archive_weights is None:
+            return weights
+        weights = np.ones(len(archives)) if weights is None else weights
+        sums = np.bincount(archives, weights, minlength=len(names))
+        of_archive = np.array([_last_match(self.archive_weights, name) for name in names])
+        if not (of_archive[sums > 0] > 0).any():
+            known = ", ".join(names[number] for number in np.flatnonzero(sums > 0).tolist())
+            raise ValueError(
+                f"data.sampling.archive_weights={dict(self.archive_weights)} gives no training archive a weight above "
+                f"0; the archives with windows: {known}"
+            )
+        return np.asarray(weights / sums[archives] * of_archive[archives])
+
+
+def _last_match(weights: Mapping[str, float], name: str) -> float:
+    return next((weight for glob, weight in reversed(list(weights.items())) if fnmatchcase(name, glob)), 0.0)
+
 
 def _check_above(key: str, value: float | None) -> None:
     if value is not None and value <= 0:
         raise ValueError(f"data.{key} must be > 0, got {value}")
+
+
+def check_pair(key: str, value: Any, meaning: str) -> None:  # noqa: ANN401 (whatever a config holds)
+    """Refuse what is not a list of two numbers.
+
+    Args:
+        key: The config key.
+        value: Its value.
+        meaning: What the two are, such as "[first, last]".
+
+    Raises:
+        ValueError: Not two numbers; the message shows the key and how to write it.
+    """
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(x, int | float) for x in value):
+        raise ValueError(f"{key} must be a pair of numbers, {meaning}, got {value!r}; write '{key}={meaning}'")

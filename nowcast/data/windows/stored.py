@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nowcast.data.archive.archive import FILL
-from nowcast.data.windows.dataset import RadarDataset, Sample, fill_up, turn
+from nowcast.data.windows.dataset import RadarDataset, distances, fill_up, turn
+from nowcast.data.windows.sample import Sample
 
 
 class StoredSample(TypedDict):
@@ -22,6 +23,8 @@ class StoredSample(TypedDict):
     table: Tensor  # () int64, which table says what they mean
     init_time: Tensor  # as in Sample
     archive: Tensor  # as in Sample
+    step_minutes: Tensor  # as in Sample
+    cell_km: Tensor  # as in Sample
 
 
 class StoredWindows(Dataset[StoredSample]):
@@ -38,9 +41,10 @@ class StoredWindows(Dataset[StoredSample]):
 
     @staticmethod
     def are_possible(windows: RadarDataset) -> bool:
-        """Whether all archives are packed, none is averaged, and no tile shares cells with another one."""
+        """Whether archives are packed and not averaged, rain stays as it is, and no tile shares cells with another."""
         stored = all(r.archive.stored_type == np.uint16 and r.factor == (1, 1) for r in windows.regions)
-        return stored and (windows.jitter or not windows.samples[:, 4:].any())
+        whole = windows.jitter or not windows.samples[:, 4:].any()
+        return stored and whole and not windows.rain_factor_sigma
 
     def __len__(self) -> int:
         """Number of samples in an epoch without weights."""
@@ -62,6 +66,7 @@ class StoredWindows(Dataset[StoredSample]):
             table=self._table_of_region[cut.archive],
             init_time=windows.init_time(cut),
             archive=torch.tensor(cut.archive),
+            **distances(cut),
         )
 
 
@@ -95,6 +100,8 @@ def to_rain_rates(batch: StoredSample, tables: Tensor, input_steps: int) -> Samp
         mask=targets.isfinite(),
         init_time=batch["init_time"],
         archive=batch["archive"],
+        step_minutes=batch["step_minutes"],
+        cell_km=batch["cell_km"],
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 import torch
 
 from nowcast.data.interface import DataModule, ValidationLeads
+from nowcast.data.windows.sample import spacing_of
 from nowcast.forecasting.calibration.by_lead_time import Calibration
 from nowcast.forecasting.calibration.method import Method
 from nowcast.forecasting.network import NetworkForecaster
@@ -23,7 +24,7 @@ def fit_calibration(
     loader = data.val_dataloader()
     for batch in track(loader, "calibrating", len(loader)):
         inputs, targets, mask = (batch[key].to(device) for key in ("inputs", "targets", "mask"))
-        said, observed = forecaster.said(inputs, data.forecast_steps), head.target(targets, scaling)
+        said, observed = forecaster.said(inputs, data.forecast_steps, spacing_of(batch)), head.target(targets, scaling)
         for rows, chosen in leads.parts(batch["archive"]):
             fit.update(said[chosen], observed[chosen], mask[chosen], rows)
     return fit.fit().cpu()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nowcast.data.interface import DataModule
-from nowcast.data.windows.dataset import Sample
+from nowcast.data.windows.sample import Sample
 from nowcast.forecasting.forecast import FieldForecast
 from nowcast.report.plots.colours import RainColours
 from nowcast.report.plots.contents import Choice, contents_of

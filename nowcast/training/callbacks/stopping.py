@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping as LightningsEarlyStopping
 
-from nowcast.data.windows.dataset import Sample
+from nowcast.data.windows.sample import Sample
 from nowcast.files import written_whole
 
 REMEDY = "Begin a new run with a lower optimizer.optimizer.lr or a smaller trainer.gradient_clip_val"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -21,9 +21,10 @@ from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from torch.utils.data import default_collate
 
 from nowcast.data.interface import DataModule
-from nowcast.data.windows.dataset import Sample
+from nowcast.data.windows.sample import Sample, spacing_of
 from nowcast.report.csv_files import read_records, write_records
 from nowcast.report.plots.cases import case_of_sample
 from nowcast.report.plots.contents import Choice
@@ -235,9 +236,9 @@ class Watch(lightning.Callback):
         rows: list[Row] = []
         for number, index in enumerate(data.examples("val", self.cases), start=1):
             sample = dataset[index]
-            inputs, steps = sample["inputs"][None].to(task.device), len(sample["targets"])
+            batch, steps = cast(Sample, default_collate([sample])), len(sample["targets"])
             with trainer.precision_plugin.forward_context():
-                logits = task(inputs, steps)
+                logits = task(batch["inputs"].to(task.device), steps, spacing_of(batch))
             if not trainer.is_global_zero:
                 continue
             said = task.forecast_of(logits.float()).to(torch.device("cpu"))

@@ -7,6 +7,7 @@ import torch
 from nowcast.data.archive.archive import Archive
 from nowcast.data.windows.dataset import RadarDataset, Region
 from nowcast.data.windows.sampling import EPOCHS, EpochSampler, SameGridBatches, repeats
+from nowcast.data.windows.settings import SamplingSettings
 from nowcast.data.windows.stored import StoredWindows, to_rain_rates
 from tests.data.archives import frame, moving_rain, write
 from tests.data.modules import module
@@ -150,3 +151,63 @@ def test_a_window_that_is_drawn_often_is_another_picture_each_time(tmp_path):
         one = {key: value[None] for key, value in stored[index].items()}
         for key, value in to_rain_rates(one, stored.tables, 3).items():
             assert torch.equal(value[0], dataset[index][key]), key
+
+
+def test_archives_are_drawn_by_their_weights_however_long_they_are(tmp_path):
+    lengths = {"knmi": 60, "fmi": 12, "train_showers_000": 24, "dry": 30}
+    paths = [
+        write(tmp_path / f"{name}.nc", [frame(5 * k, np.full((32, 32), 2.0)) for k in range(frames)])
+        for name, frames in lengths.items()
+    ]
+    weights = {"*": 1.0, "train_*": 0.5, "dry": 0.0}
+    data = module(*paths, split="blocks", block_minutes=25.0, samples_per_epoch=4000, archive_weights=weights)
+    loader = data.train_dataloader()
+    drawn = data.dataset("train").samples[[index % len(loader.dataset) for index in loader.sampler], 0]
+    assert np.bincount(drawn, minlength=4) / 4000 == pytest.approx([0.4, 0.4, 0.2, 0.0], abs=0.03)
+
+
+def test_weights_of_archives_go_with_those_of_windows():
+    settings = sampling(importance_floor=0.5, archive_weights={"*": 1.0, "b": 3.0})
+    chances = settings.chances(np.array([0, 0, 1]), ["a", "b", "without windows"], np.array([0.0, 0.5, 0.2]))
+    np.testing.assert_allclose(chances, [1 / 3, 2 / 3, 3.0])
+    assert sampling(importance_floor=None).chances(np.array([0]), ["a"], np.array([0.1])) is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"*": -1.0}, "archive_weights must be 0 or more"),
+        ({"other*": 1.0}, "no training archive a weight above 0"),
+    ],
+)
+def test_weights_that_draw_nothing_are_refused(weights, words):
+    with pytest.raises(ValueError, match=words):
+        sampling(archive_weights=weights).chances(np.array([0, 1]), ["a", "b"], np.zeros(2))
+
+
+def sampling(**changes):
+    settings = {
+        "random_crops": False, "augment": "none", "min_rain_fraction": 0.0, "min_valid_fraction": 0.0,
+        "importance_floor": None, "samples_per_epoch": None,
+    }  # fmt: skip
+    return SamplingSettings(**(settings | changes))
+
+
+def test_rain_is_multiplied_alike_in_a_window_and_differently_in_each_draw(tmp_path):
+    path = moving_rain(tmp_path / "a.nc", frames=40)
+    options = {"split": "blocks", "batch_size": 1}
+    plain = module(path, **options).dataset("train")
+    data = module(path, rain_factor_sigma=0.4, **options)
+    changed, again = data.dataset("train"), module(path, rain_factor_sigma=0.4, **options).dataset("train")
+    factors = []
+    for index in range(len(plain)):
+        one, other = plain[index], changed[index]
+        assert torch.equal(other["inputs"].nan_to_num(-1), again[index]["inputs"].nan_to_num(-1))
+        assert torch.equal(one["mask"], other["mask"])
+        ratio = torch.cat([other[key][one[key] > 0] / one[key][one[key] > 0] for key in ("inputs", "targets")])
+        assert ratio.max() - ratio.min() < 1e-5
+        factors.append(float(ratio.mean()))
+    assert 0.2 < np.std(np.log(factors)) < 0.7
+    first = next(iter(data.train_dataloader()))  # what is stored cannot be multiplied
+    assert "inputs" in first
+    assert torch.equal(data.dataset("test")[0]["inputs"], module(path, **options).dataset("test")[0]["inputs"])

@@ -1,0 +1,33 @@
+"""What one window is, to those who train and verify with it."""
+
+from typing import NotRequired, TypedDict
+
+from torch import Tensor
+
+from nowcast.units import Spacing
+
+
+class Sample(TypedDict):
+    """One window (of a batch: with a leading B axis)."""
+
+    inputs: Tensor  # (T_in, 1, H, W) float32, mm h-1, NaN = no data
+    targets: Tensor  # (T_out, 1, H, W) float32, mm h-1, NaN = no data
+    mask: Tensor  # (T_out, 1, H, W) bool, True = observed, and not in an earlier tile of the same window
+    init_time: Tensor  # () int64, seconds since 1970 of the last input frame
+    archive: Tensor  # () int64, index into the dataset's archives
+    step_minutes: NotRequired[Tensor]  # () float32, between two frames; of rain only
+    cell_km: NotRequired[Tensor]  # () float32, side of a cell in y; of rain only
+
+
+def spacing_of(batch: Sample) -> Spacing | None:
+    """How far apart frames and cells of a batch are; None where that is not known."""
+    if "step_minutes" not in batch or "cell_km" not in batch:
+        return None
+    return Spacing(batch["step_minutes"], batch["cell_km"])
+
+
+class Distances(TypedDict):
+    """What a sample says of its spacing."""
+
+    step_minutes: Tensor
+    cell_km: Tensor
