@@ -101,7 +101,7 @@ class EvaluateConfig:
     uncertainty: Any = MISSING  # intervals of scores
     frame_scores: Any = MISSING  # variant → further scores by lead time
     split: str = MISSING  # test | val
-    decide: str | None = MISSING  # bias | csi | a ratio of cost to loss
+    decide: str | None = MISSING  # bias | csi | area | a ratio of cost to loss
     html: bool = MISSING  # report.html with pictures
     colour_blind_safe: bool = MISSING  # colours of the pictures
     device: str = MISSING
@@ -124,7 +124,7 @@ class PredictConfig:
     init_time: str | None = None
     forecast_steps: int | None = None
     calibrated: bool = MISSING
-    decide: str | None = MISSING  # bias | csi | a ratio of cost to loss
+    decide: str | None = MISSING  # bias | csi | area | a ratio of cost to loss
     plot: bool = MISSING
     pictures: Any = MISSING  # what they show of a forecast
     colour_blind_safe: bool = MISSING

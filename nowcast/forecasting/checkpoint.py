@@ -42,7 +42,7 @@ class Checkpoint:
         """The same network with its calibration, for lead times of the fit (`at` for others); None if it has none.
 
         Args:
-            decide: How probabilities become a field of rain: bias | csi | a ratio of cost to loss; None = as fitted.
+            decide: How probabilities become a field of rain: bias | csi | area | a ratio; None = as fitted.
 
         Raises:
             UsageError: The calibration holds no levels for that.

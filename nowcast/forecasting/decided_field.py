@@ -25,11 +25,11 @@ def decided_field(probabilities: Tensor, levels: Tensor, thresholds: Sequence[fl
 
     Args:
         probabilities: (B, T, K, H, W) of at least so much rain, falling along K; NaN = no forecast, of the cell.
-        levels: (T, K) probabilities from which on it rains so much.
+        levels: (T, K) probabilities from which on it rains so much, or (B, T, K).
         thresholds: K rain rates in mm h-1, rising, the first above 0.
     """
     reaching, below = _neighbours(thresholds, probabilities.dtype)
-    levels = levels.to(probabilities)[None, :, :, None, None]
+    levels = levels.to(probabilities).expand(probabilities.shape[:3])[..., None, None]
     margins = [_margin(probabilities[:, :, k], levels[:, :, k]) for k in range(len(thresholds))]
     field = torch.zeros_like(margins[0])
     reached = torch.ones_like(field, dtype=torch.bool)

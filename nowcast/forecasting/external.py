@@ -16,7 +16,7 @@ from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
 from nowcast.data.windows.index import Split
 from nowcast.data.windows.sample import Sample
-from nowcast.forecasting.forecast import Ensemble, Exceedance, FieldForecast
+from nowcast.forecasting.forecast import HALF, Ensemble, Exceedance, FieldForecast
 
 log = logging.getLogger(__name__)
 Levels = NDArray[np.float32]
@@ -54,7 +54,6 @@ class FileForecasts(nn.Module):
             lambda one: f"has {_held(one.thresholds)}",
             "the forecasts of a system hold the same, with the same thresholds",
         )
-        _refuse_other_levels(found)
         self.members, self.thresholds = found[0].members, found[0].thresholds
 
     def has(self, batch: Sample) -> Tensor:
@@ -86,17 +85,10 @@ class FileForecasts(nn.Module):
 
     def _joined(self, found: Sequence[FieldForecast | None], steps: int, shape: tuple[int, int]) -> FieldForecast:
         """Forecasts of one window each as one of all; None = NaN."""
-        known = [forecast for forecast in found if forecast is not None]
-        levels = [forecast.exceedance.levels for forecast in known if forecast.exceedance]
-        if any(not torch.allclose(one, levels[0]) for one in levels if one is not None and levels[0] is not None):
-            raise ValueError(
-                f"{', '.join(self.files.patterns)}: levels of decision differ between archives of different time "
-                "steps: score them one by one, data.archives=[<file>]"
-            )
         if self.thresholds:
             nothing = torch.full((1, steps, len(self.thresholds), *shape), torch.nan)
             values = torch.cat([nothing if forecast is None else forecast.values for forecast in found])
-            return Exceedance(values, self.thresholds, levels[0] if levels else None)
+            return Exceedance(values, self.thresholds, _levels_of_all(found, steps, len(self.thresholds)))
         nothing = torch.full((1, self.members, steps, 1, *shape), torch.nan)
         return Ensemble(torch.cat([nothing if forecast is None else forecast.values for forecast in found]))
 
@@ -170,25 +162,14 @@ def _held(thresholds: Sequence[float]) -> str:
     return f"probabilities of at least {', '.join(f'{threshold:g}' for threshold in thresholds)} mm/h"
 
 
-def _refuse_other_levels(found: Sequence[FoundForecast]) -> None:
-    """Refuse probabilities of one system that are decided by different levels at one lead time."""
-    known: dict[int, tuple[FoundForecast, Levels | None]] = {}
-    for one in found:
-        for place, lead in enumerate(one.leads):
-            ours = None if one.levels is None else one.levels[place]
-            other, theirs = known.setdefault(lead, (one, ours))
-            if not _same(ours, theirs):
-                raise ValueError(
-                    f"{other.path} and {one.path} have different levels of decision at {lead / 60:g} min: the "
-                    "forecasts of a system come from one model. Name them as systems of their own: "
-                    "forecasts={one: <files>, other: <files>}"
-                )
-
-
-def _same(ours: Levels | None, theirs: Levels | None) -> bool:
-    if ours is None or theirs is None:
-        return ours is theirs
-    return np.allclose(ours, theirs)
+def _levels_of_all(found: Sequence[FieldForecast | None], steps: int, thresholds: int) -> Tensor | None:
+    """(B, T, K) levels of decision of forecasts of one window each, ½ where one has none; None where none has."""
+    said = [None if forecast is None else forecast.exceedance for forecast in found]
+    held = [None if one is None else one.levels for one in said]
+    if all(levels is None for levels in held):
+        return None
+    half = torch.full((steps, thresholds), HALF)
+    return torch.stack([half if levels is None else levels for levels in held])
 
 
 def check_common_windows(systems: Mapping[str, FileForecasts], data: DataModule, split: Split) -> None:

@@ -135,7 +135,8 @@ class Exceedance(FieldForecast):
     Args:
         values: The probabilities; NaN = no forecast.
         thresholds: K rain rates in mm h-1, rising, the first above 0.
-        levels: (T, K) probabilities from which on it is decided that it rains so much, for `single`; None = ½.
+        levels: (T, K) probabilities from which on it is decided that it rains so much, for `single`, or (B, T, K) where
+            each window has its own; None = ½.
         decision: What these levels are for, such as "bias"; "" where that is not known.
         choices: Every decision that there are levels for → its levels (T, K).
     """
@@ -156,7 +157,7 @@ class Exceedance(FieldForecast):
                 f"probabilities must be (B, T, {len(self.thresholds)}, H, W) for the thresholds "
                 f"{list(self.thresholds)}, got {tuple(self.values.shape)}"
             )
-        if self.levels is not None and self.levels.shape != self.values.shape[1:3]:
+        if self.levels is not None and self.levels.shape not in (self.values.shape[1:3], self.values.shape[:3]):
             raise ValueError(f"levels must be {tuple(self.values.shape[1:3])}, got {tuple(self.levels.shape)}")
 
     def single(self) -> Tensor:
@@ -193,7 +194,7 @@ class Exceedance(FieldForecast):
     def lead(self, number: int) -> "Exceedance":
         """One lead time."""
         part = slice(number, number + 1)
-        return self._with(self.values[:, part], lambda levels: levels[part])
+        return self._with(self.values[:, part], lambda levels: levels[..., part, :])
 
     @property
     def exceedance(self) -> "Exceedance":

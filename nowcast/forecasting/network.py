@@ -1,6 +1,7 @@
 """A network with all that makes rain of its numbers: head, scaling and calibration."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 from nowcast.config.build import build
 from nowcast.config.checks.signatures import signature
 from nowcast.config.mistakes import UsageError
+from nowcast.forecasting.calibration.areas import levels_of_areas, shares_reached
 from nowcast.forecasting.calibration.by_lead_time import Calibration
+from nowcast.forecasting.calibration.probability import AREA, BIAS, CSI, probabilities_of
 from nowcast.forecasting.forecast import Exceedance, FieldForecast, of_values
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
@@ -96,12 +99,22 @@ class NetworkForecaster(nn.Module):
         """What it says in [0, 1], not calibrated."""
         return torch.sigmoid(self.logits(values, forecast_steps, spacing))
 
-    def of_logits(self, logits: Tensor) -> FieldForecast:
-        """The forecast of logits, calibrated where there is a calibration."""
+    def of_logits(self, logits: Tensor, values: Tensor) -> FieldForecast:
+        """The forecast of logits, calibrated where there is a calibration; (B, T_in, C, H, W) values were seen."""
         said = torch.sigmoid(logits)
         if self.calibration is None:
             return self.head.forecast(said, self.scaling)
-        return self.calibration.forecast(said, self.head, self.scaling)
+        forecast = self.calibration.forecast(said, self.head, self.scaling)
+        return self._by_area(forecast, values) if getattr(forecast, "decision", "") == AREA else forecast
+
+    def _by_area(self, forecast: FieldForecast, values: Tensor) -> FieldForecast:
+        """Decided so that as many cells are wet as by extrapolation."""
+        one = probabilities_of(forecast, self.head)
+        refuse_area_without_motion(self.net)
+        seen = values[:, -1].isfinite()
+        extrapolated = cast(nn.Module, self.net.motion)(values, one.values.shape[1]).to(one.values)
+        shares = shares_reached(extrapolated, seen, self.head.thresholds)
+        return replace(one, levels=levels_of_areas(one.values, seen, shares))
 
     def forward(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> FieldForecast:
         """Forecast.
@@ -114,7 +127,20 @@ class NetworkForecaster(nn.Module):
         Returns:
             A forecast of so many steps, without NaN.
         """
-        return self.of_logits(self.logits(values, forecast_steps, spacing))
+        return self.of_logits(self.logits(values, forecast_steps, spacing), values)
+
+
+def refuse_area_without_motion(net: nn.Module) -> None:
+    """Refuse to decide by the area of an extrapolation that there is none of.
+
+    Raises:
+        UsageError: With the decisions that go.
+    """
+    if not hasattr(net, "motion"):
+        raise UsageError(
+            f"decide={AREA} takes the area of rain from the motion of model=lagrangian, and {type(net).__name__} has "
+            f"none: choose {BIAS}, {CSI} or a ratio of cost to loss"
+        )
 
 
 def at_lead_times(models: Mapping[str, nn.Module], lead_times: Sequence[float]) -> dict[str, nn.Module]:

@@ -258,7 +258,7 @@ def probabilities_of(said: FieldForecast) -> Probabilities | None:
     held = said.exceedance
     if held is None:
         return None
-    levels = None if held.levels is None else held.levels.numpy()
+    levels = None if held.levels is None else held.levels.expand(held.values.shape[:3])[0].numpy()
     choices = {name: one.numpy() for name, one in held.choices.items()}
     return Probabilities(held.values[0].numpy(), held.thresholds, levels, held.decision, choices)
 

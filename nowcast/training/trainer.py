@@ -15,7 +15,8 @@ from nowcast import __version__
 from nowcast.config.build import build, plain
 from nowcast.config.trusted import trusted
 from nowcast.data.interface import DataModule, ValidationLeads
-from nowcast.forecasting.network import build_network
+from nowcast.forecasting.calibration.probability import AREA
+from nowcast.forecasting.network import build_network, refuse_area_without_motion
 from nowcast.training.callbacks.checkpoints import AtomicCheckpointIO
 from nowcast.training.callbacks.stopping import DivergedError, LowerRate
 from nowcast.training.loggers.metrics import MetricsLogger
@@ -62,6 +63,8 @@ def make_task(config: DictConfig, data: DataModule) -> NowcastTask:
     loss = build(config.loss)
     refuse_loss_of_another_head(loss, head)
     refuse_head_without_rain(head, data.quantity)
+    if getattr(calibration, "decide", None) == AREA:
+        refuse_area_without_motion(net)
     return NowcastTask(
         net=net,
         head=head,

@@ -121,7 +121,7 @@ def run_models(
                 said[network] = model.logits(inputs, steps, spacing_of(batch))
             logits = said[network]
             is_forecast = model.calibration is None and not model.thresholds  # their sigmoid is the field
-            forecasts[name] = model.of_logits(logits), logits if is_forecast else None
+            forecasts[name] = model.of_logits(logits, inputs), logits if is_forecast else None
         else:
             forecasts[name] = forecast_with(model, inputs, steps), None
     return forecasts

@@ -141,8 +141,8 @@ def test_what_is_scored_is_what_was_decided(trained, tmp_path):
     ("settings", "words"),
     [
         (["decide=0.3"], "decide=0.3: this checkpoint holds levels for bias, csi, 0.02, 0.05, 0.1, 0.2, 0.5;"),
-        (["decide=often"], "decide must be bias, csi or a ratio of cost to loss between 0 and 1, got 'often'"),
-        (["decide=1.5"], "decide must be bias, csi or a ratio of cost to loss between 0 and 1, got '1.5'"),
+        (["decide=often"], "decide must be bias, csi, area or a ratio of cost to loss between 0 and 1, got 'often'"),
+        (["decide=1.5"], "decide must be bias, csi, area or a ratio of cost to loss between 0 and 1, got '1.5'"),
     ],
 )
 def test_decisions_that_are_none_are_refused(trained, tmp_path, command, settings, words):
@@ -200,7 +200,7 @@ def test_the_members_of_an_ensemble_are_written_and_read(trained, tmp_path):
     np.testing.assert_array_equal(read.members()[0, :, :, 0].numpy(), expected)
 
 
-@pytest.mark.parametrize("change", ["thresholds", "levels", "rain"])
+@pytest.mark.parametrize("change", ["thresholds", "rain"])
 def test_files_of_one_system_hold_the_same(trained, tmp_path, change):
     first, second = sorted(trained.glob("*.nc"))[:2]
     odd = tmp_path / "odd.nc"
@@ -208,13 +208,10 @@ def test_files_of_one_system_hold_the_same(trained, tmp_path, change):
     with netCDF4.Dataset(odd, "a") as dataset:
         if change == "thresholds":
             dataset["threshold"][0] = 0.05
-        elif change == "levels":
-            dataset["decision_level"][:] = 0.123
         else:
             dataset.renameVariable("probability_of_exceedance", "other")
     words = {
         "thresholds": "probabilities of at least 0.05, 0.5, 1, 2, 5, 10 mm/h, ",
-        "levels": f"{first} and {odd} have different levels of decision at 5 min",
         "rain": f"{odd} has rain rates, ",
     }
     archive = next((trained / "data").glob("*/test_000.nc"))

@@ -83,7 +83,7 @@ def decision_of(decide: str | float | None) -> str | None:
     Raises:
         ValueError: It is no decision.
     """
-    if decide is None or decide in ("bias", "csi"):
+    if decide is None or decide in ("bias", "csi", "area"):
         return None if decide is None else str(decide)
     try:
         ratio = float(decide)
@@ -91,7 +91,8 @@ def decision_of(decide: str | float | None) -> str | None:
         ratio = 0.0
     if not 0 < ratio < 1:
         raise ValueError(
-            f"decide must be bias, csi or a ratio of cost to loss between 0 and 1, got {decide!r}: such as decide=0.2"
+            f"decide must be bias, csi, area or a ratio of cost to loss between 0 and 1, got {decide!r}: such as "
+            "decide=0.2"
         )
     return f"{ratio:g}"
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.calibration.by_lead_time import Calibration
 from nowcast.forecasting.calibration.frequency_fit import CalibratedCsi, CalibrationFit
-from nowcast.forecasting.calibration.probability import BIAS, CSI
+from nowcast.forecasting.calibration.probability import AREA, BIAS, CSI
 from nowcast.forecasting.calibration.probability_fit import LevelFit, ProbabilityCsi, ReliabilityFit
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
@@ -66,9 +66,10 @@ class Frequency:
     Args:
         levels: Intervals over [0, 1] of tables and tallies.
         cost_loss: Ratios of cost to loss, each in (0, 1), that levels are fitted for, beside bias 1 and the best CSI.
+        decide: How probabilities become a field unless decide= says otherwise: bias, csi, area or one of the ratios.
     """
 
-    def __init__(self, levels: int, cost_loss: Sequence[float]) -> None:
+    def __init__(self, levels: int, cost_loss: Sequence[float], decide: str | float = BIAS) -> None:
         """Keep the settings.
 
         Raises:
@@ -80,11 +81,16 @@ class Frequency:
                 f"calibration.cost_loss must be different ratios between 0 and 1, got {list(cost_loss)}: such as "
                 "calibration.cost_loss=[0.1,0.2], or [] for none"
             )
+        self.decide = decide if isinstance(decide, str) else f"{decide:g}"
+        if self.decide not in (*self.decisions, AREA):
+            raise ValueError(
+                f"calibration.decide must be one of {', '.join((*self.decisions, AREA))}, got {self.decide!r}"
+            )
 
     def fitting(self, head: Head, lead_times: LeadTimes) -> Fit:
         """What fits one."""
         if head.thresholds:
-            return LevelFit(lead_times, head.thresholds, self.levels, self.decisions)
+            return LevelFit(lead_times, head.thresholds, self.levels, self.decisions, self.decide)
         return CalibrationFit(lead_times, self.levels)
 
     def csi(self, head: Head, scaling: Scaling, threshold: float, lead_times: LeadTimes) -> Csi:

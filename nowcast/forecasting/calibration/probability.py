@@ -14,7 +14,8 @@ from nowcast.forecasting.forecast import HALF, Exceedance, FieldForecast
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
 
-BIAS, CSI = "bias", "csi"  # decisions; all others are ratios of cost to loss
+BIAS, CSI = "bias", "csi"  # decisions that levels are fitted for; all others are ratios of cost to loss
+AREA = "area"  # decided by each forecast itself, see `areas.py`
 
 
 def unfitted_level(decision: str) -> float:
@@ -28,34 +29,36 @@ class LevelCalibration(Calibration):
     Args:
         lead_times: T lead times of the fit, rising; or their number.
         thresholds: K.
-        decisions: D names of what there are levels for: "bias", "csi" or a ratio of cost to loss. The first is used
-            until `decided_by` chooses another.
+        decisions: D names of what there are levels for: "bias", "csi" or a ratio of cost to loss.
+        decide: Which of them is used until `decided_by` chooses another, or "area"; "" = the first.
 
     `unfitted_level` until levels are loaded or fitted.
     """
 
     table: Tensor  # (T, D, K) probability from which on the threshold is said to be reached
 
-    def __init__(self, lead_times: Sequence[float] | int, thresholds: int, decisions: Sequence[str]) -> None:
+    def __init__(
+        self, lead_times: Sequence[float] | int, thresholds: int, decisions: Sequence[str], decide: str = ""
+    ) -> None:
         """Start with what is known without a fit."""
         levels = torch.tensor([unfitted_level(decision) for decision in decisions])
         super().__init__(lead_times, levels[:, None].repeat(1, thresholds))
-        self.decisions, self.used = tuple(decisions), decisions[0]
+        self.decisions, self.used = tuple(decisions), decide or decisions[0]
 
     def settings(self) -> dict[str, Any]:
         """Thresholds and decisions."""
-        return {"thresholds": self.table.shape[2], "decisions": list(self.decisions)}
+        return {"thresholds": self.table.shape[2], "decisions": list(self.decisions), "decide": self.used}
 
     def like(self, lead_times: Sequence[float] | int) -> Self:
         """One for other lead times that takes the same decision."""
-        return super().like(lead_times).decided_by(self.used)
+        return super().like(lead_times)
 
     def decided_by(self, decision: str) -> Self:
         """The same, with the levels of another decision in use."""
-        if decision not in self.decisions:
+        if decision not in (*self.decisions, AREA):
             raise UsageError(
-                f"decide={decision}: this checkpoint holds levels for {', '.join(self.decisions)}; those of other "
-                "ratios of cost to loss are fitted by a training with calibration.cost_loss=[…]"
+                f"decide={decision}: this checkpoint holds levels for {', '.join(self.decisions)}; {AREA} needs none; "
+                "those of other ratios of cost to loss are fitted by a training with calibration.cost_loss=[…]"
             )
         one = copy(self)  # of the same table
         one.used = decision
@@ -65,7 +68,8 @@ class LevelCalibration(Calibration):
         """The probabilities with these levels."""
         forecast = probabilities_of(head.forecast(said, scaling), head)
         choices = dict(zip(self.decisions, self.rows(said.shape[1]).unbind(1), strict=True))
-        return replace(forecast, levels=choices[self.used], decision=self.used, choices=choices)
+        levels = choices.get(self.used, choices[self.decisions[0]])
+        return replace(forecast, levels=levels, decision=self.used, choices=choices)
 
 
 class ReliabilityCalibration(Calibration):
@@ -99,7 +103,7 @@ class ReliabilityCalibration(Calibration):
 
     def decided_by(self, decision: str) -> Self:
         """The same, decided for any ratio of cost to loss."""
-        if decision in (BIAS, CSI):
+        if decision in (BIAS, CSI, AREA):
             raise UsageError(
                 f"decide={decision}: this checkpoint was calibrated to reliability, which holds no levels for that: "
                 "give a ratio of cost to loss, such as decide=0.2, or train with calibration=frequency"

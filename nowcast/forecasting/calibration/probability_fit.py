@@ -78,20 +78,26 @@ class LevelFit(Tallies):
         thresholds: K rain rates in mm h-1.
         levels: See Tallies.
         decisions: See LevelCalibration.
+        decide: See LevelCalibration.
     """
 
     def __init__(
-        self, lead_times: Sequence[float] | int, thresholds: Sequence[float], levels: int, decisions: Sequence[str]
+        self,
+        lead_times: Sequence[float] | int,
+        thresholds: Sequence[float],
+        levels: int,
+        decisions: Sequence[str],
+        decide: str = "",
     ) -> None:
         """Start from nothing."""
         super().__init__(lead_times, len(thresholds), levels)
-        self.rates, self.decisions = thresholds, decisions
+        self.rates, self.decisions, self.decide = thresholds, decisions, decide
 
     def fit(self) -> LevelCalibration:
         """The calibration (`fitted_levels`)."""
         forecasts, events = self.compute()
         self._say_what_is_too_rare(events)
-        calibration = LevelCalibration(self.lead_times, self.thresholds, self.decisions)
+        calibration = LevelCalibration(self.lead_times, self.thresholds, self.decisions, self.decide)
         calibration.table.copy_(torch.from_numpy(fitted_levels(forecasts, events, self.decisions)))
         return calibration
 

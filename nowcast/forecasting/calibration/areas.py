@@ -1,0 +1,53 @@
+"""Decisions by area: as many cells as extrapolation reaches a threshold in, the most probable ones.
+
+Levels that were fitted fail on weather unlike that of the fit: they make small showers vanish. How large an area it
+rains on changes little within an hour, and which cells it will be is what a network knows better.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+LEAST_KNOWN = 0.3  # of the cells: where extrapolation knows fewer, its area is not made larger than by this
+
+
+def shares_reached(field: Tensor, seen: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """(B, T, K) share of the seen cells in which a field reaches each threshold, of those where it has a value.
+
+    Args:
+        field: (B, T, 1, H, W) mm h-1, NaN = no forecast.
+        seen: (B, 1, H, W) whether there is data in the last frame.
+        thresholds: K rain rates in mm h-1.
+    """
+    cells = seen[:, None] & field.isfinite()
+    limits = torch.tensor(list(thresholds), dtype=field.dtype, device=field.device)[:, None, None]
+    reached = ((field >= limits) & cells).sum(dim=(3, 4))
+    known = cells.sum(dim=(3, 4))
+    return reached / torch.maximum(known, LEAST_KNOWN * seen[:, None].sum(dim=(3, 4))).clamp(min=1)
+
+
+def levels_of_areas(probabilities: Tensor, seen: Tensor, shares: Tensor) -> Tensor:
+    """(B, T, K) levels that so large a share of the seen cells reaches; more where probabilities are equal.
+
+    Args:
+        probabilities: (B, T, K, H, W).
+        seen: (B, 1, H, W) which cells count.
+        shares: (B, T, K) in [0, 1].
+    """
+    levels = torch.ones_like(shares)
+    for number, (said, mask, wanted) in enumerate(zip(probabilities, seen, shares, strict=True)):
+        of_cells = said[:, :, mask[0]]  # (T, K, N)
+        count = of_cells.shape[2]
+        if not count:
+            continue
+        places = (wanted * count).round().long()
+        highest = of_cells.amax(dim=2)
+        none = torch.nextafter(highest, highest.new_tensor(2.0)).clamp(max=1.0)  # what no cell reaches, if any is less
+        for row, column in torch.cartesian_prod(torch.arange(said.shape[0]), torch.arange(said.shape[1])).tolist():
+            place = int(places[row, column])
+            chosen = none[row, column]
+            if place:
+                chosen = of_cells[row, column].kthvalue(count - min(place, count) + 1).values
+            levels[number, row, column] = chosen
+    return levels

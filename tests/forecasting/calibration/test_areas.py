@@ -1,0 +1,110 @@
+"""Decisions by area: as many cells as extrapolation reaches, and those that the network holds most probable."""
+
+import pytest
+import torch
+from torch import nn
+
+from nowcast.config.mistakes import UsageError
+from nowcast.forecasting.calibration.areas import levels_of_areas, shares_reached
+from nowcast.forecasting.calibration.method import Frequency
+from nowcast.forecasting.calibration.probability import LevelCalibration
+from nowcast.forecasting.heads import ExceedanceHead
+from nowcast.forecasting.network import NetworkForecaster
+from nowcast.models.extrapolation import Extrapolation
+from nowcast.scaling import GreyScale
+
+THRESHOLDS = (0.5, 2.0)
+
+
+def test_shares_are_of_the_cells_that_are_seen_and_known():
+    field = torch.zeros(1, 2, 1, 2, 5)
+    field[0, 0, 0, 0] = torch.tensor([3.0, 1.0, 0.0, torch.nan, 9.0])
+    field[0, 1, 0, 0, 1:] = torch.nan
+    field[0, 1, 0, 1] = torch.nan
+    field[0, 1, 0, 0, 0] = 2.0
+    seen = torch.ones(1, 1, 2, 5, dtype=torch.bool)
+    seen[..., 0, 4] = False  # 9 seen cells: of the first lead time 8 are known, of the second 1
+    shares = shares_reached(field, seen, THRESHOLDS)
+    torch.testing.assert_close(shares[0, 0], torch.tensor([2 / 8, 1 / 8]))
+    torch.testing.assert_close(shares[0, 1], torch.tensor([1 / 2.7, 1 / 2.7]))  # not the whole field of one cell
+    assert (shares_reached(field, torch.zeros_like(seen), THRESHOLDS) == 0).all()
+
+
+def test_as_many_seen_cells_reach_the_level():
+    draw = torch.Generator().manual_seed(0)
+    probabilities = torch.rand(2, 3, 2, 8, 9, generator=draw)
+    seen = torch.rand(2, 1, 8, 9, generator=draw) > 0.3
+    shares = torch.rand(2, 3, 2, generator=draw)
+    shares[0, 0, 0], shares[1, 2, 1], shares[0, 1, 1] = 0.0, 1.0, 0.0
+    levels = levels_of_areas(probabilities, seen, shares)
+    reached = ((probabilities >= levels[..., None, None]) & seen[:, :, None]).sum(dim=(3, 4))
+    cells = seen.sum(dim=(2, 3))[:, :, None]
+    assert torch.equal(reached, (shares * cells).round().long())
+    assert (levels_of_areas(probabilities, torch.zeros_like(seen), shares) == 1).all()
+
+
+def test_cells_that_are_all_alike_are_all_reached_or_none():
+    flat = torch.full((1, 1, 1, 4, 4), 0.2)
+    seen = torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    assert levels_of_areas(flat, seen, torch.full((1, 1, 1), 0.25)).item() == pytest.approx(0.2)
+    assert levels_of_areas(flat, seen, torch.zeros(1, 1, 1)).item() > 0.2
+
+
+class Doubtful(nn.Module):
+    """Says small logits whatever it sees, larger where it rained."""
+
+    sees = "rain_rate"
+
+    def __init__(self):
+        super().__init__()
+        self.motion = Extrapolation(1, 4.0)
+
+    def forward(self, rain, steps, spacing):
+        last = rain[:, -1:].nan_to_num(0.0).expand(-1, steps, -1, -1, -1)
+        return torch.cat([-4 + last / 10, torch.ones_like(last)], dim=2)
+
+
+class Still(nn.Module):
+    """A network without motion."""
+
+    def forward(self, grey, steps):
+        return grey[:, -1:].expand(-1, steps, 2, -1, -1)
+
+
+def forecaster(decide, net=None):
+    calibration = LevelCalibration([5.0, 10.0], 2, ["bias", "csi"], decide)
+    scaling = GreyScale(118.239, 1.5241, -10.0, 60.0)
+    return NetworkForecaster(net or Doubtful(), scaling, ExceedanceHead(THRESHOLDS), calibration)
+
+
+def test_a_network_that_is_never_sure_forecasts_rain_by_area_and_none_by_level():
+    rain = torch.zeros(1, 3, 1, 20, 30)
+    rain[..., 5:9, 10:18] = 3.0 + torch.rand(4, 8, generator=torch.Generator().manual_seed(0))
+    rain[..., 15:, 20:] = torch.nan
+    by_level, by_area = forecaster("bias")(rain, 2), forecaster("area")(rain, 2)
+    assert (by_level.single() == 0).all()
+    for threshold in THRESHOLDS:
+        assert abs(int((by_area.single() >= threshold).sum()) - 2 * 32) <= 4
+    assert by_area.decision == "area"
+    assert by_area.levels.shape == (1, 2, 2)
+    assert by_area.lead(1).levels.shape == (1, 1, 2)
+    torch.testing.assert_close(by_area.values, by_level.values)
+
+
+def test_the_choice_travels_and_another_is_taken_when_asked_for():
+    calibration = LevelCalibration([5.0, 10.0], 2, ["bias", "csi"], "area")
+    again = LevelCalibration(**{key: value for key, value in calibration.node().items() if key != "_target_"})
+    assert again.used == calibration.at([5.0, 7.5]).used == "area"
+    assert again.decided_by("csi").used == "csi"
+    assert again.decided_by("csi").decided_by("area").used == "area"
+
+
+def test_a_network_without_motion_has_no_area():
+    with pytest.raises(UsageError, match=r"decide=area takes the area .* Still has none: choose bias, csi or a ratio"):
+        forecaster("area", Still())(torch.zeros(1, 2, 1, 8, 8), 2)
+
+
+def test_the_decision_of_a_training_is_one_that_there_is():
+    with pytest.raises(ValueError, match=r"calibration\.decide must be one of bias, csi, 0\.2, area, got 'most'"):
+        Frequency(levels=10, cost_loss=[0.2], decide="most")
+    assert Frequency(levels=10, cost_loss=[0.2], decide=0.2).decide == "0.2"
