@@ -13,6 +13,7 @@ from hydra._internal.hydra import Hydra
 from nowcast.config.program import CONFIGS
 
 TINY = [
+    "experiment=convlstm",
     "data.archives.rain.shape=[16,16]",
     "data.archives.rain.frames=12",
     "data.archives.train_events=3",

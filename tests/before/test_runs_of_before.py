@@ -12,6 +12,7 @@ from nowcast.forecasting import checkpoint
 from tests.programs import rows, run
 
 SETTINGS = [
+    "experiment=convlstm",
     "data.archives.folder=data", "data.archives.rain.shape=[16,16]", "data.archives.rain.frames=12",
     "data.archives.train_events=1", "data.archives.val_events=1", "data.archives.test_events=1", "data.crop=16",
     "data.input_steps=3", "data.forecast_steps=4", "data.workers=0", "data.sampling.min_rain_fraction=0",

@@ -29,7 +29,7 @@ from tests.programs import TINY, run
     ],
 )
 def test_misspelt_settings(setting, begins, allows, capsys):
-    code, message = run("train", setting)
+    code, message = run("train", "experiment=convlstm", setting)
     assert code == 1
     assert message.startswith(f"nowcast train: error: {begins}")
     assert allows in message.partition("allowed: ")[2]

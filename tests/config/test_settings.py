@@ -52,7 +52,7 @@ from tests.programs import TINY, composed, ended
 )  # fmt: skip
 def test_a_wrong_setting_is_one_line_and_exit_code_2_before_anything_is_made(tmp_path, overrides, said):
     typed = [f"output={tmp_path / 'run'}", f"data.archives.folder={tmp_path / 'echoes'}", overrides]
-    code, message = ended("train", *typed)
+    code, message = ended("train", "experiment=convlstm", *typed)
     assert code == 2
     assert said in message
     assert "\n" not in message
@@ -170,6 +170,6 @@ def test_probabilities_are_scored_beside_what_they_are_to_beat_without_asking():
     for program in ("train", "check", "tune"):
         assert name in composed("head=exceedance", program=program).baselines
     assert name in composed("experiment=lagrangian").baselines
-    assert name not in composed().baselines
+    assert name not in composed("head=grey").baselines
     assert name not in composed("head=exceedance", f"~{chosen}").baselines
     assert composed("head=exceedance", f"{chosen}=persistence").baselines[name]["_target_"].endswith("Persistence")

@@ -68,6 +68,8 @@ def test_every_row_is_trained_as_in_the_paper(experiment):
     assert settings == {"lr": 1e-3, "decay": 0.9, "eps": 1e-6}
     assert optimizer["optimizer"]["_target_"].endswith("PaperRMSProp")
     assert config.loss._target_.endswith("CrossEntropy")
+    assert config.head._target_.endswith("GreyHead")
+    assert "lagrangian_probability" not in {name for name, node in config.baselines.items() if node}
     assert build(config.loss).reduction == "sequence"
     # "Early stopping" of the authors is the best epoch of all 200.
     monitor = config.callbacks.checkpoint

@@ -26,8 +26,8 @@ TRAIN = [
     "data=radar", "data.crop=16", "data.input_steps=3", "data.forecast_steps=4", "data.workers=0", "data.batch_size=4",
     "data.sampling.min_rain_fraction=0", "data.sampling.samples_per_epoch=8", "data.split.block_minutes=50",
     "data.split.gap_minutes=0",
-    "model.hidden=[4,4]", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "callbacks.progress=null",
-    "callbacks.watch=null", "picture=false", "scores=basic", "uncertainty.resamples=20",
+    "experiment=convlstm", "model.hidden=[4,4]", "trainer.max_epochs=1", "trainer.enable_progress_bar=false",
+    "callbacks.progress=null", "callbacks.watch=null", "picture=false", "scores=basic", "uncertainty.resamples=20",
 ]  # fmt: skip
 
 

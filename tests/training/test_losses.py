@@ -216,7 +216,8 @@ def test_a_loss_of_another_head_is_refused():
 def test_events_that_a_head_says_nothing_of_are_refused_and_the_advice_is_taken():
     typed = ["head=exceedance", "loss=exceedance"]
     build_objective(composed(*typed, "verification.thresholds=[0.5,10]"))
-    build_objective(composed("verification.thresholds=[0.5,10,30]"))  # amounts have no last threshold
+    # Amounts have no last threshold.
+    build_objective(composed("head=grey", "loss=mse", "verification.thresholds=[0.5,10,30]"))
     with pytest.raises(UsageError, match="says nothing of at least 20, 30 mm/h") as refused:
         build_objective(composed(*typed, "verification.thresholds=[0.5,10,20,30]"))
     fewer, more = re.findall(r"(?:verification|head)\.thresholds=\[\S+\]", str(refused.value))[-2:]

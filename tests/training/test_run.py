@@ -18,9 +18,9 @@ from tests.data.archives import moving_rain
 from tests.programs import rows, run
 
 SMALL = [
-    "data=radar", "data.input_steps=3", "data.forecast_steps=2", "data.crop=16", "data.workers=0", "data.batch_size=4",
-    "data.sampling.min_rain_fraction=0", "data.sampling.samples_per_epoch=8", "model.hidden=[4,4]",
-    "trainer.max_epochs=1",
+    "experiment=convlstm", "data=radar", "data.input_steps=3", "data.forecast_steps=2", "data.crop=16",
+    "data.workers=0", "data.batch_size=4", "data.sampling.min_rain_fraction=0", "data.sampling.samples_per_epoch=8",
+    "model.hidden=[4,4]", "trainer.max_epochs=1",
     "trainer.enable_progress_bar=false", "callbacks.progress=null", "callbacks.watch=null", "scores=basic",
 ]  # fmt: skip
 

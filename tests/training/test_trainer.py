@@ -77,7 +77,7 @@ def test_every_logger_that_can_be_ended_is_ended():
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop_paper"])
 def test_every_loss_and_optimiser_trains(loss, optimizer):
     settings = [f"loss={loss}", f"optimizer={optimizer}", "optimizer.optimizer.lr=0.02", "model.hidden=[2,2]"]
-    config = composed(*settings)
+    config = composed("experiment=convlstm", *settings)
     torch.manual_seed(0)
     net, criterion, parts = build(config.model), build(config.loss), build(config.optimizer)
     optimiser = parts["optimizer"](net.parameters())

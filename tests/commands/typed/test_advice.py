@@ -96,8 +96,8 @@ CASES = {
     ),
     "no window": (
         [
-            "train", *SHORT, "data=radar", "data.archives=[<here>/rain.nc]", "data.crop=16", "data.workers=0",
-            "model.hidden=[4,4]", "output=<here>/new", "data.sampling.min_rain_fraction=0",
+            "train", *SHORT, "experiment=convlstm", "data=radar", "data.archives=[<here>/rain.nc]", "data.crop=16",
+            "data.workers=0", "model.hidden=[4,4]", "output=<here>/new", "data.sampling.min_rain_fraction=0",
         ],
         r"no split is empty: (.+)", "", "<advice>",
     ),

@@ -39,7 +39,8 @@ def fake(drawn, monkeypatch):
 
 
 def tune(folder, *overrides):
-    return run("tune", f"output={folder}", *QUICK, *overrides)
+    space = [] if any(text.startswith("tune=") for text in overrides) else ["tune=convlstm"]
+    return run("tune", "experiment=convlstm", *space, f"output={folder}", *QUICK, *overrides)
 
 
 def rows(folder):
@@ -170,6 +171,7 @@ def test_interrupting_loses_nothing(tmp_path):
                "import sys; from nowcast.studies.search import search; "
                f"search.TRAIN = [sys.executable, {str(FAKE)!r}]; "
                "from nowcast.commands.tune import main; main()",
+               "experiment=convlstm", "tune=convlstm",
                f"output={tmp_path}", *QUICK, "tune.trials=3", "tune/pruner=none"]  # fmt: skip
     process = subprocess.Popen(
         command,
