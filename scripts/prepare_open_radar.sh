@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Archives for experiment=open_radar from a folder with the providers' sample files.
+# Archives for experiment=pretrained and experiment=open_radar from a folder with the providers' sample files.
 #   scripts/prepare_open_radar.sh FOLDER
 set -euo pipefail
 source=${1:?usage: $0 FOLDER}
@@ -12,3 +12,4 @@ prepare mch_20160711 mch_gif mch_gif/20160711
 prepare fmi_20160928 fmi_pgm fmi_pgm/20160928
 prepare eccc_cascm eccc_gif eccc_dpqpe_gif/CASCM
 prepare eccc_casgo eccc_gif eccc_dpqpe_gif/CASGO
+prepare mrms_20190610 mrms mrms_grib2/20190610

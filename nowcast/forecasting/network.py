@@ -111,10 +111,9 @@ class NetworkForecaster(nn.Module):
         """Decided so that as many cells are wet as by extrapolation."""
         one = probabilities_of(forecast, self.head)
         refuse_area_without_motion(self.net)
-        seen = values[:, -1].isfinite()
         extrapolated = cast(nn.Module, self.net.motion)(values, one.values.shape[1]).to(one.values)
-        shares = shares_reached(extrapolated, seen, self.head.thresholds)
-        return replace(one, levels=levels_of_areas(one.values, seen, shares))
+        shares = shares_reached(extrapolated, values[:, -1], self.head.thresholds)
+        return replace(one, levels=levels_of_areas(one.values, values[:, -1].isfinite(), shares))
 
     def forward(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> FieldForecast:
         """Forecast.

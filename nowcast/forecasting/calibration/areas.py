@@ -9,22 +9,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-LEAST_KNOWN = 0.3  # of the cells: where extrapolation knows fewer, its area is not made larger than by this
 
+def shares_reached(field: Tensor, last: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """(B, T, K) share of the seen cells in which a field reaches each threshold.
 
-def shares_reached(field: Tensor, seen: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """(B, T, K) share of the seen cells in which a field reaches each threshold, of those where it has a value.
+    Cells that are seen, and of which the field says nothing, count as the last frame does on the whole.
 
     Args:
         field: (B, T, 1, H, W) mm h-1, NaN = no forecast.
-        seen: (B, 1, H, W) whether there is data in the last frame.
+        last: (B, 1, H, W) mm h-1, the last frame; NaN = not seen.
         thresholds: K rain rates in mm h-1.
     """
-    cells = seen[:, None] & field.isfinite()
     limits = torch.tensor(list(thresholds), dtype=field.dtype, device=field.device)[:, None, None]
-    reached = ((field >= limits) & cells).sum(dim=(3, 4))
-    known = cells.sum(dim=(3, 4))
-    return reached / torch.maximum(known, LEAST_KNOWN * seen[:, None].sum(dim=(3, 4))).clamp(min=1)
+    seen = last.isfinite()
+    known = seen[:, None] & field.isfinite()  # (B, T, 1, H, W)
+    cells = seen.sum(dim=(2, 3)).clamp(min=1)  # (B, 1)
+    before = ((last >= limits) & seen).sum(dim=(2, 3)) / cells  # (B, K)
+    reached = ((field >= limits) & known).sum(dim=(3, 4)) / cells[:, None]
+    unknown = 1 - known.sum(dim=(3, 4)) / cells[:, None]
+    return reached + unknown * before[:, None]
 
 
 def levels_of_areas(probabilities: Tensor, seen: Tensor, shares: Tensor) -> Tensor:

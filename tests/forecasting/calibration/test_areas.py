@@ -16,18 +16,16 @@ from nowcast.scaling import GreyScale
 THRESHOLDS = (0.5, 2.0)
 
 
-def test_shares_are_of_the_cells_that_are_seen_and_known():
+def test_shares_are_of_the_cells_that_are_seen_and_unknown_ones_are_as_before():
+    last = torch.tensor([[3.0, 1.0, 1.0, 0.0, torch.nan], [0.0, 0.0, 0.0, 0.0, 2.0]]).view(1, 1, 2, 5)
     field = torch.zeros(1, 2, 1, 2, 5)
-    field[0, 0, 0, 0] = torch.tensor([3.0, 1.0, 0.0, torch.nan, 9.0])
-    field[0, 1, 0, 0, 1:] = torch.nan
-    field[0, 1, 0, 1] = torch.nan
+    field[0, 0, 0, 0] = torch.tensor([3.0, 1.0, 0.0, torch.nan, 9.0])  # 9 would be where nothing is seen
+    field[0, 1] = torch.nan
     field[0, 1, 0, 0, 0] = 2.0
-    seen = torch.ones(1, 1, 2, 5, dtype=torch.bool)
-    seen[..., 0, 4] = False  # 9 seen cells: of the first lead time 8 are known, of the second 1
-    shares = shares_reached(field, seen, THRESHOLDS)
-    torch.testing.assert_close(shares[0, 0], torch.tensor([2 / 8, 1 / 8]))
-    torch.testing.assert_close(shares[0, 1], torch.tensor([1 / 2.7, 1 / 2.7]))  # not the whole field of one cell
-    assert (shares_reached(field, torch.zeros_like(seen), THRESHOLDS) == 0).all()
+    shares = shares_reached(field, last, THRESHOLDS)  # before, 4 and 2 of 9 seen cells
+    torch.testing.assert_close(shares[0, 0], torch.tensor([2 / 9 + 1 / 9 * 4 / 9, 1 / 9 + 1 / 9 * 2 / 9]))
+    torch.testing.assert_close(shares[0, 1], torch.tensor([1 / 9 + 8 / 9 * 4 / 9, 1 / 9 + 8 / 9 * 2 / 9]))
+    assert (shares_reached(field, torch.full_like(last, torch.nan), THRESHOLDS) == 0).all()
 
 
 def test_as_many_seen_cells_reach_the_level():
