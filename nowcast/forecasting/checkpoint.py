@@ -107,6 +107,8 @@ def load(path: Path) -> Checkpoint:
             part.load_state_dict(state, strict=True)
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"{path}: weights do not fit the stored config: {error}") from error
+    if hasattr(net, "cell_km"):
+        net.cell_km = identity["data"].get("cell_km")
     calibration = None
     if "calibration" in content:
         stored = content["calibration"]

@@ -47,6 +47,7 @@ class Lagrangian(nn.Module):
 
     works_on: Literal["grey"] = "grey"  # it is a network, to be trained
     sees: Literal["rain_rate"] = "rain_rate"
+    cell_km: float | None = None  # cells that it was trained on, once it is; finer ones are looked at averaged to these
     levels: Tensor  # (K,) log2 of the thresholds
     leads: Tensor  # (L,) minutes
     reference = "Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016"
@@ -95,14 +96,27 @@ class Lagrangian(nn.Module):
         """
         if spacing is None:
             raise ValueError("a Lagrangian network must be told how many minutes lie between frames")
-        minutes = spacing.step_minutes.to(self.leads)
-        back = departures(self._motion(rain_rate), max(forecast_steps, rain_rate.shape[1] - 1))
-        corrections = self.net(self._at_last(rain_rate, back, minutes), len(self.leads)).float()
+        minutes, finer = spacing.step_minutes.to(self.leads), self._finer(spacing)
+        seen = averaged(rain_rate, finer)
+        motion = self._motion(seen)
+        frames = self._at_last(seen, departures(motion, seen.shape[1] - 1), minutes)
+        corrections = self.net(frames, len(self.leads)).float()
         steps = torch.arange(1, forecast_steps + 1, device=minutes.device)
         weights = between(minutes[:, None] * steps, self.leads)  # (B, T_out, L)
         corrections = torch.einsum("btl,lk,blkhw->btkhw", weights, self.gain, corrections)
-        outputs = self._moved(rain_rate[:, -1], corrections, back[:, :forecast_steps], weights.flatten(0, 1))
+        if finer > 1:
+            shape = rain_rate.shape[3:]
+            motion = refined(motion * finer, finer, shape)
+            corrections = refined(corrections.flatten(1, 2), finer, shape).view(*corrections.shape[:3], *shape)
+        back = departures(motion, forecast_steps)
+        outputs = self._moved(rain_rate[:, -1], corrections, back, weights.flatten(0, 1))
         return outputs.view(len(rain_rate), forecast_steps, *outputs.shape[1:])
+
+    def _finer(self, spacing: Spacing) -> int:
+        """How many of the cells at hand lie side by side in one that it was trained on."""
+        if self.cell_km is None:
+            return 1
+        return max(1, round(self.cell_km / float(spacing.cell_km[0])))
 
     def _motion(self, rain_rate: Tensor) -> Tensor:
         """(B, 2, H, W) cells per step."""
@@ -145,6 +159,22 @@ class Lagrangian(nn.Module):
         first = slope * (level - self.levels[0]) + offset
         falls = _before_softplus(slope * self.levels.diff().view(1, -1, 1, 1))
         return torch.cat([first, falls.expand(-1, -1, *level.shape[2:])], dim=1)
+
+
+def averaged(rain_rate: Tensor, factor: int) -> Tensor:
+    """(B, T, C, H/factor, W/factor), rounded up: means of the known cells of blocks; NaN where none is."""
+    if factor == 1:
+        return rain_rate
+    known = rain_rate.isfinite().to(rain_rate)
+    frames, mask = rain_rate.nan_to_num(0.0).flatten(0, 1), known.flatten(0, 1)
+    total, count = (F.avg_pool2d(part, factor, ceil_mode=True) for part in (frames, mask))
+    return (total / count).view(*rain_rate.shape[:3], *total.shape[2:])
+
+
+def refined(field: Tensor, factor: int, shape: Sequence[int]) -> Tensor:
+    """(B, C, *shape): a field of blocks of cells, linear between the middles of the blocks."""
+    full = [side * factor for side in field.shape[2:]]
+    return F.interpolate(field, size=full, mode="bilinear", align_corners=False)[..., : shape[0], : shape[1]]
 
 
 def between(minutes: Tensor, leads: Tensor) -> Tensor:

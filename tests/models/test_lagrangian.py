@@ -14,7 +14,7 @@ from nowcast.config.program import CONFIGS
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.forecasting.network import build_network
 from nowcast.models.extrapolation import Extrapolation
-from nowcast.models.lagrangian import Lagrangian
+from nowcast.models.lagrangian import Lagrangian, averaged, refined
 from nowcast.scaling import GreyScale
 from nowcast.units import Spacing
 
@@ -211,3 +211,47 @@ def test_a_head_without_thresholds_is_refused_with_one_that_has_them():
         UsageError, match=r"needs 3 output channels for each cell, and nowcast\.models\.fc_lstm\.FCLSTM puts out one"
     ):
         build_network(OmegaConf.create({"_target_": "nowcast.models.fc_lstm.FCLSTM"}), HEAD)
+
+
+def test_blocks_are_means_of_what_is_known_of_them():
+    rain = torch.arange(20.0).view(1, 1, 1, 4, 5)
+    rain[..., 0, 0], rain[..., 2:, 2:4] = torch.nan, torch.nan
+    found = averaged(rain, 2)[0, 0, 0]
+    expected = [[12 / 3, 20 / 4, 13 / 2], [52 / 4, torch.nan, 33 / 2]]  # of 1 5 6, 2 3 7 8, 4 9; 10 11 15 16, 14 19
+    torch.testing.assert_close(found, torch.tensor(expected), equal_nan=True)
+    assert averaged(rain, 1) is rain
+
+
+def test_a_plane_stays_a_plane_in_finer_cells():
+    y, x = torch.meshgrid(torch.arange(6.0), torch.arange(8.0), indexing="ij")
+    fine = refined((2 * x + 3 * y)[None, None], 3, (17, 22))[0, 0]
+    rows, columns = (torch.arange(size).float() for size in (17, 22))
+    plane = 2 * ((columns + 0.5) / 3 - 0.5)[None] + 3 * ((rows + 0.5) / 3 - 0.5)[:, None]
+    torch.testing.assert_close(fine[2:-3, 2:-3], plane[2:-3, 2:-3])
+
+
+def test_finer_cells_keep_their_detail_and_get_the_corrections_of_those_it_was_trained_on():
+    """Of 1 km, it looks at blocks of 2 km as it does at 2 km itself; before training it is extrapolation at 1 km."""
+    fine = showers((96, 128), velocity=(4.0, 2.0))
+    native = Spacing(torch.tensor([5.0]), torch.tensor([1.0]))
+    net, looking = model(), Nothing()
+    net.cell_km = 2.0
+    baseline = Extrapolation(2, 16.0)(fine, 4)
+    known = baseline.isfinite()
+    with torch.inference_mode():
+        forecast = HEAD.forecast(torch.sigmoid(HEAD.logits(net(fine, 4, native))), SCALING)
+    for threshold in THRESHOLDS:
+        ours, theirs = (forecast.probability(threshold) >= 0.5)[known], (baseline >= threshold)[known]
+        assert theirs.sum() > 200
+        assert (ours & theirs).sum() / (ours | theirs).sum() > 0.9
+    watched = model(looking)
+    watched.cell_km = 2.0
+    watched(fine, 4, native)
+    seen = looking.seen
+    watched(averaged(fine, 2), 4, FIVE)
+    torch.testing.assert_close(seen, looking.seen)
+    with torch.no_grad():
+        watched.gain.fill_(1.0)
+        looking.says.fill_(2.0)
+    raised = watched(fine, 4, native)[:, :, 0] - net(fine, 4, native)[:, :, 0]
+    assert (raised[..., 40:56, 60:80] - 2).abs().max() < 1e-4  # far from the border
