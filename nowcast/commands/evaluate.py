@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
 
-from nowcast.config.command_line.arguments import refuse_decision
+from nowcast.config.command_line.arguments import checkpoint_path, refuse_decision
 from nowcast.config.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 from nowcast.config.program import program
 
@@ -45,7 +45,7 @@ def refuse(config: DictConfig) -> None:
 def checkpoint_files(given: str | ListConfig | DictConfig | None) -> list[Path]:
     """The files that checkpoint= names."""
     several = given.values() if isinstance(given, DictConfig) else given if isinstance(given, ListConfig) else [given]
-    return [Path(path).expanduser() for path in several if path is not None]
+    return [checkpoint_path(path) for path in several if path is not None]
 
 
 if __name__ == "__main__":

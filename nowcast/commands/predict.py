@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from nowcast.config.command_line.arguments import moment, one_archive, refuse_decision, refuse_no_steps
+from nowcast.config.command_line.arguments import checkpoint_path, moment, one_archive, refuse_decision, refuse_no_steps
 from nowcast.config.command_line.watched import refuse_watch
 from nowcast.config.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 from nowcast.config.program import chosen, given_on_command_line, program
@@ -43,7 +43,7 @@ def refuse(config: DictConfig) -> None:
         found = "neither" if config.model is None else "both"
         raise UsageError(f"give either checkpoint=<file> or model=persistence|extrapolation|…, got {found}")
     if config.checkpoint is not None:
-        refuse_missing_checkpoint(Path(config.checkpoint).expanduser())
+        refuse_missing_checkpoint(checkpoint_path(config.checkpoint))
     with as_typed():
         refuse_decision(config.decide, of_checkpoint=config.checkpoint is not None and config.calibrated)
         if config.init_time is not None:

@@ -44,9 +44,17 @@ class TrainConfig:
     picture: bool = MISSING  # PNG and GIF of one forecast
     colour_blind_safe: bool = MISSING
     evaluate: bool = MISSING  # calibrate, score and draw after training
+    init: str | None = MISSING  # a checkpoint, or pretrained: what a new run begins with
     resume: str = MISSING  # never | auto (go on with the run in output) | a checkpoint
     allow_data_change: bool = MISSING  # resume on other data
     output: str | None = MISSING  # run directory; in `nowcast check` a JSON file or null
+
+
+@dataclass
+class CheckConfig(TrainConfig):
+    """`nowcast check`."""
+
+    checkpoint: str | None = None  # to be described, in place of a training
 
 
 @dataclass
@@ -220,6 +228,7 @@ class CompareConfig:
 
 SCHEMATA = {
     "train": TrainConfig,
+    "check": CheckConfig,
     "tune": TuneConfig,
     "summary": SummaryConfig,
     "evaluate": EvaluateConfig,

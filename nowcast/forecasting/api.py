@@ -157,7 +157,7 @@ def load_forecaster(
     """The network of a checkpoint, ready to forecast.
 
     Args:
-        path: The checkpoint, such as <run>/checkpoints/best.ckpt.
+        path: The checkpoint, such as <run>/checkpoints/best.ckpt, or "pretrained": the weights that come with nowcast.
         calibrated: Apply the calibration that it carries; None = where it carries one.
         decide: How probabilities become `rain_rate`, by levels of the calibration: "bias", "csi" or a ratio of cost to
             loss; None = "bias" where there are such levels.
@@ -167,7 +167,7 @@ def load_forecaster(
         FileNotFoundError: No such file.
         ValueError: Not a checkpoint of rain, one whose network is no class that is trusted, or no calibration in it.
     """
-    loaded = checkpoint.load(Path(path).expanduser())
+    loaded = checkpoint.load(path)
     wanted = loaded.calibration is not None if calibrated is None else calibrated
     refuse_decision(decide, of_checkpoint=wanted)
     forecaster = of_checkpoint(loaded, calibrated=wanted, decide=decision_of(decide))

@@ -2,18 +2,21 @@
 
 import os
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nowcast.config.build import build
+from nowcast.config.command_line.arguments import checkpoint_path
 from nowcast.config.mistakes import refuse_missing_checkpoint
 from nowcast.config.moved import as_now, calibration_now
 from nowcast.config.trusted import trusted
 from nowcast.files import written_whole
 from nowcast.forecasting.calibration.by_lead_time import Calibration
 from nowcast.forecasting.network import NetworkForecaster, build_network
+from nowcast.forecasting.weights_file import SUFFIX, read_weights
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,23 @@ class Checkpoint:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The raw content of a checkpoint, loaded with weights_only: nothing in it is executed.
+    """The raw content of a checkpoint, or of weights that were handed on, which hold no state of a training.
+
+    Nothing in it is executed: PyTorch loads it with weights_only.
 
     Raises:
         FileNotFoundError: No such file.
         ValueError: Not a checkpoint of this project.
     """
     refuse_missing_checkpoint(path)
+    content = read_weights(path) if path.suffix == SUFFIX else _unpickled(path)
+    content["nowcast"] = as_now(content["nowcast"])
+    if "calibration" in content:
+        content["calibration"] = calibration_now(content["calibration"], content["nowcast"])
+    return content
+
+
+def _unpickled(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, … by kind of damage
@@ -73,9 +86,6 @@ def read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a readable checkpoint ({why})") from error
     if not isinstance(content, dict) or "nowcast" not in content or "state_dict" not in content:
         raise ValueError(f"{path}: not written by nowcast (no 'nowcast' entry)")
-    content["nowcast"] = as_now(content["nowcast"])
-    if "calibration" in content:
-        content["calibration"] = calibration_now(content["calibration"], content["nowcast"])
     return content
 
 
@@ -86,14 +96,18 @@ def epochs_trained(content: dict[str, Any]) -> int:
     return int(max(inside, loop["epoch_progress"]["current"]["processed"]))  # trainer.max_time cuts an epoch short
 
 
-def load(path: Path) -> Checkpoint:
+def load(given: str | PathLike[str]) -> Checkpoint:
     """Rebuild network, scaling and calibration from a checkpoint alone.
+
+    Args:
+        given: The file, or "pretrained" (checkpoint_path).
 
     Raises:
         FileNotFoundError: No such file.
         ValueError: Not a checkpoint of this project, its weights do not fit its own config, or that names a class that
             is not this project's.
     """
+    path = checkpoint_path(given)
     content = read(path)
     identity = content["nowcast"]
     config = trusted({part: identity["config"][part] for part in ("model", "scaling", "head")}, str(path))

@@ -24,6 +24,8 @@ class Forecaster:
         model: Rain rates (B, T_in, 1, H, W) and a number of steps → rain rates (B, T_out, 1, H, W), mm h-1.
         input_steps: Frames that it takes.
         timesteps: Time steps in seconds that it knows; empty = any.
+        any_step: Shortest and longest time step in seconds of those that it forecasts from though it was not trained on
+            them; None = it knows no others.
         cell_km: Cells that it knows; None = any.
         forecast_steps: Frames that it was trained, calibrated and scored on; None = it was not trained.
         identity: Attributes of a forecast file that say which model made it; empty ones are left out.
@@ -42,17 +44,72 @@ class Forecaster:
     worth: Sequence[str] = ()
     beaten_by: Sequence[str] = ()
     limits: Sequence[Limits] = field(default=())
+    any_step: tuple[float, float] | None = None
+
+    def takes_step(self, step_seconds: int) -> bool:
+        """Whether it forecasts from frames so far apart, be it trained on them or not."""
+        if self.any_step is None:
+            return not self.timesteps or step_seconds in self.timesteps
+        return step_seconds in self.timesteps or self.any_step[0] <= step_seconds <= self.any_step[1]
+
+    def step_for(self, given: str, native: int) -> int:
+        """The time step in seconds of a forecast from frames that come every `native` seconds.
+
+        Of the frames some are left out where it was trained on a multiple of their step alone.
+
+        Args:
+            given: What the user calls the frames.
+            native: Their time step.
+
+        Raises:
+            ValueError: It knows none that is a multiple.
+        """
+        fitting = [step for step in self.timesteps or [native] if step % native == 0]
+        if native in fitting or (not fitting and self.takes_step(native)):
+            return native
+        if not fitting:
+            known = self._trained_steps()
+            known += "" if self.any_step is None else ", and takes {:g} to {:g} min".format(*_minutes(self.any_step))
+            raise ValueError(f"{given}: time step {native / 60:g} min; this checkpoint was trained on {known}")
+        return fitting[0]
+
+    def of_step(self, step_seconds: int) -> str:
+        """What is to be said of the time step of a forecast; "" if it was trained."""
+        if not self.timesteps or step_seconds in self.timesteps:
+            return ""
+        return (
+            f"frames every {step_seconds / 60:g} min were not in the training of {self.name}, which saw "
+            f"{self._trained_steps()}: it is told the step, but not scored on it"
+        )
+
+    def _trained_steps(self) -> str:
+        return f"{', '.join(f'{minutes:g}' for minutes in _minutes(self.timesteps))} min"
+
+    def _trained_until(self, step_seconds: int) -> int:
+        """Steps of a forecast whose lead times were trained; one that is told the step knows them in minutes."""
+        steps = self.forecast_steps or 0
+        return steps if self.any_step is None else steps * max(self.timesteps) // step_seconds
 
     def beyond(self, steps: int, step_seconds: int) -> str:
         """What is to be said of the steps of a forecast that were not trained; "" if all were."""
-        if self.forecast_steps is None or steps <= self.forecast_steps:
+        if self.forecast_steps is None or steps <= (trained := self._trained_until(step_seconds)):
             return ""
-        last = self.forecast_steps * step_seconds / 60
         calibrated = " and calibrated as the last one that was" if self.name.endswith("_calibrated") else ""
+        last = trained * step_seconds / 60
         return (
-            f"lead times beyond {last:g} min (steps {self.forecast_steps + 1} to {steps}) were never trained nor "
+            f"lead times beyond {last:g} min (steps {trained + 1} to {steps}) were never trained nor "
             f"scored{calibrated}: {self.name} was trained on {self.forecast_steps} steps"
         )
+
+
+def _minutes(seconds: Sequence[float]) -> list[float]:
+    return [step / 60 for step in seconds]
+
+
+def _any_step(net: nn.Module, trained: Sequence[int]) -> tuple[float, float] | None:
+    """Seconds: what a network that is told the step can make of others, if training showed it what a step is."""
+    reach = getattr(net, "step_minutes", None)
+    return None if reach is None or len(trained) < 2 else (reach[0] * 60, reach[1] * 60)
 
 
 def of_checkpoint(loaded: Checkpoint, *, calibrated: bool, decide: str | None = None) -> Forecaster:
@@ -94,6 +151,7 @@ def of_checkpoint(loaded: Checkpoint, *, calibrated: bool, decide: str | None = 
             ),
         },
         limits=[limits_of(one) for one in loaded.data.get("limits", [])],
+        any_step=_any_step(loaded.forecaster.net, loaded.data["timesteps_seconds"]),
     )
 
 

@@ -26,11 +26,12 @@ from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import frames_per_step
 from nowcast.forecasting.forecast import Ensemble, FieldForecast
 from nowcast.forecasting.forecaster import Forecaster
-from nowcast.forecasting.network import at_lead_times, forecast_with
+from nowcast.forecasting.network import NetworkForecaster, at_lead_times, forecast_with
 from nowcast.progress import Track
 from nowcast.units import Spacing
 
 log = logging.getLogger(__name__)
+WET, WET_SHARE = 0.1, 0.01  # mm h-1 that is rain for a network without thresholds; share of cells that is rain enough
 FURTHER_BACK = 2  # so many times the frames that are needed are read of a folder: after a gap there may be others
 
 
@@ -140,13 +141,12 @@ def open_files(files: Sequence[Path], reader: Reader, limits: Limits, given: str
         archive.close()
 
 
-def input_frames(source: Input, count: int, steps: Sequence[int], init_time: str | None) -> tuple[slice, int]:
+def input_frames(source: Input, forecaster: Forecaster, init_time: str | None) -> tuple[slice, int]:
     """Which frames of an input the model gets.
 
     Args:
         source: The input.
-        count: Number of frames.
-        steps: Time steps in seconds that the model knows; empty = any.
+        forecaster: What is to forecast.
         init_time: Time of the last frame (ISO 8601, UTC); None = the newest.
 
     Returns:
@@ -155,11 +155,11 @@ def input_frames(source: Input, count: int, steps: Sequence[int], init_time: str
     Raises:
         ValueError: Wrong time step, too few frames, a gap, or no frame at init_time.
     """
-    times, native = source.archive.times, source.archive.timestep
+    times, native, count = source.archive.times, source.archive.timestep, forecaster.input_steps
     if native is None or len(times) < count:
         alone = ", whose time step is not known" if native is None else ""
         raise ValueError(f"{source.given}: {len(times)} frame(s){alone}; the model needs {max(count, 2)} in a row")
-    step = time_step(source.given, native, steps)
+    step = forecaster.step_for(source.given, native)
     every = frames_per_step(native, step)
     last = len(times) - 1 if init_time is None else _find(source, init_time)
     first = last - (count - 1) * every
@@ -171,24 +171,6 @@ def input_frames(source: Input, count: int, steps: Sequence[int], init_time: str
             f"{', '.join(map(str, missing))}; {_newest_complete(source, last, count, step)}"
         )
     return slice(first, last + 1, every), step
-
-
-def time_step(given: str, native: int, steps: Sequence[int]) -> int:
-    """The time step in seconds of a forecast from frames that come every `native` seconds.
-
-    Args:
-        given: What the user calls the frames.
-        native: Their time step.
-        steps: Time steps that the model knows; empty = any.
-
-    Raises:
-        ValueError: None that it knows is a multiple.
-    """
-    fitting = [step for step in steps or [native] if step % native == 0]
-    if not fitting:
-        trained = ", ".join(f"{step / 60:g}" for step in steps)
-        raise ValueError(f"{given}: time step {native / 60:g} min; this checkpoint was trained on {trained} min")
-    return native if native in fitting else fitting[0]
 
 
 def _find(source: Input, init_time: str) -> int:
@@ -216,7 +198,8 @@ def predict(
     """Forecast; cells without data in the last input frame get no forecast (NaN).
 
     Raises:
-        ValueError: The input does not fit the model (time step, gap, cell size), or its last frame holds no data.
+        ValueError: The input does not fit the model (time step, gap, cell size), its last frame holds no data, or a
+            network says nothing (refuse_empty).
     """
     refuse_no_steps(forecast_steps)
     archive, known_km = source.archive, forecaster.cell_km
@@ -225,7 +208,7 @@ def predict(
         native = cell_km(archive.grid)[0]
         averaged = native * region.factor[0]
         log.info("%s: cells of %.3g km are averaged to the network's %.3g km", archive.name, native, averaged)
-    frames, step = input_frames(source, forecaster.input_steps, forecaster.timesteps, init_time)
+    frames, step = input_frames(source, forecaster, init_time)
     rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
     inputs = area_average(archive.read(frames, slice(rows), slice(columns)), region.factor)  # (T_in, H, W)
     coverage = np.isfinite(inputs[-1])
@@ -242,8 +225,38 @@ def predict(
     forecast = Forecast(
         archive.times[frames.stop - 1], step, rain_rate_of(said), coverage, region.grid, probabilities_of(said)
     )
-    remarks = [forecaster.beyond(forecast_steps, step), *_other_limits(source, forecaster)]
+    refuse_empty(forecaster, forecast.rain_rate, inputs[-1])
+    remarks = [forecaster.of_step(step), forecaster.beyond(forecast_steps, step), *_other_limits(source, forecaster)]
     return Prediction(said, forecast, inputs, source, [text for text in remarks if text])
+
+
+def refuse_empty(forecaster: Forecaster, rain_rate: NDArray[np.float32], last: NDArray[np.float32]) -> None:
+    """Refuse a network's forecast that says nothing at all, though it rains: its weights are no use.
+
+    Args:
+        forecaster: Whose forecast it is; extrapolation may well move all rain out of a small field, and is not judged.
+        rain_rate: (…, H, W) mm h-1, NaN = no forecast.
+        last: (H, W) mm h-1, the last input; NaN = no data.
+
+    Raises:
+        ValueError: All is NaN where there was data, or dry where there was rain.
+    """
+    if not isinstance(forecaster.model, NetworkForecaster):
+        return
+    seen = np.isfinite(last)
+    wet = forecaster.model.thresholds[0] if forecaster.model.thresholds else WET
+    share, said = float((last[seen] >= wet).mean()), rain_rate[..., seen]
+    if np.isnan(said).all():
+        problem = "NaN for every cell"
+    elif share >= WET_SHARE and not (said >= wet).any():
+        rained = f"it rained that much in {share:.0%} of the last input"
+        problem = f"less than {wet:g} mm/h for every cell and lead time, and {rained}"
+    else:
+        return
+    raise ValueError(
+        f"{forecaster.name} says {problem}: its weights are damaged or barely trained, and nothing is written. "
+        f"Give another checkpoint=, or model=extrapolation forecast_steps={rain_rate.shape[-3]} in its place"
+    )
 
 
 def rain_rate_of(said: FieldForecast) -> NDArray[np.float32]:

@@ -50,6 +50,7 @@ class Lagrangian(nn.Module):
     cell_km: float | None = None  # cells that it was trained on, once it is; finer ones are looked at averaged to these
     levels: Tensor  # (K,) log2 of the thresholds
     leads: Tensor  # (L,) minutes
+    step_minutes = (2.0, 15.0)  # between frames: any it can be told, where training saw several; see `_at_last`
     reference = "Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016"
 
     def __init__(

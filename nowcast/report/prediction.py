@@ -101,7 +101,7 @@ def choose_forecaster(config: Mapping[str, Any], model: str) -> Forecaster:
     """
     if config["checkpoint"] is None:
         return of_model(model, untrained(model, config["model"]), plain(config["model"]))
-    loaded = checkpoint.load(Path(config["checkpoint"]).expanduser())
+    loaded = checkpoint.load(config["checkpoint"])
     decide = decision_of(config["decide"])
     forecaster = with_worth(of_checkpoint(loaded, calibrated=config["calibrated"], decide=decide), loaded)
     if decide is None or not forecaster.worth:

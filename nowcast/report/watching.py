@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from nowcast.config.command_line.watched import names_of_forecasts
 from nowcast.data.archive.frame import Reader
 from nowcast.data.arrivals import Arrivals
-from nowcast.forecasting.predict import open_files, time_step, wanted
+from nowcast.forecasting.forecaster import Forecaster
+from nowcast.forecasting.predict import open_files, wanted
 from nowcast.progress import silent
 from nowcast.report.forecast import write
 from nowcast.report.prediction import Draw, Work, say
@@ -116,7 +117,7 @@ class Watch:
             log.info("%d frame so far; the model needs %d in a row", len(known), count)
             return None
         native = int(np.diff(known).min().astype(np.int64))
-        step = step_of(str(self.arrivals.folder), native, self.work.forecaster.timesteps)
+        step = step_of(str(self.arrivals.folder), native, self.work.forecaster)
         for end in known[::-1]:
             times = end - np.arange(count)[::-1] * np.timedelta64(step, "s")
             if missing := [str(time) for time in times if time not in frames]:
@@ -147,16 +148,16 @@ class Watch:
         log.info("wrote %s in %.1f s", output, time.monotonic() - began)
 
 
-def step_of(given: str, native: int, known: Sequence[int]) -> int:
+def step_of(given: str, native: int, forecaster: Forecaster) -> int:
     """The time step to forecast with, in seconds, where frames have come every `native` seconds at the closest.
 
-    A model that knows finer steps alone is not refused here: frames may be missing so far.
+    A model that takes no such step, but knows finer ones, is not refused here: frames may be missing so far.
 
     Raises:
         ValueError: None that the model knows fits.
     """
-    finer = [step for step in known if native % step == 0]
-    return max(finer) if finer else time_step(given, native, known)
+    finer = [step for step in forecaster.timesteps if native % step == 0]
+    return max(finer) if finer and not forecaster.takes_step(native) else forecaster.step_for(given, native)
 
 
 @contextmanager

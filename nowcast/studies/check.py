@@ -13,7 +13,9 @@ from nowcast.config.build import build, plain
 from nowcast.config.mistakes import as_typed
 from nowcast.data.interface import DataModule, as_data_module
 from nowcast.data.windows.index import SPLITS, NoWindowError
+from nowcast.forecasting import checkpoint
 from nowcast.forecasting.network import build_network
+from nowcast.report.model_card import print_card
 from nowcast.studies.benchmarks.training import measure_training
 from nowcast.training.trainer import make_task
 from nowcast.training.trial_build import build_objective
@@ -23,9 +25,14 @@ from nowcast.training.validate import validate
 def check(config: DictConfig) -> None:
     """Print size, data, memory and speed of a training run; write the same to output=<file.json> when asked to.
 
+    With checkpoint=<file> print what that is instead.
+
     Raises:
         ValueError: Settings contradict each other, or there are no windows to train on.
     """
+    if config.checkpoint is not None:
+        print_card(checkpoint.load(config.checkpoint), Console())
+        return
     with as_typed():
         validate(config)
         build_objective(config)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -17,8 +18,10 @@ from nowcast.data.interface import DataModule
 from nowcast.files import written_whole
 
 
-def write_provenance(folder: Path, config: DictConfig, data: DataModule, parameters: int) -> None:
-    """Write config.yaml, split.json and provenance.json into a new run directory."""
+def write_provenance(
+    folder: Path, config: DictConfig, data: DataModule, parameters: int, init: dict[str, Any] | None
+) -> None:
+    """Write config.yaml, split.json and provenance.json into a new run directory; `init` = what it begins with."""
     folder.mkdir(parents=True, exist_ok=True)
     data.write_split(folder / "split.json")
     facts = {
@@ -35,6 +38,7 @@ def write_provenance(folder: Path, config: DictConfig, data: DataModule, paramet
         "seed": config.seed,
         "parameters": parameters,
         "data": data.provenance(),
+        "init": init,
     }
     (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")
     with written_whole(folder / "config.yaml") as partial:  # last: where it is, a run was begun

@@ -27,7 +27,7 @@ MAY_DIFFER = (
 )  # fmt: skip
 # What may differ as well where a checkpoint is the start of another run.
 NEW_RUN_MAY_DIFFER = (
-    "output", "callbacks", "calibration", "verification", "scores", "strata", "uncertainty", "frame_scores",
+    "output", "init", "callbacks", "calibration", "verification", "scores", "strata", "uncertainty", "frame_scores",
     "baselines", "picture", "colour_blind_safe", "trainer",
 )  # fmt: skip
 A_NEW_RUN = (*MAY_DIFFER, *NEW_RUN_MAY_DIFFER)
@@ -36,7 +36,7 @@ CHANGED_SINCE = {
     key: ("val/csi_0p5mmh", "val/csi") for key in ("callbacks.checkpoint.monitor", "callbacks.early_stopping.monitor")
 }
 # What a run has that does not name it, since it was begun before there was such a setting.
-UNNAMED = {"data.split.shared_blocks": False}
+UNNAMED = {"data.split.shared_blocks": False, "init": None}
 # What the configs count since, and a run that does not name it may count as well: it has no part in the weights.
 COUNTED_SINCE = ("scores.probability", "baselines.lagrangian_probability")
 HOW = "resume must be never, auto or the path of a checkpoint"
@@ -88,6 +88,8 @@ def choose_start(folder: Path, config: dict[str, Any], data: dict[str, Any], fir
     if not chosen.is_file():
         raise FileNotFoundError(f"resume={config['resume']}: no such file; {HOW}")
     content = checkpoint.read(chosen)
+    if "loops" not in content:
+        raise UsageError(f"{chosen} holds weights alone and no training to go on with: init={chosen} begins with them")
     identity, epochs, planned = content["nowcast"], checkpoint.epochs_trained(content), config["trainer"]["max_epochs"]
     if 0 <= planned <= epochs:
         more = f"trainer.max_epochs={2 * epochs}"

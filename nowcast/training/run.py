@@ -4,6 +4,7 @@ import logging
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -28,6 +29,7 @@ from nowcast.report.plots.cases import draw
 from nowcast.report.plots.contents import Choice
 from nowcast.report.results import Output, Scored, write_results
 from nowcast.training.failures import explained
+from nowcast.training.initial import begin_with
 from nowcast.training.provenance import write_provenance
 from nowcast.training.resume import (
     Start,
@@ -77,8 +79,11 @@ def _run(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, 
         more = for_more_epochs(folder, plain(config))
         console.print(f"{folder} is finished already: nothing to do; {more}", highlight=False, soft_wrap=True)
         return
+    init = None
+    if config.init is not None and not (start.known and start.checkpoint):  # a run that goes on has weights of its own
+        init = begin_with(config.init, task.net, plain(config))
     trainer = make_trainer(config, folder, start.lower_rate)
-    begin_run(config, data, task, folder, console, start)
+    begin_run(config, data, task, folder, console, start, init)
     try:
         with explained(folder, plain(config)):
             trainer = train(trainer, config, data, task, start, console)
@@ -144,7 +149,13 @@ def dry_run(config: DictConfig, data: DataModule) -> None:
 
 @rank_zero_only
 def begin_run(
-    config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, console: Console, start: Start
+    config: DictConfig,
+    data: DataModule,
+    task: NowcastTask,
+    folder: Path,
+    console: Console,
+    start: Start,
+    init: dict[str, Any] | None,
 ) -> None:
     """Begin the run directory, or take it up again, and say where it is; once, however many processes train."""
     parameters = sum(parameter.numel() for parameter in task.net.parameters())
@@ -153,11 +164,13 @@ def begin_run(
         keep_metrics(folder, start.checkpoint)
         note_resumption(folder, start.checkpoint)
     else:
-        write_provenance(folder, config, data, parameters)
+        write_provenance(folder, config, data, parameters, init)
     log.info("nowcast %s: %s", __version__, " ".join(sys.argv))
     if start.checkpoint is not None:
         log.info("going on from %s", start.checkpoint)
         console.print(f"going on from {start.checkpoint}", highlight=False, soft_wrap=True)
+    elif init is not None:
+        console.print(f"beginning with the weights of {config.init}", highlight=False, soft_wrap=True)
     console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
 
 

@@ -175,3 +175,17 @@ def test_check_counts_parameters_even_without_the_data(tmp_path):
     )
     assert (code, "no.nc" in message) == (1, True)
     assert json.loads((tmp_path / "c.json").read_text()) == {"parameters": 896260}
+
+
+def test_check_says_what_a_checkpoint_is(trained, capsys):
+    assert run("check", f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}") == (0, "")
+    said = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "convlstm_calibrated of default: ",
+        "takes: 3 frames, every 5 min; cells of 2 km",
+        "trained to forecast: 4 steps, up to 20 min",
+        "trained on: test (1), train (3), val (1) CSI at 0.5 mm/h on ",
+    ):
+        assert words in said
+    code, message = run("check", "checkpoint=nowhere.ckpt")
+    assert (code, "no checkpoint at nowhere.ckpt" in message) == (1, True)

@@ -4,10 +4,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from nowcast.forecasting.forecaster import Forecaster
 from nowcast.report.watching import Watch, step_of
 
 DAY = np.datetime64("2024-05-01", "s")
+
+
+def knowing(steps, any_step=None):
+    return Forecaster("net", torch.nn.Identity(), 3, steps, None, None, {}, any_step=any_step)
 
 
 class Folder:
@@ -23,7 +29,7 @@ class Folder:
 @pytest.fixture
 def watch(tmp_path, monkeypatch):
     """A watch of a network that takes three frames every ten minutes, and keeps in mind what it would forecast from."""
-    forecaster = SimpleNamespace(input_steps=3, timesteps=[600], name="net")
+    forecaster = knowing([600])
     one = Watch(SimpleNamespace(forecaster=forecaster), Folder(tmp_path / "in"), "%Y.nc", None)
     one.arrivals.folder.mkdir()
     one.made = []
@@ -81,9 +87,11 @@ def test_a_folder_that_goes_is_said_once_and_waited_for(watch, caplog):
 
 
 def test_the_time_step_is_one_that_the_model_knows():
-    assert step_of("here", 300, ()) == 300
-    assert step_of("here", 300, [300, 600]) == 300
-    assert step_of("here", 300, [600]) == 600
-    assert step_of("here", 600, [300]) == 300  # frames are missing so far
+    assert step_of("here", 300, knowing(())) == 300
+    assert step_of("here", 300, knowing([300, 600])) == 300
+    assert step_of("here", 300, knowing([600])) == 600
+    assert step_of("here", 600, knowing([300])) == 300  # frames are missing so far
+    assert step_of("here", 600, knowing([300, 360], (120, 900))) == 600  # it takes what there is
+    assert step_of("here", 1800, knowing([300, 360], (120, 900))) == 360
     with pytest.raises(ValueError, match="here: time step 4 min; this checkpoint was trained on 5, 10 min"):
-        step_of("here", 240, [300, 600])
+        step_of("here", 240, knowing([300, 600]))

@@ -2,9 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 
 from nowcast.config.command_line.quoting import typed
+
+PRETRAINED = Path(__file__).parents[2] / "weights" / "pretrained.safetensors"
+
+
+def checkpoint_path(given: str | PathLike[str]) -> Path:
+    """The file of a checkpoint: that of the weights that come with the project for the word "pretrained".
+
+    Every other text is a path, and so is every Path; a file of that name is ./pretrained.
+    """
+    return PRETRAINED if given == "pretrained" else Path(given).expanduser()
 
 
 def moment(init_time: str) -> datetime:

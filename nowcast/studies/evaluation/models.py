@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig
@@ -26,14 +25,14 @@ def load_checkpoints(given: str | ListConfig | DictConfig) -> dict[str, Checkpoi
         ValueError: They cannot see the same windows.
     """
     if isinstance(given, DictConfig):
-        loaded = {str(name): checkpoint.load(Path(path).expanduser()) for name, path in given.items()}
+        loaded = {str(name): checkpoint.load(path) for name, path in given.items()}
     elif isinstance(given, ListConfig):
         loaded = {}
         for path in given:
-            one = checkpoint.load(Path(path).expanduser())
+            one = checkpoint.load(path)
             loaded[free_name(one.config.get("name", "network"), loaded)] = one
     else:
-        one = checkpoint.load(Path(given).expanduser())
+        one = checkpoint.load(given)
         loaded = {model_name(one.config): one}
     first = next(iter(loaded.values()))
     for one in loaded.values():
