@@ -2,10 +2,13 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from contextlib import chdir
 from datetime import datetime
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pyproj
 import pytest
@@ -20,7 +23,8 @@ from tests.programs import rows, run
 
 pysteps = pytest.importorskip("pysteps", reason="pysteps is an optional extra: `make test-pysteps`")
 
-PAGE = (Path(__file__).parents[2] / "docs" / "pysteps.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "pysteps.md").read_text(encoding="utf-8")
 IMPORT, BLEND, EXPORT = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.M | re.S)
 (EVALUATE,) = re.findall(r"^nowcast evaluate (.*)$", PAGE, flags=re.M)
 SHAPE = (48, 64)
@@ -203,3 +207,20 @@ def test_a_forecast_of_pysteps_is_drawn_on_the_grid_of_its_metadata(place, told)
     np.testing.assert_allclose(where.y, archive.y.values)
     np.testing.assert_allclose(where.x, archive.x.values)
     np.testing.assert_allclose(files.read(init, leads, where), told["blended"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "members"), [("steps", (2,)), ("sprog", ()), ("linda", ())])
+def test_the_script_forecasts_the_windows_by_each_method(tmp_path, place, method, members):
+    if method == "linda":
+        pytest.importorskip("skimage", reason="LINDA finds its features by scikit-image: `make test-pysteps`")
+    typed = f"--method {method} --output {tmp_path} --inputs 5 --steps {STEPS} --every 3 --members 2 --seed 3"
+    script = ROOT / "scripts" / "pysteps_forecasts.py"
+    command = [sys.executable, script, place / "data" / "mine.nc", *typed.split()]
+    subprocess.run(command, check=True, capture_output=True)
+    files = sorted(tmp_path.glob("*.nc"))
+    assert [path.name[-7:-3] for path in files] == ["0020", "0035", "0050"]  # the last inputs
+    with netCDF4.Dataset(files[-1]) as dataset:
+        rain = dataset["rain_rate"][:].filled(np.nan)
+    assert rain.shape == (*members, STEPS, *SHAPE)
+    assert np.isnan(rain[..., -NO_RADAR:]).all()  # nothing where the last frame saw nothing
+    assert np.nanmax(rain) > 2  # the showers' order of size

@@ -1,9 +1,10 @@
-"""Ensemble forecasts by pysteps' STEPS for the windows of archives, to be scored beside ours.
+"""Forecasts by pysteps' STEPS, S-PROG or LINDA for the windows of archives, to be scored beside ours.
 
 In the checkout: pip install -e '.[pysteps]'; then for example:
-  python scripts/steps_forecasts.py data/mine.nc --output outputs/steps --cell-km 3 --steps 12 --every 3
+  python scripts/pysteps_forecasts.py data/mine.nc --method steps --output outputs/steps --every 3
   nowcast evaluate checkpoint=best.ckpt data.windows.stride=3 data.eval_crop=null scores=ensemble \
       "forecasts={steps: 'outputs/steps/*.nc'}"
+STEPS is an ensemble, S-PROG and LINDA (without perturbations) are fields; LINDA finds its features by scikit-image.
 Files that are there already are left alone: started again, it goes on.
 """
 
@@ -14,6 +15,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pysteps
@@ -25,7 +27,8 @@ from nowcast.data.results.forecast_writer import Forecast, write_forecast
 from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import window_starts
 
-MOTION_FRAMES = 3  # Lucas-Kanade motion, and the autoregressive model of order 2, look at three frames
+NAMES = {"steps": "STEPS", "sprog": "S-PROG", "linda": "LINDA"}
+MOTION_FRAMES = 3  # Lucas-Kanade motion and the autoregressive models look at three frames
 WET, DRY_DB = 0.1, -15.0  # mm h-1 below which it is dry, and the decibels that stand for dry
 
 
@@ -52,58 +55,65 @@ def main() -> None:
 
 
 def forecast_one(region: Region, last: int, step: int, settings: argparse.Namespace, output: Path) -> None:
-    """Write one ensemble; cells without data in the last input get no forecast."""
+    """Write one forecast; cells without data in the last input get none."""
     archive = region.archive
     rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
     frames = slice(last - MOTION_FRAMES + 1, last + 1)
     observed = area_average(archive.read(frames, slice(rows), slice(columns)), region.factor)  # (3, H, W)
     coverage = np.isfinite(observed[-1])
-    members = steps(observed, settings, step / 60, cell_km(region.grid)[0])
-    members[..., ~coverage] = np.nan
-    text = f"pysteps {version('pysteps')}"
+    rain = forecast(np.nan_to_num(observed), settings, step / 60, cell_km(region.grid)[0])
+    rain[..., ~coverage] = np.nan
+    ensemble = f", {settings.members} members, seed {settings.seed}" if settings.method == "steps" else ""
     write_forecast(
         output,
-        Forecast(archive.times[last], step, members, coverage, region.grid),
-        {"title": f"STEPS of {archive.name}", "source": f"{text}, {settings.members} members, seed {settings.seed}"},
+        Forecast(archive.times[last], step, rain, coverage, region.grid),
+        {
+            "title": f"{NAMES[settings.method]} of {archive.name}",
+            "source": f"pysteps {version('pysteps')}{ensemble}",
+        },
     )
 
 
-def steps(
-    observed: NDArray[np.float32], settings: argparse.Namespace, minutes: float, km: float
-) -> NDArray[np.float32]:
-    """(M, T, H, W) mm h-1 from (3, H, W) mm h-1; NaN is taken as dry, and is what has come in over the edge."""
-    rain = np.nan_to_num(observed)
-    decibels = np.where(rain >= WET, 10 * np.log10(np.maximum(rain, WET)), DRY_DB)
+def forecast(rain: NDArray[np.float32], settings: argparse.Namespace, minutes: float, km: float) -> NDArray[np.float32]:
+    """(T, H, W), of STEPS (M, T, H, W), mm h-1 from (3, H, W) mm h-1; NaN is what has come in over the edge."""
     if (rain[-1] >= WET).mean() < 0.001:  # too little to find motion and spectrum in
-        return np.repeat(rain[None, -1:], settings.members, 0).repeat(settings.steps, 1)
+        members = [settings.members] if settings.method == "steps" else []
+        return np.broadcast_to(rain[-1], (*members, settings.steps, *rain.shape[1:])).copy()
+    decibels = np.where(rain >= WET, 10 * np.log10(np.maximum(rain, WET)), DRY_DB)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints a page for each forecast
-        members = pysteps.nowcasts.get_method("steps")(
-            decibels,
-            pysteps.motion.get_method("LK")(decibels),
-            settings.steps,
-            n_ens_members=settings.members,
-            n_cascade_levels=6,
-            precip_thr=10 * np.log10(WET),
-            kmperpixel=km,
-            timestep=minutes,
-            noise_method="nonparametric",
-            vel_pert_method="bps",
-            mask_method="incremental",
-            seed=settings.seed,
-        )
-    return np.where(members < 10 * np.log10(WET), members * 0, 10 ** (members / 10)).astype(np.float32)
+        motion = pysteps.motion.get_method("LK")(decibels)
+        method = pysteps.nowcasts.get_method(settings.method)
+        if settings.method == "linda":  # takes mm h-1 as they are
+            return method(rain, motion, settings.steps, add_perturbations=False).astype(np.float32)
+        ensemble = of_ensemble(settings, minutes, km) if settings.method == "steps" else {}
+        result = method(decibels, motion, settings.steps, precip_thr=10 * np.log10(WET), n_cascade_levels=6, **ensemble)
+    return np.where(result < 10 * np.log10(WET), result * 0, 10 ** (result / 10)).astype(np.float32)
+
+
+def of_ensemble(settings: argparse.Namespace, minutes: float, km: float) -> dict[str, Any]:
+    """What STEPS takes beyond S-PROG."""
+    return {
+        "n_ens_members": settings.members,
+        "kmperpixel": km,
+        "timestep": minutes,
+        "noise_method": "nonparametric",
+        "vel_pert_method": "bps",
+        "mask_method": "incremental",
+        "seed": settings.seed,
+    }
 
 
 def arguments() -> argparse.Namespace:
     """What was typed."""
-    parser = argparse.ArgumentParser(description="STEPS ensembles of pysteps, for `nowcast evaluate forecasts=`")
+    parser = argparse.ArgumentParser(description="Forecasts of pysteps, for `nowcast evaluate forecasts=`")
     parser.add_argument("archives", type=Path, nargs="+", help="files made by `nowcast prepare`")
+    parser.add_argument("--method", choices=list(NAMES), default="steps")
     parser.add_argument("--output", type=Path, required=True, help="folder for a netCDF file per forecast")
     parser.add_argument("--cell-km", type=float, help="data.windows.cell_km of the evaluation; left out = native cells")
     parser.add_argument("--inputs", type=int, default=5, help="data.input_steps of the evaluation, at least 3")
     parser.add_argument("--steps", type=int, default=12, help="data.forecast_steps")
     parser.add_argument("--every", type=int, default=1, help="data.windows.stride")
-    parser.add_argument("--members", type=int, default=20)
+    parser.add_argument("--members", type=int, default=20, help="of STEPS")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     if settings.inputs < MOTION_FRAMES:
