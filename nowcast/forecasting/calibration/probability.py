@@ -46,8 +46,9 @@ class LevelCalibration(Calibration):
         self.decisions, self.used = tuple(decisions), decide or decisions[0]
 
     def settings(self) -> dict[str, Any]:
-        """Thresholds and decisions."""
-        return {"thresholds": self.table.shape[2], "decisions": list(self.decisions), "decide": self.used}
+        """Thresholds and decisions, and which is used, if not the first."""
+        other = {} if self.used == self.decisions[0] else {"decide": self.used}
+        return {"thresholds": self.table.shape[2], "decisions": list(self.decisions)} | other
 
     def like(self, lead_times: Sequence[float] | int) -> Self:
         """One for other lead times that takes the same decision."""
