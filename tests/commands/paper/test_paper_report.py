@@ -28,7 +28,7 @@ def small_day(folder):
 
 
 def test_radar_runs_become_a_report(tmp_path, capsys):
-    train = ["experiment=paper_radar_synthetic", "model.hidden=[4,4]", *small_day(tmp_path)]
+    train = ["experiment=paper_radar_synthetic", "model.hidden=[4,4]", "picture=false", *small_day(tmp_path)]
     assert run("train", *train, f"output={tmp_path / 'paper_radar'}") == (0, "")
     assert "test and training windows share days" in capsys.readouterr().out.replace("\n", " ")
     assert run("paper_report", "printed=radar", f"runs={tmp_path}", "quick=true") == (0, "")

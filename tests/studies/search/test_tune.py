@@ -43,6 +43,10 @@ def tune(folder, *overrides):
     return run("tune", "experiment=convlstm", *space, f"output={folder}", *QUICK, *overrides)
 
 
+# Where a test is not about the space: before a search begins, each choice and each end of a range is composed.
+LR_ALONE = ["tune.space.hidden=null", "tune.space.patch=null"]
+
+
 def rows(folder):
     with (folder / "trials.csv").open() as file:
         return list(csv.DictReader(file))
@@ -75,7 +79,7 @@ def test_a_study_runs_its_total_and_a_second_start_only_what_is_missing(tmp_path
 
 def test_trials_that_tie_are_said(tmp_path, fake, capsys):
     same = ["tune.space.lr=null", "optimizer.optimizer.lr=1e-3"]
-    assert tune(tmp_path, *same, "tune.trials=2", "tune/pruner=none") == (0, "")
+    assert tune(tmp_path, *same, "tune.space.hidden=null", "tune.trials=2", "tune/pruner=none") == (0, "")
     printed = capsys.readouterr().out
     assert "all 2 completed trials tie with val/csi=" in printed
     assert "trial 0, the first of them, is not better" in printed
@@ -93,7 +97,7 @@ def test_which_trials_tie(tmp_path):
 
 def test_failed_crashed_and_diverged_trials_are_recorded_and_do_not_end_the_study(tmp_path, fake, capsys):
     fake("fail=1,crash=2,nan=3")
-    assert tune(tmp_path, "tune.trials=5") == (0, "")
+    assert tune(tmp_path, *LR_ALONE, "tune.trials=5") == (0, "")
     table = rows(tmp_path)
     assert [row["state"] for row in table] == ["complete", "failed", "failed", "failed", "complete"]
     assert "ValueError: a fault on purpose" in table[1]["error"]
@@ -246,15 +250,15 @@ def test_a_misspelt_setting_is_refused(tmp_path):
 
 
 def test_another_search_under_the_same_name_is_refused(tmp_path, fake):
-    assert tune(tmp_path, "tune.trials=1") == (0, "")
-    code, message = tune(tmp_path, "tune.trials=2", "data.crop=32", "tune.space.lr.high=0.5")
+    assert tune(tmp_path, *LR_ALONE, "tune.trials=1") == (0, "")
+    code, message = tune(tmp_path, *LR_ALONE, "tune.trials=2", "data.crop=32", "tune.space.lr.high=0.5")
     assert code == 1
     assert "data.crop: 64 → 32; tune.space.lr.high: 0.03 → 0.5" in message
 
 
 def test_a_search_in_which_all_fails_ends_with_the_reason(tmp_path, fake):
     fake("fail=*")
-    code, message = tune(tmp_path, "tune.trials=20")
+    code, message = tune(tmp_path, *LR_ALONE, "tune.trials=20")
     assert code == 1
     assert "trials all failed, and so would the others" in message
     assert len(rows(tmp_path)) < 20
@@ -264,7 +268,7 @@ def test_a_search_in_which_all_fails_ends_with_the_reason(tmp_path, fake):
 def test_a_search_too_short_to_be_given_up_ends_with_the_reason_too(tmp_path, fake):
     fake("fail=*")
     for _ in range(2):  # a second start, which has nothing left to run, as well
-        code, message = tune(tmp_path, "tune.trials=1")
+        code, message = tune(tmp_path, *LR_ALONE, "tune.trials=1")
         assert code == 1
         assert "no trial has a finite value, and so there is no best one; trial 0 said:" in message
         assert "a fault on purpose" in message
@@ -273,7 +277,7 @@ def test_a_search_too_short_to_be_given_up_ends_with_the_reason_too(tmp_path, fa
 
 def test_a_search_of_which_all_diverged_has_no_best_trial(tmp_path, fake):
     fake("nan=*")
-    code, message = tune(tmp_path, "tune.trials=1", "tune.diverged=worst")
+    code, message = tune(tmp_path, *LR_ALONE, "tune.trials=1", "tune.diverged=worst")
     assert (code, message.endswith("no trial has a finite value, and so there is no best one")) == (1, True)
 
 
