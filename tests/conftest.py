@@ -3,7 +3,6 @@
 import copy
 import fcntl
 import functools
-import gc
 import os
 import tarfile
 from collections.abc import Iterator
@@ -24,13 +23,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHIPPED = tuple(f"{folder}{os.sep}" for folder in (CONFIGS, Path(hydra.__file__).parent))
 REAL_DATA = Path(os.environ.get("NOWCAST_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
-
-def pytest_collection_finish() -> None:
-    """What is imported by now stays: the garbage collector need not look through it again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20000, 50, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)
