@@ -50,6 +50,7 @@ NOT_RUN = {
     "scripts/prepare_open_radar.sh": "needs the open radar archives",
     "nowcast train experiment=open_radar": "needs the open radar archives",
     'nowcast evaluate "checkpoint={convlstm: outputs/open_radar': "needs the open radar archives",
+    'nowcast evaluate "checkpoint={network: pretrained}"': "needs the open radar archives, and pysteps' forecasts",
     "pip install -c constraints.txt -e": "needs a package registry; `make test-pysteps` does",
     "nowcast evaluate model=extrapolation": "tests/forecasting/test_pysteps.py runs it, with pysteps' file",
     "python scripts/": "needs the open radar archives, and pysteps",
