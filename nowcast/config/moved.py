@@ -50,6 +50,7 @@ TARGETS = {
     "nowcast.watch.Watch": "nowcast.training.callbacks.watch.Watch",
 }
 GONE = {"cuda_graphs": "it had never run on a CUDA device (docs/performance.md): leave it out"}
+DEFAULTS = {"experiment=lagrangian"}  # choices that are what a training does without them
 KEYS = {"metrics": "frame_scores"}  # groups of the config of a training
 # What was a word, or not said, and is a node.
 FREQUENCY = "nowcast.forecasting.calibration.method.Frequency"
@@ -147,6 +148,8 @@ def refuse_old_keys(overrides: list[str]) -> None:
     """
     for text in overrides:
         sign, first, rest = re.fullmatch(r"([+~]*)([^@.=]*)(.*)", text, flags=re.DOTALL).groups()  # type: ignore[union-attr]
+        if text in DEFAULTS:
+            raise UsageError(f"{text} is the default now: leave it out")
         if first in GONE:
             raise UsageError(f"{first} is no setting any more: {GONE[first]}")
         if first in KEYS:

@@ -32,12 +32,14 @@ def build_network(node: Any, head: Head) -> nn.Module:  # noqa: ANN401 (a config
         return cast(nn.Module, build(node))
     if not head.thresholds:
         raise UsageError(
-            f"{node['_target_']} says probabilities of thresholds: choose head=exceedance loss=exceedance with it"
+            f"{node['_target_']} says probabilities of thresholds: choose head=exceedance loss=exceedance with it, or "
+            "another network for this head, such as model=convlstm_small loss=cross_entropy"
         )
     if "outputs" not in wanted:
         raise UsageError(
             f"this head needs {head.channels} output channels for each cell, and {node['_target_']} puts out one: "
-            "choose head=grey, or a network whose constructor has a parameter `outputs`, such as model=convlstm"
+            "choose head=grey loss=cross_entropy with it, or a network whose constructor has a parameter `outputs`, "
+            "such as model=convlstm"
         )
     of_head = {"outputs": head.channels, "thresholds": list(head.thresholds)}
     return cast(nn.Module, build(node, **{name: value for name, value in of_head.items() if name in wanted}))

@@ -180,7 +180,10 @@ def refuse_head_without_rain(head: Head, quantity: str) -> None:
         UsageError: With the head that fits.
     """
     if head.thresholds and quantity != "rain_rate":
-        raise UsageError(f"head.thresholds={list(head.thresholds)} are mm/h, and the data is {quantity}: use head=grey")
+        raise UsageError(
+            f"head.thresholds={list(head.thresholds)} are mm/h, and the data is {quantity}: "
+            "use model=convlstm head=grey loss=cross_entropy"
+        )
 
 
 def refuse_events_beyond_head(head: Head, thresholds: Sequence[float]) -> None:
@@ -209,7 +212,9 @@ def refuse_loss_of_another_head(loss: nn.Module, head: Head) -> None:
     wanted = getattr(loss, "of_thresholds", None)
     if wanted is not None and wanted != bool(head.thresholds):
         says, choose = (
-            ("probabilities of exceedance", "loss=exceedance") if head.thresholds else ("amounts", "head=exceedance")
+            ("probabilities of exceedance", "loss=exceedance, or model=convlstm_small head=grey")
+            if head.thresholds
+            else ("amounts", "head=exceedance, or loss=cross_entropy")
         )
         raise UsageError(f"loss {type(loss).__name__} does not fit a head that says {says}: choose {choose}")
     if isinstance(loss, ExceedanceLoss) and len(loss.weights) != len(head.thresholds):  # type: ignore[arg-type]

@@ -171,7 +171,13 @@ def test_check_counts_parameters_and_windows(trained, tmp_path):
 
 def test_check_counts_parameters_even_without_the_data(tmp_path):
     code, message = run(
-        "check", "data=radar", "data.archives=[no.nc]", "model=convlstm", f"output={tmp_path / 'c.json'}"
+        "check",
+        "data=radar",
+        "data.archives=[no.nc]",
+        "model=convlstm",
+        "head=grey",
+        "loss=mse",
+        f"output={tmp_path / 'c.json'}",
     )
     assert (code, "no.nc" in message) == (1, True)
     assert json.loads((tmp_path / "c.json").read_text()) == {"parameters": 896260}

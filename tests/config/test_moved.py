@@ -149,6 +149,12 @@ def test_settings_that_are_gone_are_left_out_of_what_is_stored_and_refused_where
     assert (code, "cuda_graphs is no setting any more: it had never run on a CUDA device" in message) == (2, True)
 
 
+def test_the_experiment_that_is_the_default_now_says_so():
+    for program in ("train", "tune", "check"):
+        code, message = ended(program, "experiment=lagrangian")
+        assert (code, "experiment=lagrangian is the default now: leave it out" in message) == (2, True)
+
+
 def test_sums_of_probabilities_of_before_get_the_settings_of_now():
     """So that an old run and a new one have the same family, and are compared by it."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):

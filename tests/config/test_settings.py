@@ -169,7 +169,7 @@ def test_probabilities_are_scored_beside_what_they_are_to_beat_without_asking():
     name, chosen = "lagrangian_probability", "model@baselines.lagrangian_probability"
     for program in ("train", "check", "tune"):
         assert name in composed("head=exceedance", program=program).baselines
-    assert name in composed("experiment=lagrangian").baselines
+    assert name in composed().baselines
     assert name not in composed("head=grey").baselines
     assert name not in composed("head=exceedance", f"~{chosen}").baselines
     assert composed("head=exceedance", f"{chosen}=persistence").baselines[name]["_target_"].endswith("Persistence")

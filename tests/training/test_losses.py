@@ -229,5 +229,5 @@ def test_events_that_a_head_says_nothing_of_are_refused_and_the_advice_is_taken(
 def test_thresholds_of_rain_are_refused_for_pictures():
     refuse_head_without_rain(GreyHead(), "brightness")
     refuse_head_without_rain(ExceedanceHead([0.5]), "rain_rate")
-    with pytest.raises(UsageError, match=r"\[0\.5\] are mm/h, and the data is brightness: use head=grey"):
+    with pytest.raises(UsageError, match=r"\[0\.5\] are mm/h, and the data is brightness: use .* head=grey loss="):
         refuse_head_without_rain(ExceedanceHead([0.5]), "brightness")
