@@ -55,11 +55,15 @@ KEYS = {"metrics": "frame_scores"}  # groups of the config of a training
 # What was a word, or not said, and is a node.
 FREQUENCY = "nowcast.forecasting.calibration.method.Frequency"
 COST_LOSS = [0.02, 0.05, 0.1, 0.2, 0.5]
-CALIBRATIONS = {"none": None, "frequency": {"_target_": FREQUENCY, "levels": 1024, "cost_loss": COST_LOSS}}
+CALIBRATIONS = {
+    "none": None,
+    "frequency": {"_target_": FREQUENCY, "levels": 1024, "cost_loss": COST_LOSS, "decide": "bias"},
+}
 GREY_HEAD = {"_target_": "nowcast.forecasting.heads.GreyHead"}
 # Settings that a class did not have, and what it does now: scores of the same sums stay comparable.
 SINCE: dict[str, dict[str, Any]] = {
-    FREQUENCY: {"cost_loss": COST_LOSS},
+    FREQUENCY: {"cost_loss": COST_LOSS, "decide": "bias"},
+    "nowcast.data.windows.settings.SamplingSettings": {"archive_weights": None, "rain_factor_sigma": 0.0},
     "nowcast.verification.scores.probability.Probabilities": {
         "cost_loss_ratios": [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
         "reference": "lagrangian_probability",
@@ -77,8 +81,16 @@ def as_now(values: Any) -> Any:  # noqa: ANN401 (plain values)
             if not (of_training and key in GONE)
         }
         since = SINCE.get(str(found.get("_target_")), {})
-        return _searched_now(_with_nodes(in_groups(since | found)))
+        return _searched_now(_with_nodes(_with_since(in_groups(since | found))))
     return [as_now(value) for value in values] if isinstance(values, (list, tuple)) else values
+
+
+def _with_since(values: dict[Any, Any]) -> dict[Any, Any]:
+    """Groups of settings, just made of single ones, with the settings that they have since."""
+    return {
+        key: SINCE.get(str(value.get("_target_")), {}) | value if isinstance(value, dict) else value
+        for key, value in values.items()
+    }
 
 
 def _value_now(key: str, value: Any) -> Any:  # noqa: ANN401
