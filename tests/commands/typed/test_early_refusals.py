@@ -43,7 +43,7 @@ CASES = {
     "predict checkpoint={here}/here.nc input={here}/here.nc output=o.nc calibrated=false decide=0.2":
         "it goes with checkpoint=<file> and, in predict, calibrated=true",
     "evaluate model=persistence decide=bias": "decide=bias chooses among the levels",
-    "evaluate checkpoint={here}/here.nc decide=2": "decide must be bias, csi, area or a ratio of cost to loss between 0 and",
+    "evaluate checkpoint={here}/here.nc decide=2": "decide must be bias, csi, area or a ratio of cost",
     "plot file=no.nc": "no file at no.nc; give a forecast or an archive: nowcast plot <file.nc>",
     "plot file={here}/here.nc unit=dbz": "unit must be mm/h or dBZ, got 'dbz'",
     "plot file={here}/here.nc init_time=noon": "init_time='noon' is not a time such as",

@@ -15,7 +15,8 @@ from nowcast.training.task import NowcastTask
 from tests.programs import TINY, rows, run
 
 SETTINGS = [
-    *TINY, "evaluate=false", "calibration=none", "optimizer=rmsprop_paper", "trainer.max_epochs=3",
+    *TINY, "evaluate=false", "calibration=none", "optimizer=rmsprop_paper", "optimizer.optimizer.lr=1.0e-3",
+    "trainer.max_epochs=3",
     "callbacks.watch.every_n_epochs=0",
 ]  # fmt: skip
 
