@@ -159,8 +159,8 @@ def load_forecaster(
     Args:
         path: The checkpoint, such as <run>/checkpoints/best.ckpt, or "pretrained": the weights that come with nowcast.
         calibrated: Apply the calibration that it carries; None = where it carries one.
-        decide: How probabilities become `rain_rate`, by levels of the calibration: "bias", "csi" or a ratio of cost to
-            loss; None = "bias" where there are such levels.
+        decide: How probabilities become `rain_rate`, by levels: "bias", "csi", "area" or a ratio of cost to loss;
+            None = as it was trained.
         device: cpu or cuda.
 
     Raises:

@@ -12,7 +12,7 @@ from nowcast.config.checks.signatures import signature
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.calibration.areas import levels_of_areas, shares_reached
 from nowcast.forecasting.calibration.by_lead_time import Calibration
-from nowcast.forecasting.calibration.probability import AREA, BIAS, CSI, probabilities_of
+from nowcast.forecasting.calibration.probability import AREA, BIAS, CSI
 from nowcast.forecasting.forecast import Exceedance, FieldForecast, of_values
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
@@ -107,11 +107,11 @@ class NetworkForecaster(nn.Module):
         if self.calibration is None:
             return self.head.forecast(said, self.scaling)
         forecast = self.calibration.forecast(said, self.head, self.scaling)
-        return self._by_area(forecast, values) if getattr(forecast, "decision", "") == AREA else forecast
+        held = forecast.exceedance
+        return forecast if held is None or held.decision != AREA else self._by_area(held, values)
 
-    def _by_area(self, forecast: FieldForecast, values: Tensor) -> FieldForecast:
+    def _by_area(self, one: Exceedance, values: Tensor) -> Exceedance:
         """Decided so that as many cells are wet as by extrapolation."""
-        one = probabilities_of(forecast, self.head)
         refuse_area_without_motion(self.net)
         extrapolated = cast(nn.Module, self.net.motion)(values, one.values.shape[1]).to(one.values)
         shares = shares_reached(extrapolated, values[:, -1], self.head.thresholds)

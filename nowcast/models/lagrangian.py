@@ -42,7 +42,7 @@ class Lagrangian(nn.Module):
     Raises:
         ValueError: The lead times do not rise from above 0.
 
-    Sources: Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016 (a network in Lagrangian coordinates).
+    Source: Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016 (a network in Lagrangian coordinates).
     """
 
     works_on: Literal["grey"] = "grey"  # it is a network, to be trained

@@ -59,7 +59,7 @@ class Calibration(nn.Module, ABC):
         """The same, by which probabilities become one field of rain by another decision.
 
         Args:
-            decision: "bias", "csi" or a ratio of cost to loss.
+            decision: "bias", "csi", "area" or a ratio of cost to loss.
 
         Raises:
             UsageError: It has no levels for that, or maps amounts, of which there is nothing to decide.
