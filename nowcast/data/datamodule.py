@@ -88,6 +88,8 @@ class RadarDataModule(lightning.LightningDataModule):
                 raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
         if self.sampling.augment == "flips_rotations" and (self.crop is None or self.crop[0] != self.crop[1]):
             raise ValueError(f"data.sampling.augment=flips_rotations needs a square data.crop, got {self.crop}")
+        if self.sampling.zoom > 1 and self.crop is None:
+            raise ValueError(f"data.sampling.zoom={self.sampling.zoom:g} needs tiles: set data.crop=<cells>")
         if self.cache not in ("none", "memmap"):
             raise ValueError(f"data.cache must be none or memmap, got {self.cache!r}")
 
@@ -147,6 +149,7 @@ class RadarDataModule(lightning.LightningDataModule):
             jitter=training and self.sampling.random_crops and self.crop is not None,
             augment=self.sampling.augment if training else "none",
             rain_factor_sigma=self.sampling.rain_factor_sigma if training else 0.0,
+            zoom=self.sampling.zoom if training else 1.0,
             min_rain_fraction=self.sampling.min_rain_fraction if training else 0.0,
             min_valid_fraction=self.sampling.min_valid_fraction if training else 1e-9,
             seed=self.seed,

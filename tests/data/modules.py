@@ -16,7 +16,9 @@ MNIST_GROUPS = {
 
 def radar(archives, **settings):
     """A RadarDataModule; `split` is the method."""
-    new = {name: f"sampling.{name}" for name in ("archive_weights", "rain_factor_sigma")}  # since there are groups
+    new = {
+        name: f"sampling.{name}" for name in ("archive_weights", "rain_factor_sigma", "zoom")
+    }  # since there are groups
     return RadarDataModule(archives, **grouped(settings, NESTED[RADAR] | new, RADAR_GROUPS))
 
 

@@ -1,8 +1,9 @@
 """Windows of radar archives as tensors of rain rate."""
 
 import logging
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from nowcast.data.archive.frame import Grid
 from nowcast.data.archive.grid import CELL_TOLERANCE, area_average, cell_km
 from nowcast.data.windows.index import as_typed, owned_from, tile_corners
 from nowcast.data.windows.sample import Distances, Sample
+from nowcast.data.windows.sampling import turn
 from nowcast.data.windows.settings import Augmentation
 from nowcast.data.windows.tile_shares import archive_shares, crop_shares, window_counts
 
@@ -75,6 +77,12 @@ class Region:
             for first, side, size, factor in zip(corner, tile, self.shape, self.factor, strict=True)
         )
         return rows, columns
+
+    def zoomed(self, most: float, draw: np.random.Generator) -> "Region":
+        """This region with up to `most` times more or fewer cells a side averaged into one, where they are square."""
+        side = self.factor[0]
+        sides = range(math.ceil(side / most), int(side * most) + 1)
+        return self if self.factor[1] != side else replace(self, factor=(int(draw.choice(sides)),) * 2)
 
     def facts(self, step: int) -> dict[str, Any]:
         """Plain facts to print: span, step, gaps, grid, unit, shares of rain and of no data.
@@ -173,6 +181,7 @@ class RadarDataset(Dataset[Sample]):
         min_valid_fraction: Leave out tiles of windows with a smaller share of valid cells.
         seed: Seed of jitter and augmentation.
         rain_factor_sigma: Multiply the rain of each window by exp(N(0, this)).
+        zoom: Cells up to so many times larger or smaller, as far as those of the archive allow.
 
     An index encodes the draw and the position (sampling.EpochSampler), so that workers need no shared state to know the
     epoch, and a window that is drawn twice in one is moved and turned anew.
@@ -192,12 +201,13 @@ class RadarDataset(Dataset[Sample]):
         min_valid_fraction: float,
         seed: int,
         rain_factor_sigma: float = 0.0,
+        zoom: float = 1.0,
     ) -> None:
         """List the samples; nothing but tile summaries is read."""
         self.regions = regions
         self.input_steps, self.forecast_steps = input_steps, forecast_steps
         self.crop, self.jitter, self.augment, self.seed = crop, jitter, augment, seed
-        self.rain_factor_sigma = rain_factor_sigma
+        self.rain_factor_sigma, self.zoom = rain_factor_sigma, zoom
         rows, fractions = [], []
         for index, (region, begin) in enumerate(zip(regions, starts, strict=True)):
             samples, rain, valid = self._list(index, region, begin)
@@ -275,13 +285,16 @@ class RadarDataset(Dataset[Sample]):
             mask=torch.from_numpy(np.ascontiguousarray(mask)).unsqueeze(1),
             init_time=self.init_time(cut),
             archive=torch.tensor(cut.archive),
-            **distances(cut),
+            **self.distances(cut),
         )
 
     def cut(self, index: int) -> Cut:
         """Where a sample is cut from; nothing is read."""
         which, start, y, x, *owned = self.samples[index % len(self)].tolist()
         region, draw = self.regions[which], np.random.default_rng((self.seed, index))
+        if self.zoom > 1:
+            before, region = region.factor, region.zoomed(self.zoom, draw)
+            y, x = (first * old // new for first, old, new in zip((y, x), before, region.factor, strict=True))
         if self.jitter:
             corners = zip((y, x), self.shape_of(region), region.shape, strict=True)
             y, x = (_shift(draw, corner, tile, size) for corner, tile, size in corners)
@@ -303,12 +316,11 @@ class RadarDataset(Dataset[Sample]):
         last = cut.region.archive.times[cut.start + (self.input_steps - 1) * cut.region.every]
         return torch.tensor(int(last.astype("datetime64[s]").astype(np.int64)))
 
-
-def distances(cut: Cut) -> Distances:
-    """How far apart frames and cells of a sample are."""
-    first, second = cut.region.archive.times[[cut.start, cut.start + cut.region.every]]
-    minutes = (second - first) / np.timedelta64(60, "s")
-    return Distances(step_minutes=torch.tensor(float(minutes)), cell_km=torch.tensor(cut.region.cell_km))
+    def distances(self, cut: Cut) -> Distances:
+        """How far apart frames and cells are; zoomed rain is rain of another size, in cells like all others."""
+        minutes = np.diff(cut.region.archive.times[[cut.start, cut.start + cut.region.every]]) / np.timedelta64(60, "s")
+        cell = self.regions[cut.archive].cell_km
+        return Distances(step_minutes=torch.tensor(float(minutes[0])), cell_km=torch.tensor(cell))
 
 
 def rainiest(dataset: RadarDataset, count: int) -> list[int]:
@@ -331,13 +343,3 @@ def _shift(draw: np.random.Generator, corner: int, tile: int, size: int) -> int:
     if size <= tile:
         return 0
     return min(max(corner + int(draw.integers(-(tile // 2), tile // 2 + 1)), 0), size - tile)
-
-
-def turn(draw: np.random.Generator, augment: Augmentation, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Arrays (T, H, W), all flipped and turned in the same random way."""
-    if augment == "none":
-        return arrays
-    flip_y, flip_x, turns = draw.integers(0, (2, 2, 4)).tolist()
-    axes = tuple(axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip)
-    quarter_turns = turns if augment == "flips_rotations" else 0
-    return tuple(np.rot90(np.flip(array, axes), quarter_turns, axes=(1, 2)) for array in arrays)

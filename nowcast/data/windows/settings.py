@@ -111,6 +111,8 @@ class SamplingSettings:
             does), however many windows it has; None = by the chances of the windows alone.
         rain_factor_sigma: Multiply the rain of each window by exp(N(0, this)): rain that training did not hold, and
             radars that measure more or less.
+        zoom: See rain that is up to so many times larger or smaller, by averaging more or fewer cells of the archive
+            into one; 1 = as it is. Where windows.cell_km averages none, nothing is zoomed.
 
     Raises:
         ValueError: A setting is out of range; the message names the key.
@@ -122,8 +124,9 @@ class SamplingSettings:
     min_valid_fraction: float
     importance_floor: float | None
     samples_per_epoch: int | None
-    archive_weights: Mapping[str, float] | None = None  # checkpoints from before name neither of these
+    archive_weights: Mapping[str, float] | None = None  # checkpoints from before name none of these
     rain_factor_sigma: float = 0.0
+    zoom: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -137,6 +140,8 @@ class SamplingSettings:
             raise ValueError(f"data.sampling.archive_weights must be 0 or more, got {dict(self.archive_weights)}")
         if self.rain_factor_sigma < 0:
             raise ValueError(f"data.sampling.rain_factor_sigma must be at least 0, got {self.rain_factor_sigma}")
+        if self.zoom < 1:
+            raise ValueError(f"data.sampling.zoom must be at least 1, got {self.zoom}")
         if self.samples_per_epoch is not None and self.samples_per_epoch < 1:
             raise ValueError(
                 f"data.sampling.samples_per_epoch must be at least 1 or null, got {self.samples_per_epoch}"

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nowcast.data.archive.archive import FILL
-from nowcast.data.windows.dataset import RadarDataset, distances, fill_up, turn
+from nowcast.data.windows.dataset import RadarDataset, fill_up
 from nowcast.data.windows.sample import Sample
+from nowcast.data.windows.sampling import turn
 
 
 class StoredSample(TypedDict):
@@ -44,7 +45,7 @@ class StoredWindows(Dataset[StoredSample]):
         """Whether archives are packed and not averaged, rain stays as it is, and no tile shares cells with another."""
         stored = all(r.archive.stored_type == np.uint16 and r.factor == (1, 1) for r in windows.regions)
         whole = windows.jitter or not windows.samples[:, 4:].any()
-        return stored and whole and not windows.rain_factor_sigma
+        return stored and whole and not windows.rain_factor_sigma and windows.zoom == 1
 
     def __len__(self) -> int:
         """Number of samples in an epoch without weights."""
@@ -66,7 +67,7 @@ class StoredWindows(Dataset[StoredSample]):
             table=self._table_of_region[cut.archive],
             init_time=windows.init_time(cut),
             archive=torch.tensor(cut.archive),
-            **distances(cut),
+            **windows.distances(cut),
         )
 
 

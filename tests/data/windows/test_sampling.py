@@ -211,3 +211,45 @@ def test_rain_is_multiplied_alike_in_a_window_and_differently_in_each_draw(tmp_p
     first = next(iter(data.train_dataloader()))  # what is stored cannot be multiplied
     assert "inputs" in first
     assert torch.equal(data.dataset("test")[0]["inputs"], module(path, **options).dataset("test")[0]["inputs"])
+
+
+def test_zoomed_rain_is_that_of_more_or_fewer_cells(tmp_path):
+    """Native cells of 1 km, nominal cells of 3 of them, zoom 1.5: means over squares of 2, 3 or 4."""
+    draw = np.random.default_rng(0)
+    rain = [draw.gamma(0.5, 2.0, (48, 60)).astype(np.float32) for _ in range(20)]
+    path = write(tmp_path / "a.nc", [frame(5 * k, values) for k, values in enumerate(rain)])
+    native = Archive(path).read(slice(0, 20), slice(0, 48), slice(0, 60))
+    options = {"split": "blocks", "crop": 8, "eval_crop": 8, "cell_km": 3.0, "random_crops": True, "batch_size": 1}
+    data = module(path, zoom=1.5, **options).dataset("train")
+    sides = []
+    for index in range(60):
+        sample, cut = data[index], data.cut(index)
+        side = cut.region.factor[0]
+        (y, x), k = cut.corner, cut.start
+        square = native[k, y * side : (y + 8) * side, x * side : (x + 8) * side]
+        expected = square.reshape(8, side, 8, side).mean(axis=(1, 3))
+        np.testing.assert_allclose(sample["inputs"][0, 0].numpy(), expected, rtol=1e-5)
+        assert sample["cell_km"] == 3  # it is seen as if it had the cells of all others
+        sides.append(side)
+    assert set(sides) == {2, 3, 4}
+    again = module(path, zoom=1.5, **options).dataset("train")
+    assert all(torch.equal(data[k]["inputs"], again[k]["inputs"]) for k in range(5))
+    assert {data.cut(k).region.factor for k in range(60)} == {(2, 2), (3, 3), (4, 4)}
+    test = module(path, zoom=1.5, **options).dataset("test")
+    assert {test.cut(k).region.factor for k in range(len(test))} == {(3, 3)}
+
+
+def test_tiles_at_the_edge_stay_on_the_grid_when_zoomed(tmp_path):
+    path = write(tmp_path / "a.nc", [frame(5 * k, np.ones((48, 60))) for k in range(40)])
+    options = {"split": "blocks", "crop": 12, "cell_km": 3.0, "random_crops": True, "batch_size": 1}
+    data = module(path, zoom=1.5, **options).dataset("train")
+    for index in range(100):
+        sample = data[index]
+        assert sample["inputs"].shape[-2:] == (12, 12)
+        assert sample["inputs"].isfinite().all()
+
+
+@pytest.mark.parametrize(("zoom", "crop", "words"), [(0.5, 8, "at least 1, got 0.5"), (1.5, None, "set data.crop=")])
+def test_zoom_needs_tiles_and_a_number_of_at_least_1(tmp_path, zoom, crop, words):
+    with pytest.raises(ValueError, match=words):
+        module(moving_rain(tmp_path / "a.nc"), zoom=zoom, crop=crop, split="blocks")
