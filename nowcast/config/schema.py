@@ -219,6 +219,7 @@ class CompareConfig:
     """`nowcast compare`."""
 
     runs: Any = MISSING  # folders, or name → folder
+    pool: bool = MISSING  # of other data, put together
     uncertainty: Any = MISSING  # intervals of scores
     main_threshold: float = MISSING  # mm h-1, of the summary
     html: bool = MISSING

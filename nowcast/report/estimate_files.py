@@ -1,11 +1,12 @@
-"""The files of estimates: intervals.csv, differences.csv and strata.csv."""
+"""The files of estimates: intervals.csv, differences.csv, strata.csv and events.csv."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, product
+from itertools import chain, permutations, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nowcast.data.results.statistics_file import Statistics
 from nowcast.report.csv_files import write_rows
@@ -75,6 +76,36 @@ def write_strata_csv(path: Path, statistics: Statistics, families: Mapping[str, 
     )
     header = ["stratum", "group", "windows", "model", "family", "score", *PLACE, "value"]
     write_rows(path, header, chain(rows, regions), number_format=DIGITS)
+
+
+def write_events_csv(path: Path, statistics: Statistics, families: Mapping[str, Family]) -> None:
+    """In how many events (archives) the CSI of a model is above, as high as and below that of another.
+
+    One row per pair, threshold and lead time; "every other" is the best of all others. Where neither forecast nor
+    observation had any such rain the CSI counts as 0, as where nothing was hit: the two are level.
+    """
+    basic = {"categorical": families["categorical"]}
+    scores = [values for _, _, values in by_stratum(statistics, basic, "event")]
+    csi = {
+        model: np.nan_to_num(np.stack([one[model]["categorical/csi"] for one in scores], axis=-1))
+        for model in statistics.models
+    }
+    rivals = [(model, other, csi[other]) for model, other in permutations(csi, 2)]
+    if len(csi) > 2:
+        rivals += [(one, "every other", np.max([csi[other] for other in csi if other != one], axis=0)) for one in csi]
+    rows = (
+        [model, other, place[0], place[3], *_counted(csi[model][index], best[index])]
+        for model, other, best in rivals
+        for place, index in _places("categorical/csi", basic, statistics.lead_times)
+    )
+    write_rows(
+        path, ["model", "other", "threshold_mmh", "lead_time", "ahead", "level", "behind"], rows, number_format=DIGITS
+    )
+
+
+def _counted(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> list[int]:
+    """How often one is above, as high as and below the other."""
+    return [int(count.sum()) for count in (ours > theirs, ours == theirs, ours < theirs)]
 
 
 def _places(

@@ -19,7 +19,12 @@ from nowcast import __version__
 from nowcast.data.interface import DataModule
 from nowcast.data.results.statistics_file import ExampleFields, Statistics, write_statistics
 from nowcast.data.windows.index import Split
-from nowcast.report.estimate_files import write_differences_csv, write_estimates_csv, write_strata_csv
+from nowcast.report.estimate_files import (
+    write_differences_csv,
+    write_estimates_csv,
+    write_events_csv,
+    write_strata_csv,
+)
 from nowcast.report.html.page import write_report
 from nowcast.report.scores import report
 from nowcast.report.tables import how_sure
@@ -100,6 +105,9 @@ def write_estimates(
     write_estimates_csv(written[0], estimates, families, statistics.lead_times)
     write_differences_csv(written[1], estimates, families, statistics.lead_times)
     write_strata_csv(written[2], statistics, families)
+    if "event" in statistics.groups and len(statistics.models) > 1:
+        written.append(output.folder / "events.csv")
+        write_events_csv(written[-1], statistics, families)
     if output.html:
         written.append(output.folder / "report.html")
         write_report(

@@ -1,9 +1,11 @@
 """The files of estimates: every row and byte."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from nowcast.report.estimate_files import write_differences_csv, write_estimates_csv, write_strata_csv
+from nowcast.report.estimate_files import write_differences_csv, write_estimates_csv, write_events_csv, write_strata_csv
 from nowcast.verification.bootstrap import Bootstrap, Difference, Estimate
 from nowcast.verification.intervals import Estimates, by_region, estimate
 from nowcast.verification.scores.continuous import Continuous
@@ -101,3 +103,27 @@ def test_a_model_has_no_row_of_what_it_cannot_give(tmp_path):
     pairs = {(row["other"], row["family"]) for row in rows(tmp_path / "d.csv")}
     assert {family for other, family in pairs if other == "probabilities"}.isdisjoint(missing)
     assert ("members", "ensemble") in pairs
+
+
+def test_events_are_counted_by_hand(tmp_path):
+    """Three models in four events: hits, misses, false alarms, correct negatives at one threshold and lead time."""
+    sums, families = statistics({"a": 0.1, "b": 0.2, "c": 0.3})
+    counts = np.zeros((3, 4, 3, 2, 4))
+    counts[0, :, 0, 0] = [(5, 5, 0, 0), (2, 2, 0, 0), (0, 3, 0, 1), (0, 0, 0, 4)]  # CSI .5, .5, 0, undefined
+    counts[1, :, 0, 0] = [(4, 6, 0, 0), (2, 2, 0, 0), (1, 2, 0, 1), (0, 0, 1, 3)]  # .4, .5, .33, 0
+    counts[2, :, 0, 0] = [(6, 4, 0, 0), (1, 3, 0, 0), (0, 3, 0, 1), (0, 0, 0, 4)]  # .6, .25, 0, undefined
+    events = {"windows": np.ones((3, 4, 3)), "categorical/counts": counts}
+    groups = sums.groups | {"event": ("e1", "e2", "e3", "e4")}
+    write_events_csv(tmp_path / "e.csv", dataclasses.replace(sums, groups=groups, sums={"event": events}), families)
+    found = {
+        (row["model"], row["other"]): (row["ahead"], row["level"], row["behind"])
+        for row in rows(tmp_path / "e.csv")
+        if (row["threshold_mmh"], row["lead_time"]) == ("0.5", "5")
+    }
+    assert found == {
+        ("a", "b"): ("1", "2", "1"), ("b", "a"): ("1", "2", "1"),
+        ("a", "c"): ("1", "2", "1"), ("c", "a"): ("1", "2", "1"),
+        ("b", "c"): ("2", "1", "1"), ("c", "b"): ("1", "1", "2"),
+        ("a", "every other"): ("0", "2", "2"), ("b", "every other"): ("1", "2", "1"),
+        ("c", "every other"): ("1", "1", "2"),
+    }  # fmt: skip
