@@ -1,6 +1,6 @@
 """The charts and examples of an evaluation as PNG and GIF, for pages that cannot hold its report.html.
 
-python scripts/report_pictures.py outputs/evaluate/<date_time> docs/my_report
+python scripts/report_pictures.py outputs/evaluate/<date_time> docs/my_report [--model NAME]
 """
 
 import argparse
@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from nowcast.config.build import from_plain
 from nowcast.data.results.statistics_file import ExampleFields, Statistics, read_statistics
 from nowcast.report.html.charts import Section, sections
 from nowcast.report.plots.colours import LINE_COLOURS
 from nowcast.report.plots.maps import Case, animate_forecast, plot_forecast
-from nowcast.report.plots.svg import Chart, Line
-from nowcast.training.run import make_families
+from nowcast.report.plots.svg import Chart
 from nowcast.verification.bootstrap import Bootstrap
+from nowcast.verification.from_config import make_families
 from nowcast.verification.intervals import by_stratum, estimate
 from nowcast.verification.scores.family import Family
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Pictures of an evaluation")
     parser.add_argument("evaluation", type=Path, help="folder with statistics.nc")
     parser.add_argument("output", type=Path)
+    parser.add_argument("--model", help="whose events are drawn against those of all others; default: the first")
     settings = parser.parse_args()
     statistics = read_statistics(settings.evaluation / "statistics.nc")
     families = make_families(from_plain(statistics.families))
@@ -45,31 +47,37 @@ def main() -> None:
         name = next((file for start, file in NAMES.items() if section.title.startswith(start)), None)
         if name and section.charts:
             say(draw_section(section, statistics.models, settings.output / f"{name}.png"))
-    say(draw_section(by_event(statistics, families), statistics.models, settings.output / "events.png"))
+    model = settings.model or statistics.models[0]
+    say(draw_events(events(statistics, families), model, statistics, settings.output / "events.png"))
     for example in statistics.examples:
         for path in draw_example(example, settings.output / example.name):
             say(path)
 
 
-def by_event(statistics: Statistics, families: Mapping[str, Family]) -> Section:
-    """CSI of each event by lead time, a row for the lowest threshold and one for the next."""
-    lead = np.array(statistics.lead_times)
-    thresholds = families["categorical"].axes["threshold"][:2]
-    charts = [
-        Chart(
-            f"{label}, ≥ {threshold:g} mm/h",
-            f"lead time ({statistics.lead_unit})",
-            "CSI",
-            [
-                Line(model, lead, scores[model]["categorical/csi"][:, k], number)
-                for number, model in enumerate(statistics.models)
-            ],
-            y_range=(0.0, 1.0),
-        )
-        for k, threshold in enumerate(thresholds)
-        for label, _, scores in by_stratum(statistics, families, "event")
-    ]
-    return Section("By event", "", charts, open=True)
+def events(statistics: Statistics, families: Mapping[str, Family]) -> dict[str, NDArray[np.float64]]:
+    """Model → CSI (events, T, thresholds), NaN where neither forecast nor observation had such rain."""
+    scores = [one for _, _, one in by_stratum(statistics, {"categorical": families["categorical"]}, "event")]
+    return {model: np.stack([one[model]["categorical/csi"] for one in scores]) for model in statistics.models}
+
+
+def draw_events(csi: Mapping[str, NDArray[np.float64]], model: str, statistics: Statistics, path: Path) -> Path:
+    """A point per event and other model: above the diagonal `model` is ahead. Two thresholds, two lead times."""
+    leads = [len(statistics.lead_times) // 2 - (len(statistics.lead_times) > 1), len(statistics.lead_times) - 1]
+    thresholds = statistics.labels["categorical/threshold"][:2]
+    figure = Figure(figsize=(12.4, 3.6), layout="constrained", dpi=80)
+    places = [(k, lead) for k in range(len(thresholds)) for lead in dict.fromkeys(leads)]
+    for axes, (k, lead) in zip(figure.subplots(1, len(places), squeeze=False)[0], places, strict=True):
+        others = [name for name in csi if name != model and name != model.removesuffix("_calibrated")]
+        for name, colour, marker in zip(others, cycle(LINE_COLOURS), cycle(LINE_MARKERS), strict=False):
+            axes.scatter(csi[name][:, lead, k], csi[model][:, lead, k], c=colour, marker=marker, s=16, label=name)
+        axes.plot([0, 1], [0, 1], color="#888888", lw=0.8, zorder=0)
+        axes.set(xlim=(0, 0.85), ylim=(0, 0.85), xlabel="CSI of the other", ylabel=f"CSI of {model}", aspect="equal")
+        axes.set_title(f"≥ {thresholds[k]:g} mm/h, {statistics.lead_times[lead]:g} {statistics.lead_unit}", fontsize=9)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
 
 
 def say(path: Path) -> None:
