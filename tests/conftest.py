@@ -70,7 +70,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a copy of what version 0.1.0 left behind, entered, since its configs name relative paths."""
     with tarfile.open(Path(__file__).parent / "before" / "version_0_1_0.tar.xz") as file:
-        file.extractall(tmp_path, filter="data")
+        file.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        file.extractall(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

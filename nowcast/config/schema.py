@@ -43,7 +43,7 @@ class TrainConfig:
     baselines: Any = MISSING  # name → model to score beside the network
     picture: bool = MISSING  # PNG and GIF of one forecast
     colour_blind_safe: bool = MISSING
-    evaluate: bool = MISSING  # calibrate, score and draw after training
+    evaluate: bool = MISSING  # score and draw after training
     init: str | None = MISSING  # a checkpoint, or pretrained: what a new run begins with
     resume: str = MISSING  # never | auto (go on with the run in output) | a checkpoint
     allow_data_change: bool = MISSING  # resume on other data

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,9 @@ def after_training(
 ) -> None:
     """What comes after training, in one process."""
     join_metrics(folder)
+    models = judge(config, data, best, device)
     if config.evaluate:
-        finish(config, data, best, folder, console, device)
+        score(config, data, models, best, folder, console, device)
         note_end(folder)
         log.info("finished")
     else:
@@ -174,10 +176,8 @@ def begin_run(
     console.print(f"{config.name}: {parameters:,} parameters, run directory {folder}", highlight=False)
 
 
-def finish(
-    config: DictConfig, data: DataModule, best: Path, folder: Path, console: Console, device: torch.device
-) -> None:
-    """Calibrate the best checkpoint and score it beside the baselines."""
+def judge(config: DictConfig, data: DataModule, best: Path, device: torch.device) -> dict[str, torch.nn.Module]:
+    """Calibrate the best checkpoint and note its validation scores in it; the network, as it is and calibrated."""
     loaded = checkpoint.load(best)
     name = model_name(plain(config))
     models: dict[str, torch.nn.Module] = {name: loaded.forecaster}
@@ -185,10 +185,23 @@ def finish(
         fitted = fit_calibration(loaded.forecaster, data, build(config.calibration), device, track)
         checkpoint.add_calibration(best, fitted)
         models[f"{name}_calibrated"] = loaded.with_calibration(fitted)  # of the same network, so that it runs once
-    baselines = make_baselines(config)
     if config.verification.thresholds and data.quantity == "rain_rate":
-        store_validation(best, models, baselines, data, list(config.verification.thresholds), device, track)
-    models = at_lead_times(models, data.lead_times("test")) | baselines
+        thresholds = list(config.verification.thresholds)
+        store_validation(best, models, make_baselines(config), data, thresholds, device, track)
+    return models
+
+
+def score(
+    config: DictConfig,
+    data: DataModule,
+    models: Mapping[str, torch.nn.Module],
+    best: Path,
+    folder: Path,
+    console: Console,
+    device: torch.device,
+) -> None:
+    """Score the network beside the baselines on the test windows, and draw it."""
+    models = at_lead_times(models, data.lead_times("test")) | make_baselines(config)
     scored = Scored(models, data, "test", make_plan(config, data, "test"), device)
     scores = score_models(models, data.test_dataloader(), scored.plan, device, track)
     facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}

@@ -148,7 +148,7 @@ def test_scoring_that_was_interrupted_is_done_again(half):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nowcast.training.run.finish", stop)
+        patch.setattr("nowcast.training.run.score", stop)
         assert train(half, "unscored", "trainer.max_epochs=1", "evaluate=true")[0] == 130
     last = checkpoint.read(half / "unscored" / "checkpoints" / "last.ckpt")
     (state,) = [kept for name, kept in last["callbacks"].items() if name.startswith("BestCheckpoint")]

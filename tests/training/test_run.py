@@ -68,6 +68,8 @@ def test_mixed_test_steps_are_refused_before_training_and_only_where_they_are_sc
     assert not (tmp_path / "scored" / "config.yaml").exists()
     assert run("train", *settings, "evaluate=false", f"output={tmp_path / 'unscored'}") == (0, "")
     typed = [f"checkpoint={tmp_path / 'unscored' / 'checkpoints' / 'best.ckpt'}", "scores=basic", "html=false"]
+    best = checkpoint.load(tmp_path / "unscored" / "checkpoints" / "best.ckpt")
+    assert best.calibrated() is not None  # it is not scored, but ready to forecast
     apart = [text for text in message.replace(",", " ").split() if text.startswith("data.archives=[")]
     assert len(apart) == 2
     for number, (archive, leads) in enumerate(zip(apart, ({5.0, 10.0}, {6.0, 12.0}), strict=True)):

@@ -1,6 +1,7 @@
 """Where a data module's archives come from: named files, or something that makes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +38,26 @@ def archive_paths(archives: Archives) -> list[Path]:
     if len(set(names)) < len(names):
         raise ValueError(f"data.archives: two archives have the same name: {sorted(names)}")
     return paths
+
+
+@dataclass(frozen=True)
+class Together:
+    """Archives of several origins under names, by which a config adds, changes or drops one: `…parts.mine=my.nc`.
+
+    Args:
+        parts: Name → files, folder or glob, or a source that makes archives; None = left out.
+    """
+
+    parts: Mapping[str, str | ArchiveSource | None]
+
+    def paths(self) -> list[Path]:
+        """The archives of all parts, in their order.
+
+        Raises:
+            FileNotFoundError: A folder or glob holds no archive.
+            ValueError: No part is named, or two archives have the same name.
+        """
+        return archive_paths([part for part in self.parts.values() if part is not None])
 
 
 def _named(text: str) -> list[Path]:

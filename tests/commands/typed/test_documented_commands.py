@@ -57,6 +57,7 @@ NOT_RUN = {
     "python scripts/": "needs the open radar archives, and pysteps",
     "for event in knmi_20100826": "needs the open radar archives, and pysteps",
     "nowcast evaluate checkpoint=RUN/": "tests/experiments/test_reproduction.py runs it after its training",
+    "nowcast compare outputs/radar_a/": "tests/studies/test_pooling.py runs it",
     "srun ": "needs SLURM",
     "sbatch ": "needs SLURM",
     "torchrun ": "needs several machines",
@@ -107,7 +108,8 @@ def test_every_documented_command_is_run_or_has_a_reason():
 def test_the_settings_of_every_documented_command_are_known(command):
     program, *typed = ours(command)
     if program == "compare":
-        typed = [f"runs=[{','.join(typed)}]"]
+        runs, settings = [text for text in typed if "=" not in text], [text for text in typed if "=" in text]
+        typed = [f"runs=[{','.join(runs)}]", *settings]
     typed = [text for text in typed if text != "-m"]
     overrides = OverridesParser.create().parse_overrides(typed)
     first = [

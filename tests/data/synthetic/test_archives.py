@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.archive.paths import archive_paths
+from nowcast.data.archive.paths import Together, archive_paths
 from nowcast.data.synthetic.archives import SyntheticArchives
 from nowcast.data.synthetic.rain import SyntheticRain
 
@@ -51,6 +51,20 @@ def test_sources_and_files_are_mixed(tmp_path):
     assert mixed[0] == mine
     with pytest.raises(ValueError, match="two archives have the same name"):
         archive_paths([source(tmp_path / "two"), source(tmp_path / "three")])
+
+
+def test_parts_have_names_and_may_be_left_out(tmp_path):
+    for name in ("a", "b"):
+        source(tmp_path / name, events=(1, 0, 0), kinds={}).paths()[0].rename(tmp_path / f"{name}.nc")
+    parts = {"mine": str(tmp_path / "[ab].nc"), "dropped": None, "synthetic": source(tmp_path / "c", events=(1, 0, 0))}
+    names = [path.stem for path in archive_paths(Together(parts))]
+    assert names == ["a", "b", "train_showers_000", "train_still_000"]
+    with pytest.raises(ValueError, match="two archives have the same name"):
+        Together(parts | {"again": str(tmp_path / "a.nc")}).paths()
+    with pytest.raises(FileNotFoundError, match="no archive"):
+        Together({"mine": str(tmp_path / "none_*.nc")}).paths()
+    with pytest.raises(ValueError, match=r"data\.archives is empty"):
+        Together({"mine": None}).paths()
 
 
 @pytest.mark.parametrize(
