@@ -2,13 +2,16 @@
 
 import contextlib
 import hashlib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import track
 
 from nowcast.data.archive.frame import Frame, Grid, Packing
@@ -83,16 +86,31 @@ class SyntheticArchives:
         folder = Path(self.folder) / key
         if _missing(folder, names):
             with made_by_one(folder):  # ranks of a training, or two trainings, begin at the same time
-                for name in track(_missing(folder, names), description="generating synthetic echoes"):
+                missing = _missing(folder, names)
+                for name, rain_rate in track(
+                    zip(missing, self._generated(missing, kind), strict=True),
+                    "generating synthetic echoes",
+                    len(missing),
+                ):
                     with contextlib.suppress(FileExistsError):  # made meanwhile, on a disk where nobody can wait
-                        self._write(folder / f"{name}.nc", kind)
+                        self._write(folder / f"{name}.nc", kind, rain_rate)
         return [folder / f"{name}.nc" for name in names]
 
-    def _write(self, path: Path, kind: str) -> None:
-        # The seed of an event depends on its name alone: more events later leave the old ones as they are.
-        digest = hashlib.sha256(f"{self.seed} {path.stem}".encode()).digest()
+    def _generated(self, names: Sequence[str], kind: str) -> Iterator[NDArray[np.float32]]:
+        """(T, H, W) of each event; as many are made at once as there are cores, and no more are kept."""
+        rain, cores = self._rain(kind), os.cpu_count() or 1
+
+        def generate(name: str) -> NDArray[np.float32]:
+            # The seed of an event depends on its name alone: more events later leave the old ones as they are.
+            digest = hashlib.sha256(f"{self.seed} {name}".encode()).digest()
+            return rain.generate(int.from_bytes(digest[:6], "big"))
+
+        with ThreadPoolExecutor(cores) as threads:
+            for first in range(0, len(names), cores):
+                yield from list(threads.map(generate, names[first : first + cores]))
+
+    def _write(self, path: Path, kind: str, rain_rate: NDArray[np.float32]) -> None:
         rain = self._rain(kind)
-        rain_rate = rain.generate(int.from_bytes(digest[:6], "big"))  # (T, H, W)
         height, width = rain.shape
         metres = rain.cell_km * 1000
         grid = Grid(np.arange(width, dtype=np.float64) * metres, np.arange(height, dtype=np.float64)[::-1] * metres, "")

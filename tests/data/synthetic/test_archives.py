@@ -1,5 +1,7 @@
 """Synthetic events as archives: kinds of rain, named by their split and kind, and mixed with others."""
 
+import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -78,3 +80,27 @@ def test_parts_have_names_and_may_be_left_out(tmp_path):
 def test_wrong_kinds_are_refused_before_anything_is_made(tmp_path, kinds, words):
     with pytest.raises(ValueError, match=words):
         source(tmp_path, kinds)
+
+
+def test_events_are_made_several_at_once_and_no_more_than_there_are_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    running, most, lock, generate = [0], [0], threading.Lock(), SyntheticRain.generate
+
+    def counted(self, seed):
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.02)
+        result = generate(self, seed)
+        with lock:
+            running[0] -= 1
+        return result
+
+    monkeypatch.setattr(SyntheticRain, "generate", counted)
+    paths = source(tmp_path / "two", events=(5, 0, 0), kinds={}).paths()
+    assert most == [2]
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    alone = source(tmp_path / "one", events=(5, 0, 0), kinds={}).paths()
+    for one, other in zip(paths, alone, strict=True):
+        first, second = (Archive(path).read(slice(6), slice(16), slice(20)) for path in (one, other))
+        assert (first == second).all()
