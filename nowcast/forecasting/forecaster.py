@@ -161,14 +161,14 @@ def untrained(name: str, node: Any) -> nn.Module:  # noqa: ANN401 (a config node
     Raises:
         UsageError: It is a network, which has to be trained.
     """
-    _refuse_network(name, kind_of(node), "rain_rate")  # before it is built: a head says what a network is built with
+    _refuse_network(name, kind_of(node), unsaid=False)  # before it is built: a head says what a network is built with
     model = build(node)
-    _refuse_network(name, model, "grey")
+    _refuse_network(name, model, unsaid=True)
     return cast(nn.Module, model)
 
 
-def _refuse_network(name: str, model: object, where_unsaid: str) -> None:
-    if getattr(model, "works_on", where_unsaid) != "rain_rate":
+def _refuse_network(name: str, model: object, *, unsaid: bool) -> None:
+    if getattr(model, "needs_training", unsaid):
         raise UsageError(
             f"model={name} is a network, which has to be trained: nowcast train model={name}, and then in place of "
             "model= checkpoint=<run>/checkpoints/best.ckpt"

@@ -142,7 +142,7 @@ class ConvLSTM(nn.Module):
         ValueError: Lists of different lengths, an even kernel, an unknown option.
     """
 
-    works_on: Literal["grey"] = "grey"
+    needs_training = True
     reference = "Shi et al. 2015, arXiv:1506.04214"
 
     def __init__(

@@ -1,7 +1,7 @@
 """Lagrangian extrapolation: dense optical flow of the last frames, then backward semi-Lagrangian advection."""
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ class Extrapolation(nn.Module):
     doi:10.1175/1520-0493(2002)130<2859:SDOTPO>2.0.CO;2 (backward semi-Lagrangian advection).
     """
 
-    works_on: Literal["rain_rate"] = "rain_rate"
+    needs_training = False
     reference = (
         "Kroeger et al. 2016, arXiv:1603.03590; "
         "Germann and Zawadzki 2002, doi:10.1175/1520-0493(2002)130<2859:SDOTPO>2.0.CO;2"

@@ -36,7 +36,7 @@ class FCLSTM(nn.Module):
         ValueError: No layer, a size below 1, or an unknown peephole.
     """
 
-    works_on: Literal["grey"] = "grey"
+    needs_training = True
     reference = "Graves 2013, arXiv:1308.0850; Shi et al. 2015, arXiv:1506.04214"
 
     def __init__(

@@ -45,7 +45,7 @@ class Lagrangian(nn.Module):
     Source: Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016 (a network in Lagrangian coordinates).
     """
 
-    works_on: Literal["grey"] = "grey"  # it is a network, to be trained
+    needs_training = True
     sees: Literal["rain_rate"] = "rain_rate"
     cell_km: float | None = None  # cells that it was trained on, once it is; finer ones are looked at averaged to these
     levels: Tensor  # (K,) log2 of the thresholds

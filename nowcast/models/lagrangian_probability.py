@@ -1,7 +1,6 @@
 """Probability of rain from the neighbourhood of the place that the motion brings along."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +27,7 @@ class LagrangianProbability(nn.Module):
     Source: Germann and Zawadzki 2004, doi:10.1175/1520-0450(2004)043<0074:SDOTPO>2.0.CO;2 (local Lagrangian).
     """
 
-    works_on: Literal["rain_rate"] = "rain_rate"
+    needs_training = False
     reference = "Germann and Zawadzki 2004, doi:10.1175/1520-0450(2004)043<0074:SDOTPO>2.0.CO;2"
 
     def __init__(self, pairs: int, smoothing_cells: float, slope: float, thresholds: Sequence[float]) -> None:

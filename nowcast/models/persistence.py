@@ -1,7 +1,5 @@
 """Persistence: nothing moves."""
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 
@@ -9,7 +7,7 @@ class Persistence(nn.Module):
     """The last frame for every lead time."""
 
     input_steps = 1  # frames that it looks at
-    works_on: Literal["rain_rate"] = "rain_rate"
+    needs_training = False
 
     def forward(self, rain_rate: Tensor, forecast_steps: int) -> Tensor:
         """Repeat the last input frame.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +46,7 @@ class Rover(nn.Module):
     arXiv:1506.04214 and arXiv:1706.03458.
     """
 
-    works_on: Literal["rain_rate"] = "rain_rate"
+    needs_training = False
     reference = "Bruhn et al. 2003; Shi et al. 2015, arXiv:1506.04214; Shi et al. 2017, arXiv:1706.03458"
 
     def __init__(

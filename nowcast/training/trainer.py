@@ -101,7 +101,7 @@ def refuse_baseline(net: torch.nn.Module, config: DictConfig) -> None:
     Raises:
         ValueError: With the command that scores it.
     """
-    if getattr(net, "works_on", "grey") != "grey":
+    if not getattr(net, "needs_training", True):
         raise ValueError(
             f"model {config.model._target_} is a baseline with nothing to train; score it with "
             "`nowcast evaluate model=…`"

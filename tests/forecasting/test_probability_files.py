@@ -174,7 +174,7 @@ def test_predict_draws_what_the_network_says(trained, tmp_path, monkeypatch):
 class Members(nn.Module):
     """An ensemble: the last input, and so much more in each further member."""
 
-    works_on, input_steps = "rain_rate", 2
+    needs_training, input_steps = False, 2
 
     def forward(self, values, steps):
         """(B, 3, T, 1, H, W)."""
