@@ -1,41 +1,26 @@
 """Fixtures shared by all tests, and the rule that the real-data tests run wherever the data is."""
 
-import copy
 import fcntl
-import functools
 import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
-import hydra
 import pytest
-from omegaconf import OmegaConf
 from rich import get_console
 
-from nowcast.config.program import CONFIGS
+from tests.config.once import once
 from tests.programs import TINY, run
 
 # Several test processes share the cores; threads of one would wait for those of another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SHIPPED = tuple(f"{folder}{os.sep}" for folder in (CONFIGS, Path(hydra.__file__).parent))
 REAL_DATA = Path(os.environ.get("NOWCAST_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _configs_are_read_once() -> Iterator[None]:
-    """Hydra parses our YAML files and its own anew for every config, which is a fifth of the time of a refusal."""
-    load = OmegaConf.load
-    once = functools.cache(load)
-
-    def read(file: Any) -> Any:
-        name = str(getattr(file, "name", file))
-        return copy.deepcopy(once(name)) if name.startswith(SHIPPED) else load(file)
-
-    with mock.patch.object(OmegaConf, "load", read):
+def _configs_are_found_once() -> Iterator[None]:
+    with once():
         yield
 
 

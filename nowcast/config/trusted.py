@@ -89,7 +89,7 @@ def _is_known_class(name: Any) -> bool:  # noqa: ANN401
     """Whether a name is that of a class where it is defined: not of something that the module imported."""
     module, _, attribute = str(name).rpartition(".")
     ours = any(module == package or module.startswith(f"{package}.") for package in PACKAGES)
-    if not ours and str(name) not in of_data() | extensions():
+    if not (ours or str(name) in of_data() or str(name) in extensions()):  # all packages are read for these
         return False
     try:
         found = getattr(importlib.import_module(module), attribute, None)
