@@ -1,6 +1,6 @@
 """The charts and examples of an evaluation as PNG and GIF, for pages that cannot hold its report.html.
 
-python scripts/report_pictures.py outputs/evaluate/<date_time> docs/my_report [--model NAME]
+python scripts/report_pictures.py outputs/evaluate/<date_time> docs/my_report [--model NAME] [--examples NAME NAME]
 """
 
 import argparse
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("evaluation", type=Path, help="folder with statistics.nc")
     parser.add_argument("output", type=Path)
     parser.add_argument("--model", help="whose events are drawn against those of all others; default: the first")
+    parser.add_argument("--examples", nargs="+", help="models that are drawn in the examples; default: all")
     settings = parser.parse_args()
     statistics = read_statistics(settings.evaluation / "statistics.nc")
     families = make_families(from_plain(statistics.families))
@@ -50,7 +51,8 @@ def main() -> None:
     model = settings.model or statistics.models[0]
     say(draw_events(events(statistics, families), model, statistics, settings.output / "events.png"))
     for example in statistics.examples:
-        for path in draw_example(example, settings.output / example.name):
+        models = settings.examples or [name for name in example.rain if name != "observed"]
+        for path in draw_example(example, models, settings.output / example.name):
             say(path)
 
 
@@ -134,14 +136,13 @@ def draw_chart(axes: Axes, chart: Chart, models: Sequence[str]) -> None:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
 
 
-def draw_example(example: ExampleFields, stem: Path) -> Iterator[Path]:
+def draw_example(example: ExampleFields, models: Sequence[str], stem: Path) -> Iterator[Path]:
     """A strip and an animation."""
     case = Case(
         observed=example.rain["observed"],
         forecasts={
-            name: np.where(np.isfinite(example.rain["observed"]), field, np.float32(np.nan))
-            for name, field in example.rain.items()
-            if name != "observed"
+            name: np.where(np.isfinite(example.rain["observed"]), example.rain[name], np.float32(np.nan))
+            for name in models
         },
         inputs=None,
         init_time=example.init_time,

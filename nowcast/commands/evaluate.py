@@ -33,6 +33,8 @@ def refuse(config: DictConfig) -> None:
     if config.split not in ("test", "val"):
         why = ": windows of training move and turn at random, and some are left out" if config.split == "train" else ""
         raise UsageError(f"split must be test or val, got {config.split!r}{why}")
+    if config.examples not in ("ranked", "events"):
+        raise UsageError(f"examples must be ranked or events, got {config.examples!r}")
     with as_typed():
         refuse_decision(config.decide, of_checkpoint=config.checkpoint is not None)
     folder = Path(config.output).expanduser()

@@ -111,6 +111,7 @@ class EvaluateConfig:
     split: str = MISSING  # test | val
     decide: str | None = MISSING  # bias | csi | area | a ratio of cost to loss
     html: bool = MISSING  # report.html with pictures
+    examples: str = MISSING  # windows that it shows: ranked | events
     colour_blind_safe: bool = MISSING  # colours of the pictures
     device: str = MISSING
     output: str = MISSING

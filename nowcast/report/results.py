@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from nowcast import __version__
 from nowcast.data.interface import DataModule
 from nowcast.data.results.statistics_file import ExampleFields, Statistics, write_statistics
 from nowcast.data.windows.index import Split
+from nowcast.data.windows.sample import Sample
 from nowcast.report.estimate_files import (
     write_differences_csv,
     write_estimates_csv,
@@ -34,6 +35,7 @@ from nowcast.verification.plan import Scores, ScoringPlan
 from nowcast.verification.score_models import run_models
 from nowcast.verification.scores.family import Family
 
+Examples = Literal["ranked", "events"]
 EXAMPLE_SIDE = 128  # cells of an example's longer side; larger grids are thinned
 
 
@@ -66,6 +68,8 @@ class Output:
         bootstrap: Intervals.
         html: Whether there is to be a report.
         colour_blind_safe: Colours of its maps.
+        examples: The windows that it shows: "ranked", the first model's best, median and worst, or "events", the median
+            one of each archive.
     """
 
     folder: Path
@@ -73,6 +77,7 @@ class Output:
     bootstrap: Bootstrap
     html: bool
     colour_blind_safe: bool
+    examples: Examples = "ranked"
 
 
 def write_results(scores: Scores, scored: Scored, facts: Mapping[str, Any], output: Output) -> list[Path]:
@@ -87,7 +92,7 @@ def write_results(scores: Scores, scored: Scored, facts: Mapping[str, Any], outp
     written = report(scores, output.folder, output.console)
     if scores.statistics is None:
         return written
-    examples = make_examples(scores.window_scores, scored) if output.html else []
+    examples = make_examples(scores.window_scores, scored, output.examples) if output.html else []
     statistics = dataclasses.replace(scores.statistics, facts={**facts, **software()}, examples=examples)
     write_statistics(output.folder / "statistics.nc", statistics)
     written.append(output.folder / "statistics.nc")
@@ -131,41 +136,60 @@ def software() -> dict[str, Any]:
     }
 
 
-@torch.inference_mode()
-def make_examples(window_scores: list[float], scored: Scored) -> list[ExampleFields]:
-    """The windows where the first model scored best, in the middle and worst, thinned to EXAMPLE_SIDE cells."""
-    data, threshold = scored.data, scored.plan.main_threshold
-    dataset, loader = data.dataset(scored.split), data.ordered_loader(scored.split)
+def make_examples(window_scores: list[float], scored: Scored, which: Examples) -> list[ExampleFields]:
+    """The windows to look at, each thinned to EXAMPLE_SIDE cells."""
+    loader = scored.data.ordered_loader(scored.split)
     order = [index for batch in loader.batch_sampler for index in batch]  # type: ignore[union-attr]
-    defined = sorted((score, index) for score, index in zip(window_scores, order, strict=True) if not math.isnan(score))
-    if not defined:
-        return []
-    chosen = {"best": defined[-1], "median": defined[len(defined) // 2], "worst": defined[0]}
-    examples = []
-    for name, (score, index) in chosen.items():
-        sample = dataset[index]
-        batch: Any = {key: value[None] for key, value in dict[str, Any](sample).items()}
-        series = data.series[int(sample["archive"])]
-        thin = math.ceil(max(sample["targets"].shape[-2:]) / EXAMPLE_SIDE)
-        rain, probabilities = {"observed": sample["targets"][:, 0].numpy()}, {}
-        for model_name, (forecast, _) in run_models(scored.models, batch, scored.device).items():
-            rain[model_name] = _where_seen(forecast.single(), sample["mask"])
-            if threshold is not None and forecast.exceedance and forecast.knows(threshold):
-                probabilities[model_name] = _where_seen(forecast.probability(threshold), sample["mask"])
-        examples.append(
-            ExampleFields(
-                name=name,
-                score=score,
-                archive=series.name,
-                init_time=np.datetime64(int(sample["init_time"]), "s"),
-                timestep_minutes=series.step_seconds / 60,
-                cell_km=series.cell_km * thin,
-                rain=_thinned(rain, thin),
-                probabilities=_thinned(probabilities, thin),
-                threshold=math.nan if threshold is None else threshold,
-            )
+    scores = dict(zip(order, window_scores, strict=True))
+    chosen = _by_rank(scores) if which == "ranked" else _by_event(scores, scored)
+    dataset = scored.data.dataset(scored.split)
+    return [_example(name, scores[index], dataset[index], scored) for name, index in chosen.items()]
+
+
+def _by_rank(scores: Mapping[int, float]) -> dict[str, int]:
+    """Best, median and worst of the windows with a score, by number."""
+    ranked = sorted((score, index) for index, score in scores.items() if not math.isnan(score))
+    if not ranked:
+        return {}
+    return {"best": ranked[-1][1], "median": ranked[len(ranked) // 2][1], "worst": ranked[0][1]}
+
+
+def _by_event(scores: Mapping[int, float], scored: Scored) -> dict[str, int]:
+    """The median window of each archive; those without a score, for want of rain, are below all others."""
+    archives, _ = scored.data.origins(scored.split)
+    chosen = {}
+    for number in sorted(set(archives.tolist())):
+        ranked = sorted(
+            (-1.0 if math.isnan(scores[index]) else scores[index], index)
+            for index in scores
+            if archives[index] == number
         )
-    return examples
+        chosen[scored.data.series[number].name] = ranked[len(ranked) // 2][1]
+    return chosen
+
+
+@torch.inference_mode()
+def _example(name: str, score: float, sample: Sample, scored: Scored) -> ExampleFields:
+    threshold = scored.plan.main_threshold
+    batch: Any = {key: value[None] for key, value in dict[str, Any](sample).items()}
+    series = scored.data.series[int(sample["archive"])]
+    thin = math.ceil(max(sample["targets"].shape[-2:]) / EXAMPLE_SIDE)
+    rain, probabilities = {"observed": sample["targets"][:, 0].numpy()}, {}
+    for model_name, (forecast, _) in run_models(scored.models, batch, scored.device).items():
+        rain[model_name] = _where_seen(forecast.single(), sample["mask"])
+        if threshold is not None and forecast.exceedance and forecast.knows(threshold):
+            probabilities[model_name] = _where_seen(forecast.probability(threshold), sample["mask"])
+    return ExampleFields(
+        name=name,
+        score=score,
+        archive=series.name,
+        init_time=np.datetime64(int(sample["init_time"]), "s"),
+        timestep_minutes=series.step_seconds / 60,
+        cell_km=series.cell_km * thin,
+        rain=_thinned(rain, thin),
+        probabilities=_thinned(probabilities, thin),
+        threshold=math.nan if threshold is None else threshold,
+    )
 
 
 def _where_seen(field: Tensor, mask: Tensor) -> NDArray[np.float32]:

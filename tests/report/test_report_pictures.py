@@ -33,3 +33,12 @@ def test_events_are_those_of_the_sums(tmp_path):
     csi = runpy.run_path(str(SCRIPT))["events"](sums, families)["network"]
     hits, misses, false_alarms, _ = np.moveaxis(counts["categorical/counts"][0], -1, 0)
     np.testing.assert_allclose(csi, hits / (hits + misses + false_alarms), rtol=1e-6)
+
+
+def test_examples_show_the_models_that_are_named(monkeypatch):
+    script = runpy.run_path(str(SCRIPT))
+    sums, _ = statistics({"network": 0.3, "persistence": 1.0})
+    drawn = []
+    monkeypatch.setitem(script["draw_example"].__globals__, "plot_forecast", lambda case, *_, **__: drawn.append(case))
+    next(script["draw_example"](sums.examples[0], ["persistence"], Path("unused")))
+    assert list(drawn[0].forecasts) == ["persistence"]

@@ -1,28 +1,20 @@
 """Synthetic events as ordinary archives, generated when first needed and kept on disk."""
 
-import contextlib
 import hashlib
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
-from nowcast.data.archive.frame import Frame, Grid, Packing
-from nowcast.data.archive.writer import ArchiveWriter
+from nowcast.data.synthetic.events import made_once, write_events
 from nowcast.data.synthetic.rain import SyntheticRain
-from nowcast.files import made_by_one
-from nowcast.units import Quantity
 
-START = np.datetime64("2000-01-01T00:00:00", "s")  # events are dated a day apart, so that none touches another
 MAX_EVENTS = 10_000  # of a split
-QUANTUM = 0.01  # mm h-1
 GENERATOR_VERSION = 1  # raise when the same settings would give other rain: old caches are then not used
 
 
@@ -83,57 +75,22 @@ class SyntheticArchives:
         middle = f"_{kind}_" if kind else "_"
         names = [f"{split}{middle}{number:03}" for split, count in counts.items() for number in range(count)]
         key = hashlib.sha256(repr((GENERATOR_VERSION, self._rain(kind), self.seed)).encode()).hexdigest()[:12]
-        folder = Path(self.folder) / key
-        if _missing(folder, names):
-            with made_by_one(folder):  # ranks of a training, or two trainings, begin at the same time
-                missing = _missing(folder, names)
-                for name, rain_rate in track(
-                    zip(missing, self._generated(missing, kind), strict=True),
-                    "generating synthetic echoes",
-                    len(missing),
-                ):
-                    with contextlib.suppress(FileExistsError):  # made meanwhile, on a disk where nobody can wait
-                        self._write(folder / f"{name}.nc", kind, rain_rate)
-        return [folder / f"{name}.nc" for name in names]
+        return made_once(Path(self.folder) / key, names, partial(self._generate, kind), partial(self._write, kind))
 
-    def _generated(self, names: Sequence[str], kind: str) -> Iterator[NDArray[np.float32]]:
-        """(T, H, W) of each event; as many are made at once as there are cores, and no more are kept."""
-        rain, cores = self._rain(kind), os.cpu_count() or 1
+    def _generate(self, kind: str, name: str) -> NDArray[np.float32]:
+        # The seed of an event depends on its name alone: more events later leave the old ones as they are.
+        digest = hashlib.sha256(f"{self.seed} {name}".encode()).digest()
+        return self._rain(kind).generate(int.from_bytes(digest[:6], "big"))
 
-        def generate(name: str) -> NDArray[np.float32]:
-            # The seed of an event depends on its name alone: more events later leave the old ones as they are.
-            digest = hashlib.sha256(f"{self.seed} {name}".encode()).digest()
-            return rain.generate(int.from_bytes(digest[:6], "big"))
-
-        with ThreadPoolExecutor(cores) as threads:
-            for first in range(0, len(names), cores):
-                yield from list(threads.map(generate, names[first : first + cores]))
-
-    def _write(self, path: Path, kind: str, rain_rate: NDArray[np.float32]) -> None:
+    def _write(self, kind: str, path: Path, rain_rate: NDArray[np.float32]) -> None:
         rain = self._rain(kind)
-        height, width = rain.shape
-        metres = rain.cell_km * 1000
-        grid = Grid(np.arange(width, dtype=np.float64) * metres, np.arange(height, dtype=np.float64)[::-1] * metres, "")
         split, number = path.stem.split("_")[0], path.stem.split("_")[-1]
         place = 3 * (list(self.kinds).index(kind) if kind else 0) + ("train", "val", "test").index(split)
-        day = place * MAX_EVENTS + int(number)
-        start = START + np.timedelta64(day, "D")
-        step = np.timedelta64(round(rain.timestep_minutes * 60), "s")
-        frames = [
-            Frame(start + k * step, Quantity.RAIN_RATE, field, grid, Packing(QUANTUM, 0.0))
-            for k, field in enumerate(rain_rate)
-        ]
-        attributes = {
-            "title": "Synthetic radar echoes: no weather that ever was",
-            "institution": "nowcast",
-            "source": repr(rain),
-            "license": "CC0-1.0",
-        }
-        with ArchiveWriter(path, frames[0], attributes) as writer:
-            for frame in frames:
-                writer.append(frame)
-            writer.finish(f"generated from seed {self.seed}, event {path.stem}")
-
-
-def _missing(folder: Path, names: list[str]) -> list[str]:
-    return [name for name in names if not (folder / f"{name}.nc").exists()]
+        write_events(
+            path,
+            [(place * MAX_EVENTS + int(number), rain_rate)],
+            timestep_minutes=rain.timestep_minutes,
+            cell_km=rain.cell_km,
+            source=repr(rain),
+            history=f"generated from seed {self.seed}, event {path.stem}",
+        )

@@ -138,7 +138,7 @@ def example(fields: ExampleFields, colour_blind_safe: bool) -> Example:
     start = np.datetime_as_string(fields.init_time.astype("datetime64[s]"), unit="m").replace("T", " ")
     return Example(
         fields.name,
-        f"{fields.archive}, forecast from {start} UTC; CSI of the first model {fields.score:.2f}",
+        f"{fields.archive}, forecast from {start} UTC; CSI of the first model {_score(fields.score)}",
         labels,
         panels,
         width / height,
@@ -146,6 +146,10 @@ def example(fields: ExampleFields, colour_blind_safe: bool) -> Example:
         100 * length / (fields.cell_km * width),
         f"{length:g} km",
     )
+
+
+def _score(value: float) -> str:
+    return "undefined, hardly any rain" if np.isnan(value) else f"{value:.2f}"
 
 
 def _stacked(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -81,7 +81,8 @@ def evaluate(config: DictConfig) -> list[Path]:
         "data": data.provenance(),
         "settings": plain(settings),
     }
-    output = Output(folder, Console(), build(config.uncertainty), config.html, config.colour_blind_safe)
+    bootstrap = build(config.uncertainty)
+    output = Output(folder, Console(), bootstrap, config.html, config.colour_blind_safe, config.examples)
     written = write_results(scores, scored, facts, output)
     if caveat:
         output.console.print(caveat, style="yellow", highlight=False)

@@ -200,9 +200,9 @@ def test_more_events_leave_the_old_ones_and_other_settings_get_their_own_folder(
 def test_two_runs_may_make_the_same_archives_at_once(tmp_path, monkeypatch):
     write = SyntheticArchives._write
 
-    def after_another(self, path, kind, rain_rate):
-        write(self, path, kind, rain_rate)  # another process was faster
-        write(self, path, kind, rain_rate)
+    def after_another(self, kind, path, rain_rate):
+        write(self, kind, path, rain_rate)  # another process was faster
+        write(self, kind, path, rain_rate)
 
     monkeypatch.setattr(SyntheticArchives, "_write", after_another)
     paths = archives(tmp_path).paths()
