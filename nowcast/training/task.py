@@ -1,12 +1,15 @@
 """The Lightning module: one step of training, one of validation, and what a checkpoint must carry."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from nowcast.data.interface import ValidationLeads
 from nowcast.data.windows.sample import Sample, spacing_of
@@ -75,6 +78,12 @@ class NowcastTask(lightning.LightningModule):
         self.calibrated: Csi | None = None
         if calibration is not None and leads is not None and main_threshold is not None:
             self.calibrated = calibration.csi(head, scaling, main_threshold, leads.lead_times)
+
+    def configure_model(self) -> None:
+        """Cut the weights into one part for each process of a machine, where that is wanted (trainer=fsdp)."""
+        if isinstance(self.trainer.strategy, ModelParallelStrategy) and not isinstance(self.net, FSDPModule):
+            mesh = cast(DeviceMesh, self.device_mesh)  # the strategy has made it by now
+            fully_shard(self.net, mesh=mesh)  # as a whole: parts of networks are used beside forward
 
     def forward(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> Tensor:
         """What the network says of physical values, before the sigmoid; it sees "no data" as grey 0."""

@@ -15,7 +15,9 @@ import torch
 from nowcast.forecasting import checkpoint
 from tests.programs import TINY
 
-TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=2", "trainer.precision=32-true"]
+ON_CPU = ["trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=2", "trainer.precision=32-true"]
+TWO = ["trainer=ddp", *ON_CPU]
+SHARDED = ["trainer=fsdp", *ON_CPU]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -84,6 +86,10 @@ def counts(folder):
         ]
 
 
+def sharded_by_trainer(folder):
+    return [start(program(folder, *SHARDED))]
+
+
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
     """One process with twice the batch."""
@@ -92,7 +98,7 @@ def one(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("launch", [by_trainer, by_torchrun, by_slurm])
+@pytest.mark.parametrize("launch", [by_trainer, by_torchrun, by_slurm, sharded_by_trainer])
 def test_two_processes_equal_one_with_twice_the_batch(one, launch):
     folder = one.parent / launch.__name__
     ended(launch(folder))
@@ -119,9 +125,10 @@ def test_processes_from_outside_need_one_run_directory(one, tmp_path):
     assert "give output=<one directory>" in process.stderr
 
 
-def test_two_processes_that_were_stopped_end_with_the_same_weights(one):
-    longer = ["trainer.max_epochs=60", *TWO, "optimizer=rmsprop_paper"]
-    whole, part = one.parent / "whole", one.parent / "part"
+@pytest.mark.parametrize("two", [TWO, SHARDED], ids=["ddp", "fsdp"])
+def test_two_processes_that_were_stopped_end_with_the_same_weights(one, two):
+    longer = ["trainer.max_epochs=60", *two, "optimizer=rmsprop_paper"]
+    whole, part = one.parent / f"whole_{two[0]}", one.parent / f"part_{two[0]}"
     ended([start(program(whole, *longer))])
     process = start(program(part, *longer))
     while not (part / "checkpoints" / "last.ckpt").exists():
@@ -132,7 +139,7 @@ def test_two_processes_that_were_stopped_end_with_the_same_weights(one):
     assert process.returncode == 143
     stopped = checkpoint.read(part / "checkpoints" / "last.ckpt")["global_step"]
     ended([start(program(part, *longer, "resume=auto"))])
-    one_, two = (checkpoint.read(folder / "checkpoints" / "last.ckpt") for folder in (whole, part))
-    assert 0 < stopped < one_["global_step"] == two["global_step"]
-    for key, value in one_["state_dict"].items():
-        torch.testing.assert_close(two["state_dict"][key], value, rtol=0, atol=0, msg=key)
+    undisturbed, resumed = (checkpoint.read(folder / "checkpoints" / "last.ckpt") for folder in (whole, part))
+    assert 0 < stopped < undisturbed["global_step"] == resumed["global_step"]
+    for key, value in undisturbed["state_dict"].items():
+        torch.testing.assert_close(resumed["state_dict"][key], value, rtol=0, atol=0, msg=key)

@@ -4,8 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
 
 from nowcast.config.build import build
+from nowcast.forecasting.heads import GreyHead
+from nowcast.training.task import NowcastTask
 from nowcast.training.trainer import close_loggers, make_trainer, quieten
 from tests.programs import composed
 
@@ -43,13 +48,31 @@ def test_trainer_options_change_the_trainer(tmp_path, override, read, value):
     assert composed(f"output={tmp_path}") != config
 
 
-# Built, never trained: Lightning refuses FSDPStrategy on a CPU by its class, and a class derived from it ends there,
-# with PyTorch 2.13, in "FSDP needs a non-CPU accelerator device"; naming the CPU to it as its device was not tried.
-def test_fully_sharded_training_can_be_built():
-    config = composed("trainer=fsdp", "trainer.num_nodes=2")
+def convolution():
+    net = torch.nn.Conv2d(1, 1, 3)
+    return NowcastTask(net, GreyHead(), None, torch.nn.L1Loss(), None, None, [], None, None, None, 2, {})
+
+
+def test_fully_sharded_training_cuts_the_weights_and_clips_their_gradients(tmp_path):
+    """In a group of one process; tests/training/test_distributed.py trains with two."""
+    config = composed("trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.precision=32-true")
     strategy = build(config.trainer.strategy)
-    assert (type(strategy).__name__, strategy._state_dict_type) == ("FSDPStrategy", "full")
-    assert config.trainer.gradient_clip_val is None
+    assert (type(strategy), strategy._save_distributed_checkpoint) == (ModelParallelStrategy, False)
+    assert config.trainer.gradient_clip_val == 1.0
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
+    try:
+        task = convolution()
+        task._trainer = SimpleNamespace(strategy=strategy)
+        task._device_mesh = init_device_mesh("cpu", (1, 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
+        task.configure_model()
+        assert all(isinstance(parameter, DTensor) for parameter in task.net.parameters())
+        task.configure_model()  # of a network that is cut already
+        single = convolution()
+        single._trainer = SimpleNamespace(strategy=None)
+        single.configure_model()
+        assert not any(isinstance(parameter, DTensor) for parameter in single.net.parameters())
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_weights_and_biases_stays_offline_unless_told_otherwise(tmp_path, monkeypatch):
