@@ -22,7 +22,7 @@ class Spacing(NamedTuple):
 
     Attributes:
         step_minutes: (B,) float32.
-        cell_km: (B,) float32, the side of a cell in y.
+        cell_km: (B, 2) float32, height and width of a cell.
     """
 
     step_minutes: "Tensor"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from nowcast.config.command_line.arguments import checkpoint_path, moment, one_archive, refuse_decision, refuse_no_steps
+from nowcast.config.command_line import arguments
 from nowcast.config.command_line.watched import refuse_watch
 from nowcast.config.mistakes import UsageError, as_typed, refuse_missing_checkpoint
 from nowcast.config.program import chosen, given_on_command_line, program
@@ -30,9 +30,8 @@ def refuse(config: DictConfig) -> None:
     """Refuse what needs no file to be read.
 
     Raises:
-        UsageError: Neither a checkpoint nor a model or both, decide is no decision or lacks a calibration, init_time is
-            no time, there is no forecast step, or there are several files or a folder without source=;
-            or see `refuse_watch`.
+        UsageError: Neither a checkpoint nor a model or both, decide, cells, init_time or forecast_steps are none, or
+            there are several files or a folder without source=; or see `refuse_watch`.
         FileExistsError: The output is there.
         FileNotFoundError: There is no such checkpoint, archive or folder.
     """
@@ -43,17 +42,18 @@ def refuse(config: DictConfig) -> None:
         found = "neither" if config.model is None else "both"
         raise UsageError(f"give either checkpoint=<file> or model=persistence|extrapolation|…, got {found}")
     if config.checkpoint is not None:
-        refuse_missing_checkpoint(checkpoint_path(config.checkpoint))
+        refuse_missing_checkpoint(arguments.checkpoint_path(config.checkpoint))
     with as_typed():
-        refuse_decision(config.decide, of_checkpoint=config.checkpoint is not None and config.calibrated)
+        arguments.refuse_decision(config.decide, of_checkpoint=config.checkpoint is not None and config.calibrated)
+        arguments.refuse_cells(config.cells, of_checkpoint=config.checkpoint is not None)
         if config.init_time is not None:
-            moment(config.init_time)
+            arguments.moment(config.init_time)
         if config.forecast_steps is not None:
-            refuse_no_steps(config.forecast_steps)
+            arguments.refuse_no_steps(config.forecast_steps)
         if config.watch is not None:
             refuse_watch(config)
         elif config.source is None:
-            one_archive(config.input)
+            arguments.one_archive(config.input)
 
 
 if __name__ == "__main__":

@@ -134,6 +134,7 @@ class PredictConfig:
     forecast_steps: int | None = None
     calibrated: bool = MISSING
     decide: str | None = MISSING  # bias | csi | area | a ratio of cost to loss
+    cells: str | None = MISSING  # native | network
     plot: bool = MISSING
     pictures: Any = MISSING  # what they show of a forecast
     colour_blind_safe: bool = MISSING

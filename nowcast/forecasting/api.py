@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from nowcast.config.build import build
-from nowcast.config.command_line.arguments import decision_of, refuse_decision
+from nowcast.config.command_line.arguments import decision_of, refuse_cells, refuse_decision
 from nowcast.config.compose import choice
 from nowcast.data.archive.frame import DataFormatError, Reader
 from nowcast.data.archive.limits import limits_of
@@ -152,6 +152,7 @@ def load_forecaster(
     *,
     calibrated: bool | None = None,
     decide: str | float | None = None,
+    cells: str | None = None,
     device: str = "cpu",
 ) -> TrainedForecaster:
     """The network of a checkpoint, ready to forecast.
@@ -161,16 +162,20 @@ def load_forecaster(
         calibrated: Apply the calibration that it carries; None = where it carries one.
         decide: How probabilities become `rain_rate`, by levels: "bias", "csi", "area" or a ratio of cost to loss;
             None = as it was trained.
+        cells: Which it forecasts in: "native", those of the frames, or "network", those that it was trained on, which
+            finer ones are averaged to; None = native where the network can.
         device: cpu or cuda.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not a checkpoint of rain, one whose network is no class that is trusted, or no calibration in it.
+        ValueError: Not a checkpoint of rain, one whose network is no class that is trusted, no calibration in it, or it
+            cannot forecast in these cells.
     """
     loaded = checkpoint.load(path)
     wanted = loaded.calibration is not None if calibrated is None else calibrated
     refuse_decision(decide, of_checkpoint=wanted)
-    forecaster = of_checkpoint(loaded, calibrated=wanted, decide=decision_of(decide))
+    refuse_cells(cells, of_checkpoint=True)
+    forecaster = of_checkpoint(loaded, calibrated=wanted, decide=decision_of(decide), cells=cells)
     return TrainedForecaster(forecaster, choose_device(device))
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 from torch import nn
 
 from nowcast.config.build import build, kind_of
+from nowcast.config.command_line.arguments import NATIVE, NETWORK
 from nowcast.config.mistakes import UsageError
 from nowcast.data.archive.limits import Limits, limits_of
 from nowcast.forecasting.checkpoint import Checkpoint
@@ -32,6 +33,7 @@ class Forecaster:
         worth: What is known of its scores, a line each.
         beaten_by: Simple forecasts that were better on its validation windows.
         limits: Physical ranges that its training archives were prepared with, as far as they say.
+        native_cells: It forecasts in the cells of its input, where these are finer than those that it knows.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Forecaster:
     beaten_by: Sequence[str] = ()
     limits: Sequence[Limits] = field(default=())
     any_step: tuple[float, float] | None = None
+    native_cells: bool = False
 
     def takes_step(self, step_seconds: int) -> bool:
         """Whether it forecasts from frames so far apart, be it trained on them or not."""
@@ -112,16 +115,35 @@ def _any_step(net: nn.Module, trained: Sequence[int]) -> tuple[float, float] | N
     return None if reach is None or len(trained) < 2 else (reach[0] * 60, reach[1] * 60)
 
 
-def of_checkpoint(loaded: Checkpoint, *, calibrated: bool, decide: str | None = None) -> Forecaster:
+def in_native_cells(loaded: Checkpoint, cells: str | None) -> bool:
+    """Whether a network forecasts in the cells of its input: null where it can, cells=native|network as it says.
+
+    Raises:
+        UsageError: It is to, and cannot.
+    """
+    can = hasattr(loaded.forecaster.net, "cell_km")
+    if cells == NATIVE and not can:
+        raise UsageError(
+            f"cells={NATIVE}: {type(loaded.forecaster.net).__name__} forecasts in the cells that it was trained on, "
+            f"{loaded.data['cell_km']:.3g} km, and in no finer ones: leave cells= out, and they are averaged to these"
+        )
+    return can and cells != NETWORK
+
+
+def of_checkpoint(
+    loaded: Checkpoint, *, calibrated: bool, decide: str | None = None, cells: str | None = None
+) -> Forecaster:
     """The network of a checkpoint.
 
     Args:
         loaded: The checkpoint.
         calibrated: With its calibration.
         decide: By which of its decisions (Checkpoint.calibrated); None = as fitted.
+        cells: Which it forecasts in (in_native_cells).
 
     Raises:
-        ValueError: It was trained on something else than radar archives, or is to be calibrated and cannot.
+        ValueError: It was trained on something else than radar archives, is to be calibrated and cannot, or is to
+            forecast in cells that it cannot.
     """
     if missing := [key for key in ("timesteps_seconds", "cell_km", "input_steps") if key not in loaded.data]:
         raise ValueError(
@@ -152,6 +174,7 @@ def of_checkpoint(loaded: Checkpoint, *, calibrated: bool, decide: str | None = 
         },
         limits=[limits_of(one) for one in loaded.data.get("limits", [])],
         any_step=_any_step(loaded.forecaster.net, loaded.data["timesteps_seconds"]),
+        native_cells=in_native_cells(loaded, cells),
     )
 
 

@@ -46,7 +46,12 @@ def build_network(node: Any, head: Head) -> nn.Module:  # noqa: ANN401 (a config
 
 
 def outputs_of(
-    net: Callable[..., Tensor], scaling: Scaling, values: Tensor, forecast_steps: int, spacing: Spacing | None
+    net: Callable[..., Tensor],
+    scaling: Scaling,
+    values: Tensor,
+    forecast_steps: int,
+    spacing: Spacing | None,
+    back: Tensor | None = None,
 ) -> Tensor:
     """What a network puts out for physical values; it sees "no data" as no rain, unless it sees rain rates itself.
 
@@ -57,9 +62,10 @@ def outputs_of(
         values: (B, T_in, C, H, W) mm h-1, or whatever the scaling speaks of; NaN = no data.
         forecast_steps: Frames to predict.
         spacing: Of the frames; None = not known.
+        back: Trajectories, where they are found already (NetworkForecaster.trajectories).
     """
     if getattr(net, "sees", "grey") == "rain_rate":
-        return net(values, forecast_steps, spacing)
+        return net(values, forecast_steps, spacing, *([] if back is None else [back]))
     return net(scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
 
 
@@ -93,27 +99,39 @@ class NetworkForecaster(nn.Module):
         calibration = None if self.calibration is None else self.calibration.at(lead_times)
         return NetworkForecaster(self.net, self.scaling, self.head, calibration)
 
-    def logits(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> Tensor:
-        """What the network says, before the sigmoid."""
-        return self.head.logits(outputs_of(self.net, self.scaling, values, forecast_steps, spacing).float())
+    def trajectories(self, values: Tensor, forecast_steps: int, spacing: Spacing | None) -> Tensor | None:
+        """Where the air comes from, for all that move something; None of a network that moves nothing."""
+        find = getattr(self.net, "trajectories", None)
+        return None if find is None else find(values, forecast_steps, spacing)
+
+    def logits(
+        self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None, back: Tensor | None = None
+    ) -> Tensor:
+        """What the network says, before the sigmoid; with `trajectories` that are found already, or finding them."""
+        return self.head.logits(outputs_of(self.net, self.scaling, values, forecast_steps, spacing, back).float())
 
     def said(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> Tensor:
         """What it says in [0, 1], not calibrated."""
         return torch.sigmoid(self.logits(values, forecast_steps, spacing))
 
-    def of_logits(self, logits: Tensor, values: Tensor) -> FieldForecast:
-        """The forecast of logits, calibrated where there is a calibration; (B, T_in, C, H, W) values were seen."""
+    def of_logits(
+        self, logits: Tensor, values: Tensor, spacing: Spacing | None = None, back: Tensor | None = None
+    ) -> FieldForecast:
+        """The forecast of logits, calibrated where there is a calibration.
+
+        (B, T_in, C, H, W) values were seen, so spaced, with these `trajectories`.
+        """
         said = torch.sigmoid(logits)
         if self.calibration is None:
             return self.head.forecast(said, self.scaling)
         forecast = self.calibration.forecast(said, self.head, self.scaling)
         held = forecast.exceedance
-        return forecast if held is None or held.decision != AREA else self._by_area(held, values)
+        return forecast if held is None or held.decision != AREA else self._by_area(held, values, spacing, back)
 
-    def _by_area(self, one: Exceedance, values: Tensor) -> Exceedance:
-        """Decided so that as many cells are wet as by extrapolation."""
+    def _by_area(self, one: Exceedance, values: Tensor, spacing: Spacing | None, back: Tensor | None) -> Exceedance:
+        """Decided so that as many cells are wet as in the last frame, moved along the same trajectories."""
         refuse_area_without_motion(self.net)
-        extrapolated = cast(nn.Module, self.net.motion)(values, one.values.shape[1]).to(one.values)
+        extrapolated = cast(Any, self.net).extrapolated(values, one.values.shape[1], spacing, back)
         shares = shares_reached(extrapolated, values[:, -1], self.head.thresholds)
         return replace(one, levels=levels_of_areas(one.values, values[:, -1].isfinite(), shares))
 
@@ -128,7 +146,8 @@ class NetworkForecaster(nn.Module):
         Returns:
             A forecast of so many steps, without NaN.
         """
-        return self.of_logits(self.logits(values, forecast_steps, spacing), values)
+        back = self.trajectories(values, forecast_steps, spacing)
+        return self.of_logits(self.logits(values, forecast_steps, spacing, back), values, spacing, back)
 
 
 def refuse_area_without_motion(net: nn.Module) -> None:
@@ -137,7 +156,7 @@ def refuse_area_without_motion(net: nn.Module) -> None:
     Raises:
         UsageError: With the decisions that go.
     """
-    if not hasattr(net, "motion"):
+    if not hasattr(net, "extrapolated"):
         raise UsageError(
             f"decide={AREA} takes the area of rain from the motion of model=lagrangian, and {type(net).__name__} has "
             f"none: choose {BIAS}, {CSI} or a ratio of cost to loss"

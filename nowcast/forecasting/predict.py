@@ -202,12 +202,7 @@ def predict(
             network says nothing (refuse_empty).
     """
     refuse_no_steps(forecast_steps)
-    archive, known_km = source.archive, forecaster.cell_km
-    region = Region(archive, averaging_factor(archive, known_km, _other_cells(known_km)), 1)
-    if region.factor != (1, 1):
-        native = cell_km(archive.grid)[0]
-        averaged = native * region.factor[0]
-        log.info("%s: cells of %.3g km are averaged to the network's %.3g km", archive.name, native, averaged)
+    archive, region = source.archive, region_of(source.archive, forecaster)
     frames, step = input_frames(source, forecaster, init_time)
     rows, columns = (size * factor for size, factor in zip(region.shape, region.factor, strict=True))
     inputs = area_average(archive.read(frames, slice(rows), slice(columns)), region.factor)  # (T_in, H, W)
@@ -219,7 +214,7 @@ def predict(
     leads = [step * (k + 1) / 60 for k in range(forecast_steps)]
     model = at_lead_times({"": forecaster.model}, leads)[""].to(device)
     batch = torch.from_numpy(inputs)[None, :, None].to(device)  # (1, T_in, 1, H, W)
-    spacing = Spacing(torch.tensor([step / 60]), torch.tensor([region.cell_km]))
+    spacing = Spacing(torch.tensor([step / 60]), torch.tensor([region.cell_sides_km]))
     said = forecast_with(model, batch, forecast_steps, spacing).to(torch.device("cpu"))
     said = replace(said, values=said.values.masked_fill(torch.from_numpy(~coverage), torch.nan))
     forecast = Forecast(
@@ -228,6 +223,24 @@ def predict(
     refuse_empty(forecaster, forecast.rain_rate, inputs[-1])
     remarks = [forecaster.of_step(step), forecaster.beyond(forecast_steps, step), *_other_limits(source, forecaster)]
     return Prediction(said, forecast, inputs, source, [text for text in remarks if text])
+
+
+def region_of(archive: Archive, forecaster: Forecaster) -> Region:
+    """An archive in the cells that a forecaster is to forecast in, which is said where it knows others.
+
+    Raises:
+        ValueError: Its cells cannot be averaged to those that the forecaster knows, whichever it forecasts in.
+    """
+    factor = averaging_factor(archive, forecaster.cell_km, _other_cells(forecaster.cell_km))
+    if factor == (1, 1):
+        return Region(archive, factor, 1)
+    native = cell_km(archive.grid)[0]
+    known = native * factor[0]
+    if forecaster.native_cells:
+        log.info("%s: forecast in its cells of %.3g km, the network looks at %.3g km", archive.name, native, known)
+        return Region(archive, (1, 1), 1)
+    log.info("%s: cells of %.3g km are averaged to the network's %.3g km", archive.name, native, known)
+    return Region(archive, factor, 1)
 
 
 def refuse_empty(forecaster: Forecaster, rain_rate: NDArray[np.float32], last: NDArray[np.float32]) -> None:

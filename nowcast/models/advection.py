@@ -32,11 +32,11 @@ def move(field: Tensor, valid: Tensor, displacement: Tensor) -> tuple[Tensor, Te
     Args:
         field: (B, C, H, W); what stands where nothing is known does not matter.
         valid: (B, 1, H, W) in [0, 1], how much of a cell is known.
-        displacement: (B, 2, H, W) (x, y) in cells.
+        displacement: (B, …, 2, H, W) (x, y) in cells.
 
     Returns:
-        The fields, each cell the mean of the known part of the four that it lies between, and how much of these is
-        known; outside the grid nothing is.
+        The fields (B, C, …, H, W), each cell the mean of the known part of the four that it lies between, and how much
+        of these is known, (B, 1, …, H, W); outside the grid nothing is.
     """
     known = sample(valid, displacement, beyond="nothing")
     moved = sample(torch.where(valid > 0, field, torch.zeros_like(field)) * valid, displacement, beyond="nothing")
@@ -48,23 +48,26 @@ def sample(field: Tensor, displacement: Tensor, *, beyond: str) -> Tensor:
 
     Args:
         field: (B, C, H, W), finite.
-        displacement: (B, 2, H', W') (x, y) in cells, from the cells of an equal or larger grid with the same corner.
+        displacement: (B, …, 2, H', W') (x, y) in cells, from the cells of an equal or larger grid with the same corner;
+            each of several (…) is of the same field.
         beyond: What lies outside the field: its "border", continued, or "nothing" (0).
 
     Returns:
-        (B, C, H', W').
+        (B, C, …, H', W').
     """
     height, width = field.shape[2:]
-    rows = torch.arange(displacement.shape[2], dtype=displacement.dtype, device=displacement.device)[:, None]
-    columns = torch.arange(displacement.shape[3], dtype=displacement.dtype, device=displacement.device)
-    x, y = columns + displacement[:, 0], rows + displacement[:, 1]  # (B, H', W')
+    rows = torch.arange(displacement.shape[-2], dtype=displacement.dtype, device=displacement.device)[:, None]
+    columns = torch.arange(displacement.shape[-1], dtype=displacement.dtype, device=displacement.device)
+    x, y = columns + displacement[..., 0, :, :], rows + displacement[..., 1, :, :]  # (B, …, H', W')
     if beyond == "border":
         x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
     # grid_sample wants (2·x + 1) / W - 1, and makes x of it again: without rounding only where W is a power of two.
     full = [1 << (side - 1).bit_length() for side in (height, width)]
     padded = F.pad(field, (0, full[1] - width, 0, full[0] - height))
     places = torch.stack([(2 * x + 1) / full[1] - 1, (2 * y + 1) / full[0] - 1], dim=-1)
-    return F.grid_sample(padded, places.to(field.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
+    below = places.to(field.dtype).flatten(1, -3)  # one below the other
+    found = F.grid_sample(padded, below, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return found.view(*field.shape[:2], *x.shape[1:])
 
 
 def filled(field: Tensor, known: Tensor) -> Tensor:

@@ -81,13 +81,16 @@ class Lagrangian(nn.Module):
         self.register_buffer("levels", levels.float(), persistent=False)
         self.register_buffer("leads", torch.tensor([float(lead) for lead in lead_minutes]), persistent=False)
 
-    def forward(self, rain_rate: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> Tensor:
+    def forward(
+        self, rain_rate: Tensor, forecast_steps: int, spacing: Spacing | None = None, back: Tensor | None = None
+    ) -> Tensor:
         """Outputs of an exceedance head.
 
         Args:
             rain_rate: (B, T_in, 1, H, W) mm h-1, T_in at least 2, NaN = no data.
             forecast_steps: Frames to predict, any number.
             spacing: Of the frames.
+            back: Where the air comes from, if that is found already (`trajectories`).
 
         Returns:
             (B, forecast_steps, K, H, W): the logit of the first threshold, and what makes the falls to the others.
@@ -95,29 +98,57 @@ class Lagrangian(nn.Module):
         Raises:
             ValueError: No spacing.
         """
-        if spacing is None:
-            raise ValueError("a Lagrangian network must be told how many minutes lie between frames")
-        minutes, finer = spacing.step_minutes.to(self.leads), self._finer(spacing)
-        seen = averaged(rain_rate, finer)
-        motion = self._motion(seen)
-        frames = self._at_last(seen, departures(motion, seen.shape[1] - 1), minutes)
-        corrections = self.net(frames, len(self.leads)).float()
+        if back is None:
+            back = self.trajectories(rain_rate, forecast_steps, spacing)
+        minutes, blocks = told(spacing).step_minutes.to(self.leads), self.blocks(spacing)
+        corrections = self.net(self._at_last(averaged(rain_rate, blocks), back, minutes), len(self.leads)).float()
         steps = torch.arange(1, forecast_steps + 1, device=minutes.device)
         weights = between(minutes[:, None] * steps, self.leads)  # (B, T_out, L)
         corrections = torch.einsum("btl,lk,blkhw->btkhw", weights, self.gain, corrections)
-        if finer > 1:
-            shape = rain_rate.shape[3:]
-            motion = refined(motion * finer, finer, shape)
-            corrections = refined(corrections.flatten(1, 2), finer, shape).view(*corrections.shape[:3], *shape)
-        back = departures(motion, forecast_steps)
-        outputs = self._moved(rain_rate[:, -1], corrections, back, weights.flatten(0, 1))
+        corrections = sample(corrections.flatten(0, 1), back[:, :forecast_steps].flatten(0, 1), beyond="border")
+        corrections = refined(corrections, blocks, rain_rate.shape[3:])
+        there = displaced(back[:, :forecast_steps], blocks, rain_rate.shape[3:])
+        outputs = self._of_last(rain_rate[:, -1], corrections, there, weights.flatten(0, 1))
         return outputs.view(len(rain_rate), forecast_steps, *outputs.shape[1:])
 
-    def _finer(self, spacing: Spacing) -> int:
-        """How many of the cells at hand lie side by side in one that it was trained on."""
-        if self.cell_km is None:
-            return 1
-        return max(1, round(self.cell_km / float(spacing.cell_km[0])))
+    def trajectories(self, rain_rate: Tensor, forecast_steps: int, spacing: Spacing | None) -> Tensor:
+        """Where the air over each of the network's own cells comes from, which are blocks of those at hand.
+
+        Args:
+            rain_rate: (B, T_in, 1, H, W) mm h-1, NaN = no data.
+            forecast_steps: Frames to predict.
+            spacing: Of the frames.
+
+        Returns:
+            (B, T, 2, h, w) displacements (x, y) in such blocks to where it was 1, 2, … steps before the last frame; T
+            is as much as a forecast and a look at the frames need.
+        """
+        seen = averaged(rain_rate, self.blocks(spacing))
+        return departures(self._motion(seen), max(forecast_steps, seen.shape[1] - 1))
+
+    def extrapolated(self, rain_rate: Tensor, forecast_steps: int, spacing: Spacing | None, back: Tensor) -> Tensor:
+        """The last frame, moved along its `trajectories`: what the network begins with.
+
+        Args:
+            rain_rate: (B, T_in, 1, H, W) mm h-1, NaN = no data.
+            forecast_steps: Frames to predict.
+            spacing: Of the frames.
+            back: The trajectories.
+
+        Returns:
+            (B, forecast_steps, 1, H, W) mm h-1; NaN where the air comes from outside or from cells without data.
+        """
+        last = rain_rate[:, -1]
+        there = displaced(back[:, :forecast_steps], self.blocks(spacing), last.shape[2:])
+        moved, known = move(last, last.isfinite().to(last), there)
+        return torch.where(known > 0.5, moved, torch.nan).transpose(1, 2)
+
+    def blocks(self, spacing: Spacing | None) -> tuple[int, int]:
+        """How many (rows, columns) of the cells at hand make one that it was trained on, whose height is known."""
+        known, (height, width) = self.cell_km, told(spacing).cell_km[0].tolist()
+        if known is None or round(known / height) <= 1:
+            return 1, 1
+        return round(known / height), max(1, round(known / width))
 
     def _motion(self, rain_rate: Tensor) -> Tensor:
         """(B, 2, H, W) cells per step."""
@@ -137,20 +168,17 @@ class Lagrangian(nn.Module):
         clock = (minutes / SLOW).view(-1, 1, 1, 1, 1).expand_as(level)
         return torch.cat([level * known, known, wet * known, clock], dim=2)
 
-    def _moved(self, last: Tensor, corrections: Tensor, back: Tensor, weights: Tensor) -> Tensor:
-        """Outputs (B·T, K, H, W) at the lead times with `weights` (B·T, L) of what was learned.
+    def _of_last(self, last: Tensor, corrections: Tensor, there: Tensor, weights: Tensor) -> Tensor:
+        """Outputs (B·T, K, H, W) of a last frame (B, 1, H, W), T times displaced, and of corrections (B·T, K, H, W).
 
-        Where the air comes from outside, what lies at the border counts, and less.
+        `weights` (B·T, L) are those of what was learned. Where the air comes from outside, what lies at the border
+        counts, and less.
         """
-        steps, count = back.shape[1], corrections.shape[2]
         known = last.isfinite().to(last)
         level = 8 * filled(_level(last.nan_to_num(0.0)), known) + math.log2(FAINTEST)  # log2 of the rain rate
-        level, known = (part[:, None].expand(-1, steps, -1, -1, -1).flatten(0, 1) for part in (level, known))
-        displacement = back.flatten(0, 1)
-        moved = sample(torch.cat([corrections.flatten(0, 1), level], dim=1), displacement, beyond="border")
-        part = sample(known, displacement, beyond="nothing")
-        correction, level = moved[:, :count], moved[:, count:]
-        inside = self._prior(level, weights @ self.slope.exp(), weights @ self.offset) + correction
+        level = sample(level, there, beyond="border").transpose(1, 2).flatten(0, 1)
+        part = sample(known, there, beyond="nothing").transpose(1, 2).flatten(0, 1)
+        inside = self._prior(level, weights @ self.slope.exp(), weights @ self.offset) + corrections
         outside = self._prior(level, weights @ self.inflow_slope.exp(), weights @ self.inflow_offset)
         return torch.lerp(outside, inside, part)
 
@@ -162,20 +190,42 @@ class Lagrangian(nn.Module):
         return torch.cat([first, falls.expand(-1, -1, *level.shape[2:])], dim=1)
 
 
-def averaged(rain_rate: Tensor, factor: int) -> Tensor:
-    """(B, T, C, H/factor, W/factor), rounded up: means of the known cells of blocks; NaN where none is."""
-    if factor == 1:
+def told(spacing: Spacing | None) -> Spacing:
+    """The spacing.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if spacing is None:
+        raise ValueError("a Lagrangian network must be told how many minutes lie between frames")
+    return spacing
+
+
+def averaged(rain_rate: Tensor, blocks: tuple[int, int]) -> Tensor:
+    """(B, T, C, H/rows, W/columns), rounded up: means of the known cells of blocks; NaN where less than half is known.
+
+    A block that the grid cuts short is one of the cells that are there.
+    """
+    if blocks == (1, 1):
         return rain_rate
     known = rain_rate.isfinite().to(rain_rate)
     frames, mask = rain_rate.nan_to_num(0.0).flatten(0, 1), known.flatten(0, 1)
-    total, count = (F.avg_pool2d(part, factor, ceil_mode=True) for part in (frames, mask))
-    return (total / count).view(*rain_rate.shape[:3], *total.shape[2:])
+    total, share = (F.avg_pool2d(part, blocks, ceil_mode=True) for part in (frames, mask))
+    return torch.where(share >= 0.5, total / share, torch.nan).view(*rain_rate.shape[:3], *total.shape[2:])
 
 
-def refined(field: Tensor, factor: int, shape: Sequence[int]) -> Tensor:
-    """(B, C, *shape): a field of blocks of cells, linear between the middles of the blocks."""
-    full = [side * factor for side in field.shape[2:]]
+def refined(field: Tensor, blocks: tuple[int, int], shape: Sequence[int]) -> Tensor:
+    """(N, C, *shape): a field of blocks of cells, linear between the middles of the blocks."""
+    if blocks == (1, 1):
+        return field
+    full = [side * factor for side, factor in zip(field.shape[2:], blocks, strict=True)]
     return F.interpolate(field, size=full, mode="bilinear", align_corners=False)[..., : shape[0], : shape[1]]
+
+
+def displaced(back: Tensor, blocks: tuple[int, int], shape: Sequence[int]) -> Tensor:
+    """(B, T, 2, *shape): displacements (x, y) of blocks, (B, T, 2, h, w) in blocks, as those of their cells in cells."""
+    cells = back.flatten(0, 1) * back.new_tensor(blocks[::-1]).view(2, 1, 1)
+    return refined(cells, blocks, shape).view(*back.shape[:3], *shape)
 
 
 def between(minutes: Tensor, leads: Tensor) -> Tensor:

@@ -103,7 +103,9 @@ def choose_forecaster(config: Mapping[str, Any], model: str) -> Forecaster:
         return of_model(model, untrained(model, config["model"]), plain(config["model"]))
     loaded = checkpoint.load(config["checkpoint"])
     decide = decision_of(config["decide"])
-    forecaster = with_worth(of_checkpoint(loaded, calibrated=config["calibrated"], decide=decide), loaded)
+    forecaster = with_worth(
+        of_checkpoint(loaded, calibrated=config["calibrated"], decide=decide, cells=config["cells"]), loaded
+    )
     if decide is None or not forecaster.worth:
         return forecaster
     other = f"these scores are of rain rates by the decision of the training, and the forecast is by decide={decide}"

@@ -109,8 +109,8 @@ def run_models(
     Returns:
         Name → forecast, and logits where their sigmoid is the field: those of a grey network without calibration.
     """
-    steps, inputs = batch["targets"].shape[1], batch["inputs"].to(device)
-    said: dict[tuple[int, int, int], Tensor] = {}
+    steps, inputs, spacing = batch["targets"].shape[1], batch["inputs"].to(device), spacing_of(batch)
+    said: dict[tuple[int, int, int], tuple[Tensor, Tensor | None]] = {}
     forecasts: dict[str, tuple[FieldForecast, Tensor | None]] = {}
     for name, model in models.items():
         if isinstance(model, FileForecasts):
@@ -118,10 +118,11 @@ def run_models(
         elif isinstance(model, NetworkForecaster):
             network = (id(model.net), id(model.scaling), id(model.head))
             if network not in said:
-                said[network] = model.logits(inputs, steps, spacing_of(batch))
-            logits = said[network]
+                back = model.trajectories(inputs, steps, spacing)
+                said[network] = model.logits(inputs, steps, spacing, back), back
+            logits, back = said[network]
             is_forecast = model.calibration is None and not model.thresholds  # their sigmoid is the field
-            forecasts[name] = model.of_logits(logits, inputs), logits if is_forecast else None
+            forecasts[name] = model.of_logits(logits, inputs, spacing, back), logits if is_forecast else None
         else:
             forecasts[name] = forecast_with(model, inputs, steps), None
     return forecasts

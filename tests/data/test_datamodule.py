@@ -83,6 +83,8 @@ def test_cells_are_averaged_to_the_size_asked_for(tmp_path):
     rain = Archive(path).read(slice(0, 3), slice(None), slice(None))
     expected = rain.reshape(3, 8, 4, 10, 4).mean(axis=(2, 4))
     np.testing.assert_allclose(sample["inputs"][:, 0], expected, rtol=1e-5)
+    assert sample["cell_km"].tolist() == [4.0, 4.0]
+    assert Region(Archive(path), (2, 3), 1).cell_sides_km == (2.0, 3.0)
 
 
 def test_an_impossible_cell_size_is_refused(tmp_path):

@@ -35,7 +35,7 @@ class Nothing(nn.Module):
 
 
 LEADS = (5.0, 10.0, 15.0, 20.0)
-FIVE = Spacing(torch.tensor([5.0]), torch.tensor([2.0]))
+FIVE = Spacing(torch.tensor([5.0]), torch.tensor([[2.0, 2.0]]))
 
 
 def model(net=None, says=0.0, leads=LEADS):
@@ -57,7 +57,7 @@ def showers(shape=(48, 64), frames=4, velocity=(2.0, 1.0), seed=0):
 
 
 def spaced(rain, minutes=5.0):
-    return Spacing(torch.full((len(rain),), minutes), torch.full((len(rain),), 2.0))
+    return Spacing(torch.full((len(rain),), minutes), torch.full((len(rain), 2), 2.0))
 
 
 def said(net, rain, steps):
@@ -178,7 +178,7 @@ def test_frames_of_different_time_steps_in_one_batch_are_each_by_their_own():
         net.offset.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0]))
         net.gain.copy_(torch.arange(12.0).view(4, 3) / 10)
     rain = torch.cat([showers(), showers(seed=1)])
-    both = net(rain, 3, Spacing(torch.tensor([5.0, 6.0]), torch.tensor([2.0, 2.0])))
+    both = net(rain, 3, Spacing(torch.tensor([5.0, 6.0]), torch.full((2, 2), 2.0)))
     for number, minutes in enumerate((5.0, 6.0)):
         alone = net(rain[number : number + 1], 3, spaced(rain[:1], minutes))
         torch.testing.assert_close(both[number : number + 1], alone)
@@ -216,15 +216,18 @@ def test_a_head_without_thresholds_is_refused_with_one_that_has_them():
 def test_blocks_are_means_of_what_is_known_of_them():
     rain = torch.arange(20.0).view(1, 1, 1, 4, 5)
     rain[..., 0, 0], rain[..., 2:, 2:4] = torch.nan, torch.nan
-    found = averaged(rain, 2)[0, 0, 0]
+    found = averaged(rain, (2, 2))[0, 0, 0]
     expected = [[12 / 3, 20 / 4, 13 / 2], [52 / 4, torch.nan, 33 / 2]]  # of 1 5 6, 2 3 7 8, 4 9; 10 11 15 16, 14 19
     torch.testing.assert_close(found, torch.tensor(expected), equal_nan=True)
-    assert averaged(rain, 1) is rain
+    assert averaged(rain, (1, 1)) is rain
+    known = torch.tensor([[1.0, 1.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 0.0, 0.0]])
+    counts = averaged(torch.where(known > 0, 2.0, torch.nan)[None, None, None], (2, 2))[0, 0, 0]
+    torch.testing.assert_close(counts, torch.tensor([[2.0, torch.nan, 2.0]]), equal_nan=True)  # half is enough
 
 
 def test_a_plane_stays_a_plane_in_finer_cells():
     y, x = torch.meshgrid(torch.arange(6.0), torch.arange(8.0), indexing="ij")
-    fine = refined((2 * x + 3 * y)[None, None], 3, (17, 22))[0, 0]
+    fine = refined((2 * x + 3 * y)[None, None], (3, 3), (17, 22))[0, 0]
     rows, columns = (torch.arange(size).float() for size in (17, 22))
     plane = 2 * ((columns + 0.5) / 3 - 0.5)[None] + 3 * ((rows + 0.5) / 3 - 0.5)[:, None]
     torch.testing.assert_close(fine[2:-3, 2:-3], plane[2:-3, 2:-3])
@@ -233,7 +236,7 @@ def test_a_plane_stays_a_plane_in_finer_cells():
 def test_finer_cells_keep_their_detail_and_get_the_corrections_of_those_it_was_trained_on():
     """Of 1 km, it looks at blocks of 2 km as it does at 2 km itself; before training it is extrapolation at 1 km."""
     fine = showers((96, 128), velocity=(4.0, 2.0))
-    native = Spacing(torch.tensor([5.0]), torch.tensor([1.0]))
+    native = Spacing(torch.tensor([5.0]), torch.tensor([[1.0, 1.0]]))
     net, looking = model(), Nothing()
     net.cell_km = 2.0
     baseline = Extrapolation(2, 16.0)(fine, 4)
@@ -248,10 +251,31 @@ def test_finer_cells_keep_their_detail_and_get_the_corrections_of_those_it_was_t
     watched.cell_km = 2.0
     watched(fine, 4, native)
     seen = looking.seen
-    watched(averaged(fine, 2), 4, FIVE)
+    watched(averaged(fine, (2, 2)), 4, FIVE)
     torch.testing.assert_close(seen, looking.seen)
     with torch.no_grad():
         watched.gain.fill_(1.0)
         looking.says.fill_(2.0)
     raised = watched(fine, 4, native)[:, :, 0] - net(fine, 4, native)[:, :, 0]
     assert (raised[..., 40:56, 60:80] - 2).abs().max() < 1e-4  # far from the border
+
+
+def test_cells_that_are_not_square_make_blocks_that_are():
+    """As those of longitude and latitude; where rows are those of the training, so are columns."""
+    rain, looking = showers(), Nothing()
+    net = model(looking)
+    net.cell_km = 2.0
+    for sides, seen in (((1.0, 0.5), (24, 16)), ((0.7, 2.1), (16, 64)), ((2.0, 0.9), (48, 64))):
+        outputs = net(rain, 2, Spacing(torch.tensor([5.0]), torch.tensor([sides])))
+        assert looking.seen.shape[-2:] == seen
+        assert outputs.shape == (1, 2, 3, 48, 64)
+
+
+def test_a_motion_of_blocks_is_as_many_cells_as_these_have():
+    net = Lagrangian(lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, outputs=3)
+    net.cell_km = 2.0
+    rain, spacing = torch.zeros(1, 3, 1, 20, 60), Spacing(torch.tensor([5.0]), torch.tensor([[1.0, 0.5]]))
+    rain[..., 4:8, 3:9] = 8.0
+    moved = net.extrapolated(rain, 2, spacing, net.trajectories(rain, 2, spacing))  # 3 blocks of 4 cells a step
+    assert torch.equal(moved[0, :, 0, :, 24:], torch.stack([rain[0, 0, 0].roll(12 * k, 1)[:, 24:] for k in (1, 2)]))
+    assert moved[0, 1, 0, :, :24].isnan().all()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nowcast.config.command_line.quoting import typed
 
+NATIVE, NETWORK = "native", "network"  # cells=
 PRETRAINED = Path(__file__).parents[2] / "weights" / "pretrained.safetensors"
 
 
@@ -106,6 +107,24 @@ def decision_of(decide: str | float | None) -> str | None:
             "decide=0.2"
         )
     return f"{ratio:g}"
+
+
+def refuse_cells(cells: str | None, *, of_checkpoint: bool) -> None:
+    """Refuse cells to forecast in that there are none of.
+
+    Raises:
+        ValueError: Neither those of the input nor those of a network, or the latter of a model that knows none.
+    """
+    if cells not in (None, NATIVE, NETWORK):
+        raise ValueError(
+            f"cells must be {NATIVE} (those of the input) or {NETWORK} (those that the network was trained on), got "
+            f"{cells!r}"
+        )
+    if cells == NETWORK and not of_checkpoint:
+        raise ValueError(
+            f"cells={NETWORK} are those that the network of a checkpoint was trained on, and model= forecasts in those "
+            "of the input: leave cells= out"
+        )
 
 
 def refuse_decision(decide: str | float | None, *, of_checkpoint: bool) -> None:

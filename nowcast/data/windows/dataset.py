@@ -47,7 +47,13 @@ class Region:
     @property
     def cell_km(self) -> float:
         """Height of an averaged cell."""
-        return cell_km(self.archive.grid)[0] * self.factor[0]
+        return self.cell_sides_km[0]
+
+    @property
+    def cell_sides_km(self) -> tuple[float, float]:
+        """Height and width of an averaged cell."""
+        height, width = cell_km(self.archive.grid)
+        return height * self.factor[0], width * self.factor[1]
 
     @property
     def dropped(self) -> tuple[int, int]:
@@ -319,8 +325,8 @@ class RadarDataset(Dataset[Sample]):
     def distances(self, cut: Cut) -> Distances:
         """How far apart frames and cells are; zoomed rain is rain of another size, in cells like all others."""
         minutes = np.diff(cut.region.archive.times[[cut.start, cut.start + cut.region.every]]) / np.timedelta64(60, "s")
-        cell = self.regions[cut.archive].cell_km
-        return Distances(step_minutes=torch.tensor(float(minutes[0])), cell_km=torch.tensor(cell))
+        sides = self.regions[cut.archive].cell_sides_km
+        return Distances(step_minutes=torch.tensor(float(minutes[0])), cell_km=torch.tensor(sides))
 
 
 def rainiest(dataset: RadarDataset, count: int) -> list[int]:

@@ -16,7 +16,7 @@ class Sample(TypedDict):
     init_time: Tensor  # () int64, seconds since 1970 of the last input frame
     archive: Tensor  # () int64, index into the dataset's archives
     step_minutes: NotRequired[Tensor]  # () float32, between two frames; of rain only
-    cell_km: NotRequired[Tensor]  # () float32, side of a cell in y; of rain only
+    cell_km: NotRequired[Tensor]  # (2,) float32, height and width of a cell; of rain only
 
 
 def spacing_of(batch: Sample) -> Spacing | None:

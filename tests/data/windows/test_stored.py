@@ -75,7 +75,7 @@ def test_every_stored_number_means_what_its_own_archive_says(device):
         "init_time": torch.zeros(2, dtype=torch.int64),
         "archive": torch.tensor([0, 7]),
         "step_minutes": torch.tensor([5.0, 6.0]),
-        "cell_km": torch.tensor([1.0, 1.0]),
+        "cell_km": torch.ones(2, 2),
     }
     sample = to_rain_rates(batch | {"stored": batch["stored"].to(device)}, tables.to(device), 2)
     values = torch.cat([sample["inputs"], sample["targets"]], 1).view(2, 6).cpu()

@@ -53,9 +53,8 @@ class Doubtful(nn.Module):
 
     sees = "rain_rate"
 
-    def __init__(self):
-        super().__init__()
-        self.motion = Extrapolation(1, 4.0)
+    def extrapolated(self, rain, steps, spacing, back):
+        return Extrapolation(1, 4.0)(rain, steps)
 
     def forward(self, rain, steps, spacing):
         last = rain[:, -1:].nan_to_num(0.0).expand(-1, steps, -1, -1, -1)
