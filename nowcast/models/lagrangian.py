@@ -105,11 +105,13 @@ class Lagrangian(nn.Module):
         steps = torch.arange(1, forecast_steps + 1, device=minutes.device)
         weights = between(minutes[:, None] * steps, self.leads)  # (B, T_out, L)
         corrections = torch.einsum("btl,lk,blkhw->btkhw", weights, self.gain, corrections)
-        corrections = sample(corrections.flatten(0, 1), back[:, :forecast_steps].flatten(0, 1), beyond="border")
-        corrections = refined(corrections, blocks, rain_rate.shape[3:])
         there = displaced(back[:, :forecast_steps], blocks, rain_rate.shape[3:])
-        outputs = self._of_last(rain_rate[:, -1], corrections, there, weights.flatten(0, 1))
-        return outputs.view(len(rain_rate), forecast_steps, *outputs.shape[1:])
+        last, beyond = continued(rain_rate[:, -1], there)
+        leads = [
+            self._moved(last, place + beyond, sample(correction, in_blocks(place, blocks), beyond="border"), weight)
+            for place, correction, weight in zip(there.unbind(1), corrections.unbind(1), weights.unbind(1), strict=True)
+        ]
+        return torch.stack(leads, dim=1)
 
     def trajectories(self, rain_rate: Tensor, forecast_steps: int, spacing: Spacing | None) -> Tensor:
         """Where the air over each of the network's own cells comes from, which are blocks of those at hand.
@@ -168,18 +170,14 @@ class Lagrangian(nn.Module):
         clock = (minutes / SLOW).view(-1, 1, 1, 1, 1).expand_as(level)
         return torch.cat([level * known, known, wet * known, clock], dim=2)
 
-    def _of_last(self, last: Tensor, corrections: Tensor, there: Tensor, weights: Tensor) -> Tensor:
-        """Outputs (B·T, K, H, W) of a last frame (B, 1, H, W), T times displaced, and of corrections (B·T, K, H, W).
+    def _moved(self, last: Tensor, place: Tensor, correction: Tensor, weight: Tensor) -> Tensor:
+        """Outputs (B, K, H, W) at a lead time, of a last frame that is `continued` and a correction that is moved.
 
-        `weights` (B·T, L) are those of what was learned. Where the air comes from outside, what lies at the border
-        counts, and less.
+        `weight` (B, L) is that of what was learned. What comes from outside counts less.
         """
-        known = last.isfinite().to(last)
-        level = 8 * filled(_level(last.nan_to_num(0.0)), known) + math.log2(FAINTEST)  # log2 of the rain rate
-        level = sample(level, there, beyond="border").transpose(1, 2).flatten(0, 1)
-        part = sample(known, there, beyond="nothing").transpose(1, 2).flatten(0, 1)
-        inside = self._prior(level, weights @ self.slope.exp(), weights @ self.offset) + corrections
-        outside = self._prior(level, weights @ self.inflow_slope.exp(), weights @ self.inflow_offset)
+        level, part = sample(last, place, beyond="border").split(1, dim=1)
+        inside = self._prior(level, weight @ self.slope.exp(), weight @ self.offset) + correction
+        outside = self._prior(level, weight @ self.inflow_slope.exp(), weight @ self.inflow_offset)
         return torch.lerp(outside, inside, part)
 
     def _prior(self, level: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
@@ -214,18 +212,42 @@ def averaged(rain_rate: Tensor, blocks: tuple[int, int]) -> Tensor:
     return torch.where(share >= 0.5, total / share, torch.nan).view(*rain_rate.shape[:3], *total.shape[2:])
 
 
-def refined(field: Tensor, blocks: tuple[int, int], shape: Sequence[int]) -> Tensor:
-    """(N, C, *shape): a field of blocks of cells, linear between the middles of the blocks."""
-    if blocks == (1, 1):
-        return field
-    full = [side * factor for side, factor in zip(field.shape[2:], blocks, strict=True)]
-    return F.interpolate(field, size=full, mode="bilinear", align_corners=False)[..., : shape[0], : shape[1]]
-
-
 def displaced(back: Tensor, blocks: tuple[int, int], shape: Sequence[int]) -> Tensor:
-    """(B, T, 2, *shape): displacements (x, y) of blocks, (B, T, 2, h, w) in blocks, as those of their cells in cells."""
+    """(B, T, 2, *shape): displacements (x, y) of blocks, (B, T, 2, h, w) in blocks, as those of their cells in cells.
+
+    They are linear between the middles of the blocks.
+    """
+    if blocks == (1, 1):
+        return back
     cells = back.flatten(0, 1) * back.new_tensor(blocks[::-1]).view(2, 1, 1)
-    return refined(cells, blocks, shape).view(*back.shape[:3], *shape)
+    full = [side * factor for side, factor in zip(back.shape[3:], blocks, strict=True)]
+    fine = F.interpolate(cells, size=full, mode="bilinear", align_corners=False)[..., : shape[0], : shape[1]]
+    return fine.view(*back.shape[:3], *shape)
+
+
+def in_blocks(place: Tensor, blocks: tuple[int, int]) -> Tensor:
+    """Displacements (B, 2, H, W) of cells, (x, y) in cells, as those on a grid of blocks of cells that leads there."""
+    if blocks == (1, 1):
+        return place
+    rows, columns = (torch.arange(side, dtype=place.dtype, device=place.device) for side in place.shape[2:])
+    x = (columns + place[:, 0] + 0.5) / blocks[1] - 0.5 - columns
+    y = (rows[:, None] + place[:, 1] + 0.5) / blocks[0] - 0.5 - rows[:, None]
+    return torch.stack([x, y], dim=1)
+
+
+def continued(last: Tensor, there: Tensor) -> tuple[Tensor, int]:
+    """A last frame (B, 1, H, W), NaN = no data, with what lies around it as far as displacements lead.
+
+    Beyond the border, and where there is no data, is the mean of what is known around it, of the more the farther away
+    that is: nearest to the border what lies at it, and far away no streak of it.
+
+    Returns:
+        (B, 2, H + 2·n, W + 2·n) log2 of the rain rate, and 1 where it is known or 0; and n.
+    """
+    beyond = min(math.ceil(float(there.detach().abs().amax())), max(last.shape[2:]))
+    known = F.pad(last.isfinite().to(last), [beyond] * 4)
+    level = filled(F.pad(_level(last.nan_to_num(0.0)), [beyond] * 4), known)
+    return torch.cat([8 * level + math.log2(FAINTEST), known], dim=1), beyond
 
 
 def between(minutes: Tensor, leads: Tensor) -> Tensor:

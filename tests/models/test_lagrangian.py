@@ -13,8 +13,9 @@ from nowcast.config.mistakes import UsageError
 from nowcast.config.program import CONFIGS
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.forecasting.network import build_network
+from nowcast.models.advection import sample
 from nowcast.models.extrapolation import Extrapolation
-from nowcast.models.lagrangian import Lagrangian, averaged, refined
+from nowcast.models.lagrangian import Lagrangian, averaged, displaced, in_blocks
 from nowcast.scaling import GreyScale
 from nowcast.units import Spacing
 
@@ -108,17 +109,20 @@ class EastwardMotion(Extrapolation):
         return np.stack([np.full(frames.shape[1:], 3.0), np.zeros(frames.shape[1:])]).astype(np.float32)
 
 
-def test_what_flows_in_is_what_lies_at_the_border_and_less_sure():
+def test_what_flows_in_is_less_sure_than_what_was_seen_and_is_no_streak_of_the_border():
     rain = torch.zeros(1, 3, 1, 20, 40)
     rain[:, :, :, :10, :6] = 8.0  # half of the border is wet
     rain[:, :, :, 15:, 30:] = torch.nan
     net = Lagrangian(lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, outputs=3)
     probability = said(net, rain, 4).values[0, 3, 0]  # 12 cells have come from outside
     inflow = probability[:, :12]
-    assert (inflow[:10] > 0.5).all()
-    assert (inflow[11:15] < 0.5).all()
+    assert (inflow[:9, 10:] > 0.5).all()
+    assert (inflow[11:15, 10:] < 0.5).all()
     assert inflow[:10].max() < probability[:10, 13:17].min()  # less sure than of what was seen
     assert inflow[11:15].min() > probability[:10, 25:].max()
+    steps = inflow[:15].diff(dim=0).abs().amax(dim=0)  # along the border; the farther from it, the smoother
+    assert (steps[:9] < 0.5 * steps[11]).all()
+    assert (inflow[:9].amax(dim=0).diff() > -0.01).all()
     with torch.no_grad():
         net.inflow_offset.fill_(-20.0)
     changed = said(net, rain, 4).values[0, 3, 0]
@@ -227,10 +231,17 @@ def test_blocks_are_means_of_what_is_known_of_them():
 
 def test_a_plane_stays_a_plane_in_finer_cells():
     y, x = torch.meshgrid(torch.arange(6.0), torch.arange(8.0), indexing="ij")
-    fine = refined((2 * x + 3 * y)[None, None], (3, 3), (17, 22))[0, 0]
-    rows, columns = (torch.arange(size).float() for size in (17, 22))
-    plane = 2 * ((columns + 0.5) / 3 - 0.5)[None] + 3 * ((rows + 0.5) / 3 - 0.5)[:, None]
-    torch.testing.assert_close(fine[2:-3, 2:-3], plane[2:-3, 2:-3])
+    rows, columns = (torch.arange(size).float() for size in (17, 30))
+    plane = 2 * ((columns + 0.5) / 4 - 0.5)[None] + 3 * ((rows + 0.5) / 3 - 0.5)[:, None]
+    inside = slice(2, -3), slice(2, -3)
+    fine = displaced((2 * x + 3 * y).expand(1, 5, 2, 6, 8), (3, 4), (17, 30))
+    torch.testing.assert_close(fine[0, 3, 0][inside], 4 * plane[inside])
+    torch.testing.assert_close(fine[0, 3, 1][inside], 3 * plane[inside])
+    here = in_blocks(torch.zeros(1, 2, 17, 30), (3, 4))
+    found = sample((2 * x + 3 * y)[None, None], here, beyond="border")[0, 0]
+    torch.testing.assert_close(found[inside], plane[inside])
+    away = in_blocks(torch.tensor([4.0, 3.0]).view(1, 2, 1, 1).expand(1, 2, 17, 30), (3, 4))  # a block
+    torch.testing.assert_close(away - here, torch.ones(1, 2, 17, 30))
 
 
 def test_finer_cells_keep_their_detail_and_get_the_corrections_of_those_it_was_trained_on():
