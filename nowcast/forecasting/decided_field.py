@@ -28,17 +28,26 @@ def decided_field(probabilities: Tensor, levels: Tensor, thresholds: Sequence[fl
         levels: (T, K) probabilities from which on it rains so much, or (B, T, K).
         thresholds: K rain rates in mm h-1, rising, the first above 0.
     """
-    reaching, below = _neighbours(thresholds, probabilities.dtype)
     levels = levels.to(probabilities).expand(probabilities.shape[:3])[..., None, None]
-    margins = [_margin(probabilities[:, :, k], levels[:, :, k]) for k in range(len(thresholds))]
+    wet = probabilities[:, :, 0] >= levels[:, :, 0]  # most cells are not, and need no logarithms
+    field = torch.zeros_like(probabilities[:, :, 0])
+    said, limits = (part.movedim(2, 0)[:, wet] for part in (probabilities, levels.expand_as(probabilities)))  # (K, N)
+    field[wet] = _rates(said, limits, thresholds)
+    return field.masked_fill(probabilities.isnan().any(dim=2), torch.nan)[:, :, None]
+
+
+def _rates(probabilities: Tensor, levels: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """Rain rates (N,) of cells that reach the first threshold, by probabilities and levels (K, N)."""
+    reaching, below = _neighbours(thresholds, probabilities.dtype)
+    margins = _margin(probabilities, levels)
     field = torch.zeros_like(margins[0])
     reached = torch.ones_like(field, dtype=torch.bool)
     for k, margin in enumerate(margins):
-        reached &= probabilities[:, :, k] >= levels[:, :, k]  # not the margin, which rounding may put on the other side
+        reached = reached & (probabilities[k] >= levels[k])  # not the margin, which rounding may put on the other side
         part = _part(margin.clamp(min=0), margins[k + 1] if k + 1 < len(margins) else None)
         rate = thresholds[k] * (_next(thresholds, k) / thresholds[k]) ** part
         field = torch.where(reached, rate.clamp(reaching[k], below[k + 1]), field)
-    return field.masked_fill(probabilities.isnan().any(dim=2), torch.nan)[:, :, None]
+    return field
 
 
 def _margin(probability: Tensor, level: Tensor) -> Tensor:

@@ -38,8 +38,9 @@ def move(field: Tensor, valid: Tensor, displacement: Tensor) -> tuple[Tensor, Te
         The fields (B, C, …, H, W), each cell the mean of the known part of the four that it lies between, and how much
         of these is known, (B, 1, …, H, W); outside the grid nothing is.
     """
-    known = sample(valid, displacement, beyond="nothing")
-    moved = sample(torch.where(valid > 0, field, torch.zeros_like(field)) * valid, displacement, beyond="nothing")
+    told = torch.where(valid > 0, field, torch.zeros_like(field)) * valid
+    found = sample(torch.cat([told, valid], dim=1), displacement, beyond="nothing")
+    moved, known = found[:, :-1], found[:, -1:]
     return moved / known.clamp(min=torch.finfo(known.dtype).eps), known
 
 
@@ -88,3 +89,20 @@ def filled(field: Tensor, known: Tensor) -> Tensor:
     around = filled(coarse, (pooled > 0).to(known))
     smooth = F.interpolate(around, size=field.shape[2:], mode="bilinear", align_corners=False)
     return torch.where(known > 0, field, smooth)
+
+
+def smoothed(field: Tensor, width: Tensor) -> Tensor:
+    """Means over blocks of about `width` cells, linear between the middles of blocks and between blocks of two sizes.
+
+    Args:
+        field: (B, C, H, W), finite.
+        width: (1, 1, H, W) cells; of 1 and less the field is as it is.
+
+    Returns:
+        (B, C, H, W).
+    """
+    if min(field.shape[2:]) < 2 or bool((width <= 1).all()):
+        return field
+    halves = (F.avg_pool2d(part, 2, ceil_mode=True) for part in (field, width / 2))
+    coarse = F.interpolate(smoothed(*halves), size=field.shape[2:], mode="bilinear", align_corners=False)
+    return torch.lerp(field, coarse, (width - 1).clamp(0, 1))

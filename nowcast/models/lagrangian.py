@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nowcast.models.advection import departures, filled, move, sample
+from nowcast.models.advection import departures, filled, move, sample, smoothed
 from nowcast.models.extrapolation import Extrapolation
 from nowcast.units import Spacing
 
@@ -106,9 +106,9 @@ class Lagrangian(nn.Module):
         weights = between(minutes[:, None] * steps, self.leads)  # (B, T_out, L)
         corrections = torch.einsum("btl,lk,blkhw->btkhw", weights, self.gain, corrections)
         there = displaced(back[:, :forecast_steps], blocks, rain_rate.shape[3:])
-        last, beyond = continued(rain_rate[:, -1], there)
+        last, corner = continued(rain_rate[:, -1], back[:, :forecast_steps], blocks)
         leads = [
-            self._moved(last, place + beyond, sample(correction, in_blocks(place, blocks), beyond="border"), weight)
+            self._moved(last, place + corner, sample(correction, in_blocks(place, blocks), beyond="border"), weight)
             for place, correction, weight in zip(there.unbind(1), corrections.unbind(1), weights.unbind(1), strict=True)
         ]
         return torch.stack(leads, dim=1)
@@ -142,8 +142,8 @@ class Lagrangian(nn.Module):
         """
         last = rain_rate[:, -1]
         there = displaced(back[:, :forecast_steps], self.blocks(spacing), last.shape[2:])
-        moved, known = move(last, last.isfinite().to(last), there)
-        return torch.where(known > 0.5, moved, torch.nan).transpose(1, 2)
+        leads = [move(last, last.isfinite().to(last), place) for place in there.unbind(1)]
+        return torch.stack([torch.where(known > 0.5, moved, torch.nan) for moved, known in leads], dim=1)
 
     def blocks(self, spacing: Spacing | None) -> tuple[int, int]:
         """How many (rows, columns) of the cells at hand make one that it was trained on, whose height is known."""
@@ -175,7 +175,7 @@ class Lagrangian(nn.Module):
 
         `weight` (B, L) is that of what was learned. What comes from outside counts less.
         """
-        level, part = sample(last, place, beyond="border").split(1, dim=1)
+        level, part = sample(last, place, beyond="border").chunk(2, dim=1)
         inside = self._prior(level, weight @ self.slope.exp(), weight @ self.offset) + correction
         outside = self._prior(level, weight @ self.inflow_slope.exp(), weight @ self.inflow_offset)
         return torch.lerp(outside, inside, part)
@@ -212,17 +212,18 @@ def averaged(rain_rate: Tensor, blocks: tuple[int, int]) -> Tensor:
     return torch.where(share >= 0.5, total / share, torch.nan).view(*rain_rate.shape[:3], *total.shape[2:])
 
 
-def displaced(back: Tensor, blocks: tuple[int, int], shape: Sequence[int]) -> Tensor:
-    """(B, T, 2, *shape): displacements (x, y) of blocks, (B, T, 2, h, w) in blocks, as those of their cells in cells.
-
-    They are linear between the middles of the blocks.
-    """
+def refined(field: Tensor, blocks: tuple[int, int]) -> Tensor:
+    """(N, C, rows·H, columns·W): a field of blocks of cells, linear between the middles of the blocks."""
     if blocks == (1, 1):
-        return back
+        return field
+    size = [side * factor for side, factor in zip(field.shape[2:], blocks, strict=True)]
+    return F.interpolate(field, size=size, mode="bilinear", align_corners=False)
+
+
+def displaced(back: Tensor, blocks: tuple[int, int], shape: Sequence[int]) -> Tensor:
+    """(B, T, 2, *shape) in cells: of each cell what blocks are displaced by, (B, T, 2, h, w) (x, y) in blocks."""
     cells = back.flatten(0, 1) * back.new_tensor(blocks[::-1]).view(2, 1, 1)
-    full = [side * factor for side, factor in zip(back.shape[3:], blocks, strict=True)]
-    fine = F.interpolate(cells, size=full, mode="bilinear", align_corners=False)[..., : shape[0], : shape[1]]
-    return fine.view(*back.shape[:3], *shape)
+    return refined(cells, blocks)[..., : shape[0], : shape[1]].view(*back.shape[:3], *shape)
 
 
 def in_blocks(place: Tensor, blocks: tuple[int, int]) -> Tensor:
@@ -235,19 +236,34 @@ def in_blocks(place: Tensor, blocks: tuple[int, int]) -> Tensor:
     return torch.stack([x, y], dim=1)
 
 
-def continued(last: Tensor, there: Tensor) -> tuple[Tensor, int]:
-    """A last frame (B, 1, H, W), NaN = no data, with what lies around it as far as displacements lead.
+def continued(last: Tensor, back: Tensor, blocks: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A last frame (B, 1, H, W), NaN = no data, with what lies around it as far as displacements of blocks lead.
 
-    Beyond the border, and where there is no data, is the mean of what is known around it, of the more the farther away
-    that is: nearest to the border what lies at it, and far away no streak of it.
+    Beyond the border it is the mean of the blocks at the border, over half as many as that is away: a value that is
+    merely repeated is drawn out to a streak by the motion. Where there is no data it is `filled`.
 
     Returns:
-        (B, 2, H + 2·n, W + 2·n) log2 of the rain rate, and 1 where it is known or 0; and n.
+        (B, 2, H', W') log2 of the rain rate, and 1 where it is known or 0; and the column and row (2, 1, 1) of its
+        first cell.
     """
-    beyond = min(math.ceil(float(there.detach().abs().amax())), max(last.shape[2:]))
-    known = F.pad(last.isfinite().to(last), [beyond] * 4)
-    level = filled(F.pad(_level(last.nan_to_num(0.0)), [beyond] * 4), known)
-    return torch.cat([8 * level + math.log2(FAINTEST), known], dim=1), beyond
+    seen = averaged(last[:, None], blocks)[:, 0]
+    blurred = filled(_level(seen.nan_to_num(0.0)), seen.isfinite().to(seen))
+    beyond = min(math.ceil(float(back.detach().abs().amax())), max(seen.shape[2:]))
+    around = smoothed(F.pad(blurred, [beyond] * 4, mode="replicate"), outside(blurred, beyond) / 2)
+    level, (first_row, first_column) = refined(around, blocks), (beyond * factor for factor in blocks)
+    known = torch.zeros_like(level)
+    inside = ..., slice(first_row, first_row + last.shape[2]), slice(first_column, first_column + last.shape[3])
+    known[inside] = last.isfinite().to(last)
+    level[inside] = torch.where(last.isfinite(), _level(last.nan_to_num(0.0)), level[inside])
+    corner = last.new_tensor([first_column, first_row]).view(2, 1, 1)
+    return torch.cat([8 * level + math.log2(FAINTEST), known], dim=1), corner
+
+
+def outside(field: Tensor, beyond: int) -> Tensor:
+    """(1, 1, H + 2·beyond, W + 2·beyond): how many cells the cells of a larger grid lie away from those of a field."""
+    y, x = (torch.arange(-beyond, side + beyond, dtype=field.dtype, device=field.device) for side in field.shape[2:])
+    dy, dx = (at - at.clamp(0, side - 1) for at, side in zip((y, x), field.shape[2:], strict=True))
+    return torch.hypot(dy[:, None], dx[None])[None, None]
 
 
 def between(minutes: Tensor, leads: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.models.advection import departures, filled, move, sample
+from nowcast.models.advection import departures, filled, move, sample, smoothed
 from nowcast.models.extrapolation import advect
 
 
@@ -124,3 +124,18 @@ def test_unknown_cells_are_filled_from_around_and_known_ones_stay():
     assert (filled(torch.full_like(one, torch.nan), torch.zeros_like(one)) == 0).all()
     single = filled(torch.tensor([[[[2.0, torch.nan]]]]), torch.tensor([[[[1.0, 0.0]]]]))
     assert single.isfinite().all()
+
+
+def test_means_are_over_as_many_cells_as_they_should():
+    one = field(1, 1, (64, 96)) - 0.5
+    assert smoothed(one, torch.ones(1, 1, 64, 96, dtype=torch.float64)) is one
+    spread = [float(smoothed(one, torch.full_like(one, width)).std()) for width in (1.5, 2.0, 4.0, 8.0, 16.0)]
+    for width, found in zip((2, 4, 8), spread[1:], strict=False):
+        assert 0.4 < found * width / float(one.std()) < 1.2  # of so many cells in each direction
+    assert sorted(spread, reverse=True) == spread
+    width = torch.linspace(0, 12, 96, dtype=torch.float64).expand(1, 1, 64, 96)
+    partly = smoothed(one, width)
+    assert torch.equal(partly[..., :7], one[..., :7])
+    assert partly[..., 60:].std() < 0.3 * one.std()
+    flat = torch.full((2, 3, 21, 34), 3.0, dtype=torch.float64)
+    torch.testing.assert_close(smoothed(flat, width[..., :21, :34]), flat)

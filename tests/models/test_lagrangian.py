@@ -130,6 +130,17 @@ def test_what_flows_in_is_less_sure_than_what_was_seen_and_is_no_streak_of_the_b
     torch.testing.assert_close(changed[:14, 12:], probability[:14, 12:])
 
 
+def test_a_dry_row_at_the_border_of_fine_cells_does_not_dry_what_flows_in():
+    """Products have such rows; what flows in is of blocks as the network sees them."""
+    rain = torch.full((1, 3, 1, 24, 60), 8.0)
+    rain[:, :, :, :, 0] = 0.0
+    net = Lagrangian(lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, outputs=3)
+    net.cell_km = 6.0
+    outputs = net(rain, 2, Spacing(torch.tensor([5.0]), torch.tensor([[2.0, 2.0]])))  # 9 cells a step
+    inflow = torch.sigmoid(HEAD.logits(outputs))[0, 1, 0, :, :17]
+    assert (inflow > 0.5).all()
+
+
 def test_every_part_learns():
     net = model(says=0.5)
     nn.init.constant_(net.gain, 0.1)

@@ -20,14 +20,23 @@ def shares_reached(field: Tensor, last: Tensor, thresholds: Sequence[float]) -> 
         last: (B, 1, H, W) mm h-1, the last frame; NaN = not seen.
         thresholds: K rain rates in mm h-1.
     """
-    limits = torch.tensor(list(thresholds), dtype=field.dtype, device=field.device)[:, None, None]
-    seen = last.isfinite()
-    known = seen[:, None] & field.isfinite()  # (B, T, 1, H, W)
-    cells = seen.sum(dim=(2, 3)).clamp(min=1)  # (B, 1)
-    before = ((last >= limits) & seen).sum(dim=(2, 3)) / cells  # (B, K)
-    reached = ((field >= limits) & known).sum(dim=(3, 4)) / cells[:, None]
-    unknown = 1 - known.sum(dim=(3, 4)) / cells[:, None]
+    of_last = _counts(last, thresholds)  # (B, 1 + K)
+    of_field = _counts(field.masked_fill(~last.isfinite()[:, None], torch.nan), thresholds)  # (B, T, 1 + K)
+    cells = of_last[:, :1].clamp(min=1)
+    before, reached = of_last[:, 1:] / cells, of_field[..., 1:] / cells[:, None]
+    unknown = 1 - of_field[..., :1] / cells[:, None]
     return reached + unknown * before[:, None]
+
+
+def _counts(rain_rate: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """(…, 1 + K) cells of (…, 1, H, W) that have a value, and that reach each threshold.
+
+    Field by field: the sum of a whole field of bool takes a tenth of the time of sums along its axes.
+    """
+    limits = torch.tensor([-torch.inf, *thresholds], dtype=rain_rate.dtype).tolist()
+    fields = rain_rate.flatten(0, -4).unbind()
+    counts = torch.stack([(one >= limit).count_nonzero() for one in fields for limit in limits])
+    return counts.view(*rain_rate.shape[:-3], len(limits))
 
 
 def levels_of_areas(probabilities: Tensor, seen: Tensor, shares: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ def test_in_both_cells_it_says_the_same_but_for_the_detail(forecasts):
 
 
 def test_the_file_scores_as_the_network_in_these_cells(forecasts, tmp_path):
-    asked = ["checkpoint=pretrained", f"data.archives=[{forecasts / 'a.nc'}]", "data.eval_crop=null",
-             "data.windows.cell_km=null", "data.workers=0", "data.batch_size=1", "uncertainty.resamples=20"]  # fmt: skip
+    asked = ["checkpoint=pretrained", f"data.archives=[{forecasts / 'a.nc'}]", "data.windows.cell_km=null"]
+    asked += ["data.eval_crop=null", "data.workers=0", "data.batch_size=1", "uncertainty.resamples=20"]
     more = ["html=false", f"forecasts={{file: {forecasts / 'native.nc'}}}", f"output={tmp_path / 'scores'}"]
     assert run("evaluate", *asked, *more) == (0, "")
     found = {}
