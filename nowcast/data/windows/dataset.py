@@ -96,8 +96,7 @@ class Region:
         Args:
             step: Seconds between the frames of a window.
         """
-        archive = self.archive
-        rain, no_data = archive_shares(archive)
+        archive, (rain, no_data) = self.archive, archive_shares(self.archive)
         return {
             "name": archive.name,
             "first": str(archive.times[0]),
