@@ -16,8 +16,7 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import Grid
 from nowcast.data.archive.grid import CELL_TOLERANCE, area_average, cell_km
 from nowcast.data.windows.index import as_typed, owned_from, tile_corners
-from nowcast.data.windows.sample import Distances, Sample
-from nowcast.data.windows.sampling import turn
+from nowcast.data.windows.sample import Distances, Sample, turn
 from nowcast.data.windows.settings import Augmentation
 from nowcast.data.windows.tile_shares import archive_shares, crop_shares, window_counts
 

@@ -1,9 +1,12 @@
 """What one window is, to those who train and verify with it."""
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from nowcast.data.windows.settings import Augmentation
 from nowcast.units import Spacing
 
 
@@ -31,3 +34,13 @@ class Distances(TypedDict):
 
     step_minutes: Tensor
     cell_km: Tensor
+
+
+def turn(draw: np.random.Generator, augment: Augmentation, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Arrays (T, H, W), all flipped and turned in the same random way."""
+    if augment == "none":
+        return arrays
+    flip_y, flip_x, turns = draw.integers(0, (2, 2, 4)).tolist()
+    axes = tuple(axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip)
+    quarter_turns = turns if augment == "flips_rotations" else 0
+    return tuple(np.rot90(np.flip(array, axes), quarter_turns, axes=(1, 2)) for array in arrays)

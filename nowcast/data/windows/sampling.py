@@ -1,4 +1,4 @@
-"""Loaders, and how they draw samples: in which order, how turned; reproducible for any number of workers."""
+"""Loaders, and the orders in which they draw samples: reproducible for any number of workers."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.windows.loader_processes import start_worker_server
 from nowcast.data.windows.sample import Sample
-from nowcast.data.windows.settings import Augmentation
 
 EPOCHS = 1 << 20  # more than any training has
 
@@ -183,16 +182,6 @@ def make_loader(dataset: Dataset[Any], workers: int, **order: Any) -> DataLoader
         pin_memory=torch.cuda.is_available(),
         **order,
     )
-
-
-def turn(draw: np.random.Generator, augment: Augmentation, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Arrays (T, H, W), all flipped and turned in the same random way."""
-    if augment == "none":
-        return arrays
-    flip_y, flip_x, turns = draw.integers(0, (2, 2, 4)).tolist()
-    axes = tuple(axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip)
-    quarter_turns = turns if augment == "flips_rotations" else 0
-    return tuple(np.rot90(np.flip(array, axes), quarter_turns, axes=(1, 2)) for array in arrays)
 
 
 def rank_of_process() -> tuple[int, int]:

@@ -13,8 +13,7 @@ from torch.utils.data import Dataset
 
 from nowcast.data.archive.archive import FILL
 from nowcast.data.windows.dataset import RadarDataset, fill_up
-from nowcast.data.windows.sample import Sample
-from nowcast.data.windows.sampling import turn
+from nowcast.data.windows.sample import Sample, turn
 
 
 class StoredSample(TypedDict):
