@@ -229,7 +229,7 @@ def test_zoomed_rain_is_that_of_more_or_fewer_cells(tmp_path):
         square = native[k, y * side : (y + 8) * side, x * side : (x + 8) * side]
         expected = square.reshape(8, side, 8, side).mean(axis=(1, 3))
         np.testing.assert_allclose(sample["inputs"][0, 0].numpy(), expected, rtol=1e-5)
-        assert sample["cell_km"] == 3  # it is seen as if it had the cells of all others
+        assert sample["cell_km"].tolist() == [3, 3]  # it is seen as if it had the cells of all others
         sides.append(side)
     assert set(sides) == {2, 3, 4}
     again = module(path, zoom=1.5, **options).dataset("train")
