@@ -7,10 +7,12 @@ import sys
 from unittest import mock
 
 import pytest
+import torch
 
 from nowcast import __main__
 from nowcast.config import start
 from nowcast.config.build import build
+from nowcast.config.checks.settings import check_settings
 from nowcast.config.program import CONFIGS
 from nowcast.forecasting.network import build_network
 from tests.programs import composed
@@ -96,10 +98,12 @@ EXPERIMENTS = {path.stem for path in (CONFIGS / "experiment").glob("*.yaml")} - 
 
 
 @pytest.mark.parametrize("experiment", sorted(EXPERIMENTS))
-def test_every_experiment_composes(experiment):
+def test_every_experiment_composes_passes_and_has_a_network(experiment):
     config = composed(f"experiment={experiment}", "output=x")
     assert config.name == experiment
-    assert build_network(config.model, build(config.head)) is not None
+    check_settings(config)
+    with torch.device("meta"):  # without memory for its weights
+        assert build_network(config.model, build(config.head)) is not None
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def fmi_least(threshold):
         ("fmi_pgm", "fmi_pgm/20160928/*.pgm.gz", fmi_pixels, fmi_rate, fmi_least),
     ],
 )
-@pytest.mark.parametrize("frames", [16, pytest.param(None, marks=pytest.mark.slow)])  # the first ones, or all
+@pytest.mark.parametrize("frames", [8, pytest.param(None, marks=pytest.mark.slow)])  # the first ones, or all
 def test_persistence_on_real_radar_to_the_last_count(
     real_data, tmp_path, source, pattern, pixels_of, rate_of, least, frames
 ):

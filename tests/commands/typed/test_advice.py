@@ -25,10 +25,8 @@ def here(tmp_path_factory):
     for name, times in (("a,b=c", (5,)), ("plain", (5,)), ("many", (5, 10, 15))):
         (folder / name).mkdir()
         fakes.cf(folder / name / "a.nc", [[[0.0, 1.0], [2.0, 3.0]]] * len(times), times=times)
-    assert ended("train", *TINY, *SHORT, f"output={folder / 'run'}", f"data.archives.folder={folder / 'echoes'}") == (
-        0,
-        "",
-    )
+    echoes = f"data.archives.folder={folder / 'echoes'}"
+    assert ended("train", *TINY, *SHORT, "calibration=none", f"output={folder / 'run'}", echoes) == (0, "")
     for name in ("one", "two"):
         assert ended("evaluate", *scored(folder), f"output={folder / name}") == (0, "")
     return folder

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from nowcast.__main__ import COMMANDS
+from tests.config import once
 
 # Nothing but `plot`, which builds its relation of reflectivity and rain rate, needs NumPy for that: 0.06 s of --help.
 NUMPY = """
@@ -19,17 +21,19 @@ for name in {names}:
 LOOK = """
 import importlib, io, json, sys
 from contextlib import redirect_stderr, redirect_stdout
+from tests.config.once import once
 
 heavy = {"torch", "lightning", "wandb", "optuna", "xarray", "netCDF4", "matplotlib", "cv2"}
 answers = []
-for program, *typed in json.load(sys.stdin):
-    sys.argv, code, said, before = ["nowcast", *typed], 0, io.StringIO(), set(sys.modules)
-    with redirect_stderr(said), redirect_stdout(said):
-        try:
-            importlib.import_module("nowcast.commands." + program).main()
-        except SystemExit as end:
-            code = end.code
-    answers.append([code, said.getvalue(), sorted(heavy & set(sys.modules) - before)])
+with once():
+    for program, *typed in json.load(sys.stdin):
+        sys.argv, code, said, before = ["nowcast", *typed], 0, io.StringIO(), set(sys.modules)
+        with redirect_stderr(said), redirect_stdout(said):
+            try:
+                importlib.import_module("nowcast.commands." + program).main()
+            except SystemExit as end:
+                code = end.code
+        answers.append([code, said.getvalue(), sorted(heavy & set(sys.modules) - before)])
 json.dump(answers, sys.stdout)
 """
 CASES = {
@@ -92,7 +96,7 @@ def answers(tmp_path_factory):
         (folder / name).touch()
     commands = [case.format(here=folder).split() for case in CASES]
     result = subprocess.run(
-        [sys.executable, "-c", LOOK],
+        [sys.executable, "-c", f"import sys\nsys.path.append({str(Path(once.__file__).parents[2])!r}){LOOK}"],
         input=json.dumps(commands),
         capture_output=True,
         text=True,
