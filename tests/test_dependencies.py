@@ -73,7 +73,7 @@ def test_the_lowest_versions_that_are_tested_are_those_that_are_allowed():
     root = PACKAGE.parent
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    names = ("raster", "sweeps", "tune", "tensorboard")
+    names = ("raster", "cloud", "sweeps", "tune", "tensorboard")
     wanted = [*project["dependencies"], *(one for name in names for one in extras[name])]
     lines = (root / "constraints-lowest.txt").read_text().splitlines()
     pins = {Requirement(line).name: str(Requirement(line).specifier)[2:] for line in lines if "==" in line}

@@ -26,6 +26,7 @@ from nowcast.data.windows.settings import SamplingSettings, SplitSettings, Windo
 from nowcast.data.windows.splits import Splitting
 from nowcast.data.windows.stored import StoredSample, StoredWindows, to_rain_rates
 from nowcast.data.windows.timesteps import choose_steps, common_lead_times, with_irregular_steps
+from nowcast.data.zarr.opening import archive_at
 from nowcast.progress import track
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class RadarDataModule(lightning.LightningDataModule):
     """Training, validation and test windows from radar archives.
 
     Args:
-        archives: Archive files, folders or globs, sources that make archives, or a list of both.
+        archives: Files, folders, globs or addresses of archives, sources that make archives, or a list of both.
         split: Which windows are training, validation and test.
         windows: Time step, cells and starts of all windows.
         sampling: Which windows training draws, and how they are moved and turned.
@@ -117,7 +118,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.regions = regions
 
     def _open_archives(self) -> list[Archive]:
-        archives = [Archive(path) for path in archive_paths(self.archive_source)]
+        archives = [archive_at(path) for path in archive_paths(self.archive_source)]
         if self.cache == "memmap":
             use_unpacked(archives, track)
         return archives

@@ -24,6 +24,7 @@ from nowcast.data.results.forecast_writer import Forecast
 from nowcast.data.results.probabilities import Probabilities
 from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import frames_per_step
+from nowcast.data.zarr.opening import archive_at
 from nowcast.forecasting.forecast import Ensemble, FieldForecast
 from nowcast.forecasting.forecaster import Forecaster
 from nowcast.forecasting.network import NetworkForecaster, at_lead_times, forecast_with
@@ -93,7 +94,7 @@ def open_input(
     """
     if reader is None:
         path = one_archive(inputs)
-        yield Input(Archive(path), str(inputs))
+        yield Input(archive_at(path), str(inputs))
         return
     count, span = wanted(forecaster)
     end = None if init_time is None else np.datetime64(moment(init_time), "s")

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from nowcast.config.command_line.quoting import typed
 
 NATIVE, NETWORK = "native", "network"  # cells=
+SCHEMES = ("s3", "gs", "https", "http")  # of addresses at which archives are read
+STORE_MARKS = ("zarr.json", ".zmetadata", ".zgroup")  # one of which the folder of a Zarr store holds
 PRETRAINED = Path(__file__).parents[2] / "weights" / "pretrained.safetensors"
 
 
@@ -32,6 +35,37 @@ def moment(init_time: str) -> datetime:
     return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
+def is_address(given: str | PathLike[str]) -> bool:
+    """Whether a text is an address at which archives are read, such as s3://bucket/radar.zarr."""
+    scheme, mark, _ = str(given).partition("://")
+    return bool(mark) and scheme in SCHEMES
+
+
+def is_store(given: str | PathLike[str]) -> bool:
+    """Whether it is a Zarr store: an address, or a folder that holds one."""
+    return is_address(given) or any((Path(given).expanduser() / mark).is_file() for mark in STORE_MARKS)
+
+
+def archive_name(place: str | PathLike[str]) -> str:
+    """The name of an archive in reports and settings: the last part of its path or address, without its ending."""
+    return Path(str(place).rstrip("/")).stem
+
+
+def refuse_secret_address(address: str) -> None:
+    """Refuse an address that holds credentials, which is not shown: addresses are written into configs and logs.
+
+    Raises:
+        ValueError: It holds a user, or a query, as signed addresses do.
+    """
+    parts = urlsplit(address)
+    if "@" in parts.netloc or parts.query:
+        raise ValueError(
+            f"an address at {parts.scheme}://{parts.hostname or ''} holds a user or a query; addresses are written "
+            "into run directories, logs and checkpoints. Leave it out; keys of s3 and gs come from the environment "
+            "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; GOOGLE_APPLICATION_CREDENTIALS)"
+        )
+
+
 def refuse_missing_archive(path: Path) -> None:
     """Refuse an archive that is not there.
 
@@ -45,13 +79,18 @@ def refuse_missing_archive(path: Path) -> None:
         )
 
 
-def one_archive(inputs: str | Sequence[str]) -> Path:
-    """The archive that input= names, where no provider files are asked for.
+def one_archive(inputs: str | Sequence[str]) -> Path | str:
+    """The archive that input= names, where no provider files are asked for: a file, or a Zarr store.
 
     Raises:
         ValueError: Several inputs, or a folder.
         FileNotFoundError: No such file.
     """
+    if isinstance(inputs, str) and is_store(inputs):
+        if is_address(inputs):
+            refuse_secret_address(inputs)
+            return inputs
+        return Path(inputs).expanduser()
     if not isinstance(inputs, str) or Path(inputs).expanduser().is_dir():
         raise ValueError(f"input={inputs} is not one archive; for provider files add source=<format>")
     path = Path(inputs).expanduser()

@@ -68,7 +68,7 @@ class Archive:
     """A radar archive opened for reading. Picklable: every process opens its own file handle.
 
     Args:
-        path: The netCDF file.
+        path: The netCDF file; of an archive elsewhere (nowcast/data/zarr), a folder or an address.
 
     Attributes:
         name: File name without ending.
@@ -82,23 +82,21 @@ class Archive:
         DataFormatError: The file is not an archive of this project, or is damaged.
     """
 
-    path: Path
+    path: Path | str
     times: NDArray[np.datetime64] = field(init=False, repr=False)
     grid: Grid = field(init=False, repr=False)
     to_rain_rate: ToRainRate = field(init=False, repr=False)
     attributes: dict[str, str] = field(init=False, repr=False)
-    rain_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
-    valid_fraction: NDArray[np.float32] = field(init=False, repr=False)  # (N, tiles_y, tiles_x)
     unpacked: Path | None = field(default=None, init=False, repr=False)
     _mapped: np.memmap[Any, Any] | None = field(default=None, init=False, repr=False)
     _handle: tuple[int, netCDF4.Dataset] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Read everything but the fields themselves."""
-        self.path = Path(self.path)
-        refuse_missing_archive(self.path)
+        self.path = path = Path(self.path)
+        refuse_missing_archive(path)
         what = "not a nowcast archive, which `nowcast prepare` makes"
-        with damage(self.path, what, "netCDF4"), open_netcdf(self.path) as dataset:
+        with damage(path, what, "netCDF4"), open_netcdf(path) as dataset:
             self._read_header(dataset)
 
     def _read_header(self, dataset: netCDF4.Dataset) -> None:
@@ -133,8 +131,8 @@ class Archive:
             np.asarray(dataset.variables["y"][:], dtype=np.float64),
             str(getattr(dataset.variables.get("crs"), "nowcast_crs", "")),
         )
-        self.rain_fraction = np.asarray(dataset.variables["rain_fraction"][:], dtype=np.float32)
-        self.valid_fraction = np.asarray(dataset.variables["valid_fraction"][:], dtype=np.float32)
+        rain, valid = (dataset.variables[name][:] for name in ("rain_fraction", "valid_fraction"))
+        self._shares = np.asarray(rain, dtype=np.float32), np.asarray(valid, dtype=np.float32)
         self.attributes = {name: str(dataset.getncattr(name)) for name in dataset.ncattrs()}
         if "fingerprint" not in self.attributes:
             raise DataFormatError(self.path, "has no fingerprint, which `nowcast prepare` writes last")
@@ -146,7 +144,25 @@ class Archive:
     @property
     def name(self) -> str:
         """File name without ending, the archive's name in reports and split settings."""
-        return self.path.stem
+        return Path(self.path).stem
+
+    @property
+    def rain_fraction(self) -> NDArray[np.float32]:
+        """(N, tiles_y, tiles_x) share of rainy among the valid cells of each tile."""
+        return self._tile_shares()[0]
+
+    @property
+    def valid_fraction(self) -> NDArray[np.float32]:
+        """(N, tiles_y, tiles_x) share of cells that hold data of each tile."""
+        return self._tile_shares()[1]
+
+    def _tile_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return self._shares
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where copies and summaries of the archive are kept."""
+        return Path(self.path).parent
 
     @property
     def fingerprint(self) -> str:
@@ -229,6 +245,10 @@ class Archive:
         """
         if self.unpacked is not None:
             return np.asarray(self._map(self.unpacked)[frames, rows, columns])
+        return self._block(frames, rows, columns)
+
+    def _block(self, frames: slice, rows: slice, columns: slice) -> NDArray[Any]:
+        """`read_stored` of the archive itself."""
         with damage(self.path, f"cannot read frames {frames}", "netCDF4"):
             return np.asarray(self._variable()[frames, rows, columns])
 
@@ -255,7 +275,7 @@ class Archive:
         self._handle = None
 
 
-def _number(path: Path, variable: Any, name: str, default: float | None = None) -> Any:  # noqa: ANN401
+def _number(path: Path | str, variable: Any, name: str, default: float | None = None) -> Any:  # noqa: ANN401
     """A number among the attributes of a variable.
 
     Raises:
@@ -269,7 +289,7 @@ def _number(path: Path, variable: Any, name: str, default: float | None = None) 
     return float(value.reshape(-1)[0])
 
 
-def _check_layout(path: Path, dataset: netCDF4.Dataset, variable: Any) -> None:  # noqa: ANN401 (netCDF4 is untyped)
+def _check_layout(path: Path | str, dataset: netCDF4.Dataset, variable: Any) -> None:  # noqa: ANN401 (netCDF4 is untyped)
     """Refuse sizes and types that no archive has, before they are read."""
     if variable.ndim != 3 or str(variable.dtype) not in ("uint16", "float32"):
         raise DataFormatError(path, f"{variable.name} has shape {variable.shape} and type {variable.dtype}")

@@ -9,7 +9,7 @@ from nowcast.data.archive.frame import DataFormatError
 
 
 @contextmanager
-def damage(path: Path, what: str, *libraries: str) -> Iterator[None]:
+def damage(path: Path | str, what: str, *libraries: str) -> Iterator[None]:
     """Turn an error that comes out of a library into a DataFormatError; all others are ours, and pass.
 
     Libraries raise nearly every exception there is over damaged content, also those that are commonly a programmer's
@@ -46,7 +46,7 @@ def raised_by(error: BaseException, *libraries: str) -> bool:
     return not set(Path(frame.f_code.co_filename).parts).isdisjoint(libraries)  # compiled modules may have no name
 
 
-def reason(error: BaseException, path: Path) -> str:
+def reason(error: BaseException, path: Path | str) -> str:
     """What a library says is wrong with a file, without the file's name, which DataFormatError says already."""
     text = str(error) or type(error).__name__
     for name in dict.fromkeys((repr(path), repr(str(path)), str(path))):

@@ -15,7 +15,7 @@ MAX_CELLS = 100_000_000  # cells of one field: three times the largest composite
 
 
 MAX_FILE_CELLS = 1_000_000_000  # cells of all fields of one file that is read at once: a day of a national composite
-MAX_TIMES = 1_000_000  # times of one file
+MAX_TIMES = 5_000_000  # times of one archive: 45 years at 5 minutes
 
 
 class DataFormatError(ValueError):
@@ -29,7 +29,7 @@ class DataFormatError(ValueError):
 
     def __str__(self) -> str:
         """The file first, so that it is found among thousands."""
-        return f"{self.path}: {self.problem}"
+        return f"{self.args[0]}: {self.problem}"  # as it was given: a Path makes one slash of the two of an address
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def regular_grid(left: float, top: float, cell: tuple[float, float], shape: tupl
     return Grid(x=np.asarray(left + columns * cell[1]), y=np.asarray(top - rows * cell[0]), crs=crs)
 
 
-def check_shape(path: Path, rows: int, columns: int) -> tuple[int, int]:
+def check_shape(path: Path | str, rows: int, columns: int) -> tuple[int, int]:
     """The shape that a file declares, refused before anything is allocated when it cannot be a radar field.
 
     Raises:
@@ -100,7 +100,7 @@ def check_shape(path: Path, rows: int, columns: int) -> tuple[int, int]:
     return rows, columns
 
 
-def check_size(path: Path, name: str, size: int, most: int) -> None:
+def check_size(path: Path | str, name: str, size: int, most: int) -> None:
     """Refuse a number of values that a file declares, before anything is allocated for them.
 
     Raises:

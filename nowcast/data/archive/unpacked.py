@@ -18,7 +18,7 @@ FRAMES_AT_ONCE = 64
 
 def unpacked_path(archive: Archive) -> Path:
     """Where the cache of an archive is or would be."""
-    return archive.path.parent / "unpacked" / f"{archive.name}-{archive.fingerprint[:16]}.npy"
+    return archive.cache_folder / "unpacked" / f"{archive.name}-{archive.fingerprint[:16]}.npy"
 
 
 def use_unpacked(archives: list[Archive], track: Callable[[Iterable[Archive], str, int], Iterable[Archive]]) -> None:

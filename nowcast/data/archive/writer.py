@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from nowcast import __version__
 from nowcast.data.archive.archive import EPOCH, FILL, RAIN_THRESHOLD, TILE, ToRainRate
-from nowcast.data.archive.frame import Frame, Grid
+from nowcast.data.archive.frame import Frame, Grid, Packing
 from nowcast.files import partial_name
 
 TIME_CHUNK = 20  # frames per chunk: about one training window
@@ -250,16 +251,24 @@ def pack(frame: Frame) -> NDArray[np.generic]:
     Raises:
         ValueError: A value lies outside what the packing can hold.
     """
-    if frame.packing is None:
-        return frame.values
+    return pack_values(frame.values, frame.packing, frame.quantity.units)
+
+
+def pack_values(values: NDArray[np.float32], packing: Packing | None, units: str) -> NDArray[Any]:
+    """Values of any shape as a packing has them: uint16 with FILL for no data; without one, as they are.
+
+    Raises:
+        ValueError: A value lies outside what the packing can hold; `units` is for the message.
+    """
+    if packing is None:
+        return values
     # float32 holds 24 bits, enough to round to 16; float64 would double the memory of a continent's frame.
-    scaled = np.rint((frame.values - np.float32(frame.packing.offset)) / np.float32(frame.packing.scale))
+    scaled = np.rint((values - np.float32(packing.offset)) / np.float32(packing.scale))
     missing = np.isnan(scaled)
     scaled[missing] = FILL
     if scaled.size and (scaled.min() < 0 or scaled[~missing].max(initial=0) >= FILL):
         raise ValueError(
-            f"values {np.nanmin(frame.values)} to {np.nanmax(frame.values)} {frame.quantity.units} "
-            f"do not fit 16-bit packing {frame.packing}"
+            f"values {np.nanmin(values)} to {np.nanmax(values)} {units} do not fit 16-bit packing {packing}"
         )
     stored: NDArray[np.uint16] = scaled.astype(np.uint16)
     return stored
@@ -267,9 +276,14 @@ def pack(frame: Frame) -> NDArray[np.generic]:
 
 def unpack(stored: NDArray[np.generic], like: Frame) -> NDArray[np.float32]:
     """Physical values of `pack`ed ones; NaN = no data."""
-    if like.packing is None:
+    return unpack_values(stored, like.packing)
+
+
+def unpack_values(stored: NDArray[np.generic], packing: Packing | None) -> NDArray[np.float32]:
+    """The same of `pack_values`."""
+    if packing is None:
         return np.asarray(stored, dtype=np.float32)
-    values = stored.astype(np.float32) * np.float32(like.packing.scale) + np.float32(like.packing.offset)
+    values = stored.astype(np.float32) * np.float32(packing.scale) + np.float32(packing.offset)
     values[stored == FILL] = np.nan
     return values
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.grid import cell_km
 from nowcast.data.archive.paths import Archives, archive_paths
+from nowcast.data.zarr.opening import archive_at
 from nowcast.units import ZR
 
 SECONDS_PER_DAY = 86400
@@ -78,7 +79,7 @@ class ArchiveDays:
     max_dbz: float
 
     def _open(self) -> list[Archive]:
-        return [Archive(path) for path in archive_paths(self.archives)]
+        return [archive_at(path) for path in archive_paths(self.archives)]
 
     @property
     def cell_km(self) -> float:

@@ -50,7 +50,7 @@ def _every(archive: Archive, step: int) -> int:
 
 
 def common_lead_times(
-    split: str, how: str, paths: Sequence[Path], steps: Sequence[int], forecast_steps: int
+    split: str, how: str, paths: Sequence[Path | str], steps: Sequence[int], forecast_steps: int
 ) -> tuple[float, ...]:
     """Lead times in minutes of the forecast frames of a split.
 
@@ -68,7 +68,7 @@ def common_lead_times(
     if len(different) > 1:
         found = [[path for path, one in zip(paths, steps, strict=True) if one == step] for step in different]
         names = "; ".join(
-            f"{step / 60:g} min in {', '.join(path.stem for path in of_step)}"
+            f"{step / 60:g} min in {', '.join(Path(path).stem for path in of_step)}"
             for step, of_step in zip(different, found, strict=True)
         )
         apart = " and ".join(f"data.archives=[{','.join(map(str, of_step))}]" for of_step in found)

@@ -68,6 +68,8 @@ NOT_RUN = {
     "nowcast train experiment=fine_tune": "takes minutes; tests/training/test_initial.py begins with weights",
     "nowcast tune ": "tests/studies/search/test_tune.py runs searches at tiny size",
     "nowcast predict watch=": "tests/commands/test_predict_watch.py runs it beside files that arrive",
+    "nowcast check data=radar data.archives=[my/radar.zarr]": "tests/commands/test_stores.py checks one",
+    "nowcast train data=radar data.archives=[s3://bucket": "tests/data/zarr/test_remote.py reads from a server",
     "createdb ": "needs PostgreSQL",
     "nowcast train -m": "tests/training/test_multirun.py runs grids at tiny size",
     "wandb ": "needs an account; tests/training/test_multirun.py reads the sweep's command",

@@ -1,0 +1,191 @@
+"""A Zarr store as an archive: the same times, windows, shares and scores as those of a netCDF archive of its frames."""
+
+import dataclasses
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import netCDF4
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from nowcast.config.command_line.arguments import archive_name, is_address
+from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.archive.writer import pack_values, unpack_values
+from nowcast.data.cf.file import NOTHING_TOLD, CFFile, numbers_of
+from nowcast.data.cf.values import physical
+from nowcast.data.zarr.dataset import StoreGroup, StoreVariable
+from nowcast.data.zarr.header import Header, read_header, tell
+from nowcast.data.zarr.shares import tile_shares
+from nowcast.data.zarr.store import Raw, StoredArray, one_line, open_store
+from nowcast.progress import track
+from nowcast.units import Quantity
+
+METADATA = ("zarr.json", ".zmetadata", ".zattrs")  # of the group; consolidated, it holds that of all arrays
+OF_ARRAY = ("zarr.json", ".zarray", ".zattrs")
+
+
+@dataclass(eq=False)
+class ZarrArchive(Archive):
+    """A store of radar frames in the layout of the mlcast specification, opened for reading.
+
+    Picklable: every process opens the store itself, when it first reads.
+
+    Args:
+        path: A folder or an address.
+
+    Attributes:
+        attributes: Those of the group, and `fingerprint`.
+
+    Raises:
+        DataFormatError: No such store, not readable, or not one of radar frames.
+    """
+
+    header: Header = field(init=False, repr=False)
+    _open: tuple[int, CFFile, StoreVariable] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read all but the field."""
+        self.path = str(self.path) if is_address(self.path) else Path(self.path)
+        group, raw = self._group()
+        file = self._file(group)
+        self.header = header = read_header(file)
+        tell(file, file.assumptions)
+        self.times, self.grid, self.to_rain_rate = header.times, header.grid, header.to_rain_rate
+        self._packed = header.packing is not None
+        self._scale, self._offset = (1.0, 0.0) if header.packing is None else dataclasses.astuple(header.packing)
+        self.attributes = {name: str(value) for name, value in group.attributes.items()}
+        self.attributes["fingerprint"] = _fingerprint(raw, header)
+
+    def _group(self) -> tuple[StoreGroup, Raw]:
+        store, raw = open_store(self.path)
+        with one_line(self.path, "is no Zarr store that can be opened"):
+            group = zarr.open_group(store, mode="r")
+        if str(self.path).startswith("http") and group.metadata.consolidated_metadata is None:
+            raise DataFormatError(
+                self.path,
+                "its metadata are not consolidated, and servers of https list nothing: have it consolidated "
+                "(zarr.consolidate_metadata), or read it as s3:// or from a copy",
+            )
+        with one_line(self.path, "its arrays cannot be listed"):
+            return StoreGroup(self.path, dict(group.arrays()), group.attrs.asdict()), raw
+
+    def _file(self, group: StoreGroup) -> CFFile:
+        """What the decoder of CF files takes for a file: the group has of netCDF4 what it uses."""
+        return CFFile(cast(Path, self.path), cast(netCDF4.Dataset, group), NOTHING_TOLD, by_config=False)
+
+    @property
+    def name(self) -> str:
+        """Last part of folder or address, without its ending."""
+        return archive_name(self.path)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Beside the store; of addresses, in $XDG_CACHE_HOME/nowcast (~/.cache/nowcast)."""
+        if not is_address(self.path):
+            return Path(self.path).parent
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return caches / "nowcast" / hashlib.sha256(str(self.path).encode()).hexdigest()[:12]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but what belongs to one process."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_shares"} | {"_open": None}
+
+    def close(self) -> None:
+        """Forget the store; reading opens it again."""
+        self._open = None
+
+    def _field(self) -> tuple[CFFile, StoreVariable]:
+        """The field, opened by this very process: the threads of Zarr do not survive a fork."""
+        if self._open is None or self._open[0] != os.getpid():
+            group, _ = self._group()
+            file = self._file(group)
+            variable = group.variables[self.header.field]
+            variable.array = _absent_is_no_data(file, variable)
+            self._open = (os.getpid(), file, variable)
+        return self._open[1:]
+
+    def _block(self, frames: slice, rows: slice, columns: slice) -> NDArray[Any]:
+        file, variable = self._field()
+        header, quantity = self.header, self.to_rain_rate.quantity
+        across = [
+            _turned(part, size) if flip else part
+            for part, size, flip in zip((rows, columns), self.grid.shape, header.flips, strict=True)
+        ]
+        with one_line(self.path, f"cannot read {header.field}, frames {frames.start} to {frames.stop}"):
+            stored = _select(variable.array, header.kept[frames], *across)
+        values, packing = physical(file, variable, stored, header.factor, quantity)
+        if quantity is not Quantity.REFLECTIVITY:
+            np.maximum(values, 0, out=values)  # rain below 0 is rounding of lossy codecs; NaN stays NaN
+        turn = tuple(slice(None, None, -1 if flip else 1) for flip in header.flips)
+        turned = np.ascontiguousarray(values[:, *turn], dtype=np.float32)
+        try:
+            return pack_values(turned, packing, quantity.units)
+        except ValueError as error:
+            raise DataFormatError(self.path, f"{header.field}: {error}") from error
+
+    def _tile_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        found = self.__dict__.get("_shares")
+        if found is None:
+            array = self._field()[1].array
+            chunks = array.shards or array.chunks
+            shares = tile_shares(self, self._rates, chunks[0], track)
+            found = self._shares = shares[0], shares[1]
+        return found
+
+    def _rates(self, frames: slice) -> NDArray[np.floating[Any]]:
+        """Rain rate as the writer of archives counts it."""
+        stored = self._block(frames, slice(None), slice(None))
+        return self.to_rain_rate(unpack_values(stored, self.header.packing))
+
+
+def _turned(part: slice, size: int) -> slice:
+    """The same cells, counted from the other end."""
+    start, stop, _ = part.indices(size)
+    return slice(size - stop, size - start)
+
+
+def _select(array: StoredArray, frames: NDArray[np.int64], rows: slice, columns: slice) -> NDArray[Any]:
+    steps = np.diff(frames)
+    if len(frames) and (len(steps) == 0 or (steps == steps[0]).all()):
+        step = int(steps[0]) if len(steps) else 1
+        return np.asarray(array[int(frames[0]) : int(frames[-1]) + 1 : step, rows, columns])
+    return np.asarray(array.get_orthogonal_selection((frames, rows, columns)))
+
+
+def _absent_is_no_data(file: CFFile, variable: StoreVariable) -> StoredArray:
+    """The array with a fill value that means no data: Zarr gives it for chunks that are not there.
+
+    Raises:
+        DataFormatError: No value of an integer field means no data.
+    """
+    array = variable.array
+    fill: Any = array.dtype.type(np.nan) if array.dtype.kind == "f" else None
+    if fill is None:
+        named = [*numbers_of(file, variable, "_FillValue"), *numbers_of(file, variable, "missing_value")]
+        limits = np.iinfo(array.dtype)
+        fits = [value for value in named if float(value).is_integer() and limits.min <= value <= limits.max]
+        if not fits:
+            raise file.refuse(
+                f"{variable.name} holds integers of which none means no data: a chunk that is not there would read as "
+                "rain or as none",
+                f"_FillValue={limits.max}",
+                "if it holds no such value",
+            )
+        fill = array.dtype.type(int(fits[0]))
+    whole = array.async_array
+    metadata = dataclasses.replace(array.metadata, fill_value=fill)
+    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path, config=whole.config))
+
+
+def _fingerprint(raw: Raw, header: Header) -> str:
+    """SHA-256 over the metadata of the group and the field as it is stored, times and axes; the field is not read."""
+    digest = hashlib.sha256()
+    for key in (*METADATA, *(f"{header.field}/{name}" for name in OF_ARRAY)):
+        digest.update(raw(key) or b"")
+    digest.update(header.digest.encode())
+    return digest.hexdigest()

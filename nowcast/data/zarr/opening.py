@@ -1,0 +1,29 @@
+"""One way to open an archive, whatever it is kept in."""
+
+from pathlib import Path
+
+from nowcast.config.command_line.arguments import is_store
+from nowcast.data.archive.archive import Archive
+
+
+def archive_at(place: Path | str) -> Archive:
+    """Open an archive for reading.
+
+    Args:
+        place: A netCDF file that `nowcast prepare` made, or the folder or address of a Zarr store.
+
+    Raises:
+        FileNotFoundError: No such file.
+        DataFormatError: Not an archive, or damaged.
+        ModuleNotFoundError: A store, and the extra `cloud` is not installed.
+    """
+    if not is_store(place):
+        return Archive(place)
+    try:
+        from nowcast.data.zarr.archive import ZarrArchive
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{place} is a Zarr store, which needs {error.name}; in the checkout: "
+            "pip install -c constraints.txt -e '.[cloud]'"
+        ) from error
+    return ZarrArchive(place)

@@ -1,0 +1,109 @@
+"""Where a Zarr store lies: a folder, or an address that is read with the credentials of the environment alone."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import obstore
+import zarr
+from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+from obstore.store import GCSStore, HTTPStore, S3Store
+from zarr.abc.store import Store
+from zarr.storage import LocalStore, ObjectStore
+
+from nowcast.config.command_line.arguments import is_address
+from nowcast.data.archive.frame import DataFormatError
+
+RETRIES = {  # a server that is busy answers 503: five further attempts, over a quarter of a minute
+    "max_retries": 5,
+    "backoff": {"init_backoff": timedelta(seconds=0.5), "max_backoff": timedelta(seconds=5), "base": 2},
+    "retry_timeout": timedelta(seconds=60),
+}
+LONGEST = 300  # characters of what a library says
+CREDENTIALS = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+}
+StoredArray = zarr.Array[Any]  # of Zarr 2 or 3
+Raw = Callable[[str], bytes | None]  # key → its bytes, None where there are none
+
+
+def open_store(place: Path | str) -> tuple[Store, Raw]:
+    """Open a store for reading; nothing is read yet.
+
+    Args:
+        place: A folder, or an address s3://, gs://, https:// or http://.
+
+    Returns:
+        The store, and a function that reads one key of it as it is.
+
+    Raises:
+        DataFormatError: The address cannot be meant.
+    """
+    if not is_address(place):
+        folder = Path(place)
+        return LocalStore(folder, read_only=True), lambda key: _bytes_of(folder / key)
+    with one_line(place, "cannot be opened"):
+        objects = _objects(str(place))
+    return ObjectStore(objects, read_only=True), lambda key: _object(place, objects, key)
+
+
+def _objects(address: str) -> Any:  # noqa: ANN401 (a store of obstore)
+    scheme = address.split("://")[0]
+    # Requests to plain http are for servers of one's own; without it none is made.
+    more: dict[str, Any] = {"retry_config": RETRIES, "client_options": {"allow_http": True, "timeout": "60s"}}
+    if scheme in ("http", "https"):
+        return HTTPStore.from_url(address, **more)
+    anonymous = not any(os.environ.get(name) for name in CREDENTIALS[scheme])
+    if scheme == "gs":
+        return GCSStore.from_url(address, skip_signature=anonymous, **more)
+    return S3Store.from_url(address, skip_signature=anonymous, **more)
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _object(place: Path | str, objects: Any, key: str) -> bytes | None:  # noqa: ANN401
+    with one_line(place, f"{key} cannot be read"):
+        try:
+            return bytes(obstore.get(objects, key).bytes())
+        except FileNotFoundError:
+            return None
+
+
+@contextmanager
+def one_line(place: Path | str, what: str) -> Iterator[None]:
+    """Say in one line what Zarr or a server raises; nothing else may be done in the block.
+
+    Raises:
+        DataFormatError: Any error.
+    """
+    try:
+        yield
+    except DataFormatError:
+        raise
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise DataFormatError(place, f"{what}: access is denied; {_access(place)}") from error
+    except Exception as error:  # Zarr, its codecs and servers raise nearly everything over damaged content
+        raise DataFormatError(place, f"{what}: {_first_line(error)}{_advice(place)}") from error
+
+
+def _access(place: Path | str) -> str:
+    scheme = str(place).split("://")[0]
+    if scheme not in CREDENTIALS:
+        return "it is not public, or not there. Addresses of https are read without credentials"
+    names = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "gs": "GOOGLE_APPLICATION_CREDENTIALS"}[scheme]
+    return f"export {names}, or check the address (some servers say so of what is not there)"
+
+
+def _first_line(error: Exception) -> str:
+    text = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _advice(place: Path | str) -> str:
+    return "; try again later, or take a copy of it" if is_address(place) else "; copy it again from its source"
