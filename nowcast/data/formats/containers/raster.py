@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nowcast.data.archive.damage import damage
 from nowcast.data.archive.frame import DataFormatError, check_shape
 
 
@@ -61,12 +62,8 @@ def read_band(path: Path, dataset: Any) -> NDArray[Any]:  # noqa: ANN401
     Raises:
         DataFormatError: Truncated or damaged.
     """
-    import rasterio
-
-    try:
+    with damage(path, "truncated or damaged", "rasterio"):
         band: NDArray[Any] = dataset.read(1)
-    except rasterio.errors.RasterioError as error:
-        raise DataFormatError(path, f"truncated or damaged: {error}") from error
     if band.dtype == np.complex64:
         raise DataFormatError(path, "complex numbers are no radar field")
     return band
