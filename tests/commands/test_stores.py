@@ -108,3 +108,13 @@ def test_a_store_of_cells_of_another_size_is_refused_by_name(folder, tmp_path):
     code, message = run("check", *RADAR, f"data.archives=[{folder / 'rain.nc'},{store}]")
     assert code == 1
     assert "coarse" in message
+
+
+@pytest.mark.parametrize("address", ["https://me:s3cret@host/x.zarr", "s3://bucket/x.zarr?X-Amz-Signature=s3cret"])
+def test_credentials_in_an_address_reach_no_file_and_no_message(tmp_path, capsys, address):
+    code, message = run("train", *RADAR, f"data.archives=['{address}']", f"output={tmp_path / 'run'}")
+    assert code == 1
+    assert "holds a user or a query" in message
+    said = message + "".join(capsys.readouterr())
+    assert "s3cret" not in said
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "s3cret" in path.read_text(errors="replace")]

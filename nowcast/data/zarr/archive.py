@@ -100,9 +100,19 @@ class ZarrArchive(Archive):
         self._open = None
 
     def _field(self) -> tuple[CFFile, StoreVariable]:
-        """The field, opened by this very process: the threads of Zarr do not survive a fork."""
+        """The field, opened by this very process: the threads of Zarr do not survive a fork.
+
+        Raises:
+            DataFormatError: It is no longer what it was when the archive was opened, by this process or another.
+        """
         if self._open is None or self._open[0] != os.getpid():
-            group, _ = self._group()
+            group, raw = self._group()
+            if _fingerprint(raw, self.header) != self.fingerprint:
+                raise DataFormatError(
+                    self.path,
+                    "the store changed after it was opened: its metadata are others. Begin again with what it is now, "
+                    "or with a copy that stays as it is",
+                )
             file = self._file(group)
             variable = group.variables[self.header.field]
             variable.array = _absent_is_no_data(file, variable)

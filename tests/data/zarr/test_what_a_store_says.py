@@ -1,6 +1,7 @@
 """Stores that say less, more or something else than the plain one."""
 
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -188,6 +189,17 @@ def test_a_store_that_changed_has_another_fingerprint(netcdf, tmp_path):
     metadata["attributes"]["units"] = "kg m-2 s-1"
     (path / "rr" / "zarr.json").write_text(json.dumps(metadata))
     assert archive_at(path).fingerprint != before
+
+
+def test_a_process_that_opens_a_store_which_changed_meanwhile_says_so(netcdf, tmp_path):
+    path = mirror(netcdf, tmp_path / "rain.zarr")
+    archive = archive_at(path)
+    archive.read(*EVERYTHING)
+    metadata = json.loads((path / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps(metadata | {"attributes": {"history": "corrected"}}))
+    assert archive.read(*EVERYTHING).shape == (12, 32, 40)  # what is open stays open
+    with pytest.raises(DataFormatError, match="the store changed after it was opened"):
+        pickle.loads(pickle.dumps(archive)).read(*EVERYTHING)
 
 
 def test_shares_are_counted_once(netcdf, tmp_path, monkeypatch):
