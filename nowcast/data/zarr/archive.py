@@ -187,9 +187,8 @@ def _absent_is_no_data(file: CFFile, variable: StoreVariable) -> StoredArray:
                 "if it holds no such value",
             )
         fill = array.dtype.type(int(fits[0]))
-    whole = array.async_array
     metadata = dataclasses.replace(array.metadata, fill_value=fill)
-    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path, config=whole.config))
+    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
 
 
 def _fingerprint(raw: Raw, header: Header) -> str:
