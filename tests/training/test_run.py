@@ -19,10 +19,18 @@ from tests.programs import rows, run
 
 SMALL = [
     "experiment=convlstm", "data=radar", "data.input_steps=3", "data.forecast_steps=2", "data.crop=16",
-    "data.workers=0", "data.batch_size=4", "data.sampling.min_rain_fraction=0", "data.sampling.samples_per_epoch=8",
-    "model.hidden=[4,4]", "trainer.max_epochs=1",
+    "data.windows.stride=2", "data.workers=0", "data.batch_size=4", "data.sampling.min_rain_fraction=0",
+    "data.sampling.samples_per_epoch=8", "model.hidden=[4,4]", "trainer.max_epochs=1",
     "trainer.enable_progress_bar=false", "callbacks.progress=null", "callbacks.watch=null", "scores=basic",
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_windows_are_scored_beside_simple_forecasts():
+    """For the checkpoint, which no test here looks at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nowcast.verification.validation.MOST_WINDOWS", 4)
+        yield
 
 
 def archives(folder, **steps):
