@@ -4,6 +4,7 @@ import functools
 import http.server
 import threading
 from collections import Counter
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -30,7 +31,11 @@ class Server(http.server.SimpleHTTPRequestHandler):
         self.server.signed |= "Authorization" in self.headers
         fault = next((queue for part, queue in self.server.faults.items() if part in self.path and queue), None)
         status = fault.pop(0) if fault else 200
-        path = self.server.folder / self.path.lstrip("/")
+        asked = urlsplit(self.path)
+        path = self.server.folder / asked.path.lstrip("/")
+        if "list-type=2" in asked.query:
+            self.listed(path, parse_qs(asked.query).get("prefix", [""])[0])
+            return
         if status == 200 and not path.is_file():
             status = self.server.absent
         body = path.read_bytes() if status in (200, "short") else b"no"
@@ -48,6 +53,21 @@ class Server(http.server.SimpleHTTPRequestHandler):
         self.send_header("Last-Modified", "Wed, 01 May 2024 00:00:00 GMT")
         if status == 206:
             self.send_header("Content-Range", f"bytes {first}-{first + len(body) - 1}/{size}")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def listed(self, bucket, prefix):
+        """What lies in a folder, as S3 says it."""
+        inside = sorted((bucket / prefix).iterdir()) if (bucket / prefix).is_dir() else []
+        names = [(each.relative_to(bucket).as_posix(), each.is_dir()) for each in inside]
+        folders = "".join(
+            f"<CommonPrefixes><Prefix>{name}/</Prefix></CommonPrefixes>" for name, folder in names if folder
+        )
+        when = "<LastModified>2024-05-01T00:00:00Z</LastModified><ETag>1</ETag><Size>1</Size>"
+        files = "".join(f"<Contents><Key>{name}</Key>{when}</Contents>" for name, folder in names if not folder)
+        body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{folders}{files}</ListBucketResult>".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
@@ -101,6 +121,12 @@ def test_a_store_at_an_address_is_that_in_a_folder(server, netcdf, scheme, kind)
     assert np.array_equal(archive.rain_fraction, netcdf.rain_fraction)
     assert str(archive.cache_folder).startswith(str(server.folder.parent / "caches"))
     assert not server.signed
+
+
+@pytest.mark.parametrize("kind", ["v2, not consolidated", "v3, not consolidated"])
+def test_a_store_of_s3_whose_metadata_are_not_consolidated_is_listed(server, netcdf, kind):
+    mirror(netcdf, server.folder / "bucket" / "rain.zarr", **KINDS[kind])
+    assert np.array_equal(archive_at("s3://bucket/rain.zarr").read(*EVERYTHING), netcdf.read(*EVERYTHING))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
