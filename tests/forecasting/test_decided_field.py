@@ -53,6 +53,18 @@ def test_where_levels_cross_the_cautious_decision_counts(thresholds, seed):
         assert torch.equal(field >= threshold, reached)
 
 
+def test_a_cell_is_what_it_is_alone():
+    """Only cells that are wet are computed, all of them together."""
+    values, levels = falling(5, THRESHOLDS[0], torch.float64), some_levels(5, THRESHOLDS[0], rising=False)
+    values[1, 2, :, 3, 4] = torch.nan
+    whole = decided_field(values, levels, THRESHOLDS[0])
+    alone = torch.empty_like(whole)
+    for row, column in np.ndindex(*values.shape[3:]):
+        cell = ..., slice(row, row + 1), slice(column, column + 1)
+        alone[cell] = decided_field(values[cell], levels, THRESHOLDS[0])
+    torch.testing.assert_close(whole, alone, rtol=1e-12, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("thresholds", THRESHOLDS)
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=10, deadline=None)

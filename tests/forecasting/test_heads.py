@@ -55,6 +55,19 @@ def test_probabilities_that_a_calibration_crossed_are_put_in_order():
     assert forecast.values.flatten().tolist() == pytest.approx([0.4, 0.4])
 
 
+def test_order_and_logits_are_those_of_whole_arrays():
+    """What is done lead by lead, or threshold by threshold, since it is faster, changes no number."""
+    draw = torch.Generator().manual_seed(0)
+    outputs, said = torch.randn(2, 3, 4, 9, 11, generator=draw), torch.rand(2, 3, 4, 9, 11, generator=draw)
+    said[0, 1, 2, 3] = torch.nan
+    head = ExceedanceHead([0.1, 0.5, 2.0, 5.0])
+    ordered = head.forecast(said, SCALING).values
+    torch.testing.assert_close(ordered, said.cummin(dim=2).values, rtol=0, atol=0, equal_nan=True)
+    first, falls = outputs[:, :, :1], torch.nn.functional.softplus(outputs[:, :, 1:])
+    whole = torch.cat([first, first - falls.cumsum(dim=2)], dim=2)
+    torch.testing.assert_close(head.logits(outputs), whole, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("wrong", [[], [2.0, 0.5], [0.5, 0.5], [0.0, 1.0], [-1.0]])
 def test_thresholds_that_do_not_rise_are_refused(wrong):
     with pytest.raises(ValueError, match=r"head\.thresholds must rise strictly from above 0 mm/h"):

@@ -85,10 +85,14 @@ def _variable(
     values: Any,  # noqa: ANN401 (what NumPy takes)
     **attributes: Any,  # noqa: ANN401
 ) -> None:
-    """A variable with its values; fields are compressed, and NaN is what floating-point ones lack."""
+    """A variable with its values; fields are compressed, and NaN is what floating-point ones lack.
+
+    Zstandard's first level makes files of forecasts as small as its fourth, netCDF's default, in half of the time.
+    """
     field = "x" in axes
     fill = np.float32(np.nan) if field and kind == "f4" else None
-    variable = dataset.createVariable(name, kind, axes, compression="zstd" if field else None, fill_value=fill)
+    how = {"compression": "zstd", "complevel": 1} if field else {}
+    variable = dataset.createVariable(name, kind, axes, fill_value=fill, **how)
     variable.setncatts(attributes)
     variable[...] = values
 

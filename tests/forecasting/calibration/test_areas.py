@@ -28,6 +28,21 @@ def test_shares_are_of_the_cells_that_are_seen_and_unknown_ones_are_as_before():
     assert (shares_reached(field, torch.full_like(last, torch.nan), THRESHOLDS) == 0).all()
 
 
+def test_shares_are_those_of_sums_along_axes():
+    draw = torch.Generator().manual_seed(1)
+    last, field = 4 * torch.rand(3, 1, 9, 11, generator=draw), 4 * torch.rand(3, 5, 1, 9, 11, generator=draw)
+    for one in (last, field):
+        one[torch.rand(one.shape, generator=draw) < 0.2] = torch.nan
+    last[2] = torch.nan
+    limits = torch.tensor(THRESHOLDS)[:, None, None]
+    seen = last.isfinite()
+    known, cells = seen[:, None] & field.isfinite(), seen.sum(dim=(2, 3)).clamp(min=1)
+    before = ((last >= limits) & seen).sum(dim=(2, 3)) / cells
+    reached = ((field >= limits) & known).sum(dim=(3, 4)) / cells[:, None]
+    expected = reached + (1 - known.sum(dim=(3, 4)) / cells[:, None]) * before[:, None]
+    torch.testing.assert_close(shares_reached(field, last, THRESHOLDS), expected, rtol=0, atol=0)
+
+
 def test_as_many_seen_cells_reach_the_level():
     draw = torch.Generator().manual_seed(0)
     probabilities = torch.rand(2, 3, 2, 8, 9, generator=draw)

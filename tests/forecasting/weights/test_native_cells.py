@@ -62,6 +62,8 @@ def test_a_forecast_is_in_the_cells_of_its_input_by_default(forecasts):
     assert said["p"].shape == (6, 12, *SHAPE)
     np.testing.assert_array_equal(said["x"], archive.grid.x)
     np.testing.assert_array_equal(said["y"], archive.grid.y)
+    with netCDF4.Dataset(forecasts / "default.nc") as dataset:
+        assert (dataset["rain_rate"].filters()["zstd"], dataset["rain_rate"].filters()["complevel"]) == (True, 1)
     seen = np.isfinite(showers()[4])
     np.testing.assert_array_equal(said["mask"], seen)
     np.testing.assert_array_equal(np.isfinite(said["p"]), np.broadcast_to(seen, said["p"].shape))
