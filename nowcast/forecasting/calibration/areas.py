@@ -48,18 +48,18 @@ def levels_of_areas(probabilities: Tensor, seen: Tensor, shares: Tensor) -> Tens
         shares: (B, T, K) in [0, 1].
     """
     levels = torch.ones_like(shares)
-    for number, (said, mask, wanted) in enumerate(zip(probabilities, seen, shares, strict=True)):
-        of_cells = said[:, :, mask[0]]  # (T, K, N)
-        count = of_cells.shape[2]
-        if not count:
-            continue
-        places = (wanted * count).round().long()
-        highest = of_cells.amax(dim=2)
-        none = torch.nextafter(highest, highest.new_tensor(2.0)).clamp(max=1.0)  # what no cell reaches, if any is less
-        for row, column in torch.cartesian_prod(torch.arange(said.shape[0]), torch.arange(said.shape[1])).tolist():
-            place = int(places[row, column])
-            chosen = none[row, column]
-            if place:
-                chosen = of_cells[row, column].kthvalue(count - min(place, count) + 1).values
-            levels[number, row, column] = chosen
+    for number, (said, mask, wanted) in enumerate(zip(probabilities, seen[:, 0], shares, strict=True)):
+        count = int(mask.sum())
+        places = (wanted * count).round().long().tolist()
+        for row, lead in enumerate(said if count else []):
+            for column, of_cells in enumerate(lead[:, mask]):  # (N,)
+                levels[number, row, column] = _level(of_cells, places[row][column])
     return levels
+
+
+def _level(probabilities: Tensor, count: int) -> Tensor:
+    """() the level that so many probabilities (N,) reach; one that none reaches, if any is less, for 0."""
+    if count:
+        return probabilities.kthvalue(len(probabilities) - min(count, len(probabilities)) + 1).values
+    highest = probabilities.max()
+    return torch.nextafter(highest, highest.new_tensor(2.0)).clamp(max=1.0)
