@@ -91,8 +91,9 @@ def _variable(
     """
     field = "x" in axes
     fill = np.float32(np.nan) if field and kind == "f4" else None
-    how = {"compression": "zstd", "complevel": 1} if field else {}
-    variable = dataset.createVariable(name, kind, axes, fill_value=fill, **how)
+    variable = dataset.createVariable(
+        name, kind, axes, compression="zstd" if field else None, complevel=1, fill_value=fill
+    )
     variable.setncatts(attributes)
     variable[...] = values
 
