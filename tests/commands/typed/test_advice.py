@@ -13,7 +13,7 @@ from tests.data.archives import moving_rain
 from tests.data.formats import fakes
 from tests.programs import TINY, ended
 
-SHORT = ["evaluate=false", "trainer.max_epochs=1", "picture=false"]
+SHORT = ["evaluate=false", "trainer.max_epochs=1", "picture=false", "calibration=none"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def here(tmp_path_factory):
         (folder / name).mkdir()
         fakes.cf(folder / name / "a.nc", [[[0.0, 1.0], [2.0, 3.0]]] * len(times), times=times)
     echoes = f"data.archives.folder={folder / 'echoes'}"
-    assert ended("train", *TINY, *SHORT, "calibration=none", f"output={folder / 'run'}", echoes) == (0, "")
+    assert ended("train", *TINY, *SHORT, f"output={folder / 'run'}", echoes) == (0, "")
     for name in ("one", "two"):
         assert ended("evaluate", *scored(folder), f"output={folder / name}") == (0, "")
     return folder
