@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import lightning
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from rich.console import Console
@@ -153,6 +154,8 @@ def train(
 def fit(trainer: lightning.Trainer, task: NowcastTask, data: DataModule, start: Start) -> None:
     """One training, of all processes; the loggers are closed in the end."""
     module = cast(lightning.LightningDataModule, data)
+    if not isinstance(trainer.strategy, ModelParallelStrategy):  # no weights are cut, which callbacks=ema would warn of
+        warnings.filterwarnings("ignore", message=".*WeightAveraging callback with a model that overrides.*")
     try:
         trainer.fit(task, datamodule=module, ckpt_path=start.checkpoint, weights_only=True)
         trainer.strategy.barrier()
