@@ -45,7 +45,14 @@ def test_importing_a_module_changes_nothing_in_the_process_and_a_trial_has_the_m
     """Third parties' modules come first: what they do is theirs."""
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     theirs = ["torch", "lightning", "lightning.pytorch", "torchmetrics", "matplotlib.pyplot", "cv2", "optuna", "wandb"]
-    theirs += ["pyproj", "netCDF4", "rasterio", "optuna.visualization.matplotlib", "torch.utils.cpp_extension"]
+    theirs += [
+        "pyproj",
+        "netCDF4",
+        "rasterio",
+        "optuna.visualization.matplotlib",
+        "torch.utils.cpp_extension",
+        "zarr.storage",
+    ]
     begun = f"import {', '.join(theirs)}\n"
     result = subprocess.run([sys.executable, "-c", begun + LOOK, *MODULES], capture_output=True, text=True, timeout=110)
     assert (result.returncode, result.stdout) == (0, f"{KEEP_MEMORY}\n"), result.stderr
