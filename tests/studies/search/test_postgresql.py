@@ -33,6 +33,7 @@ def start(tmp_path, url):
             sys.executable, "-c",
             f"import sys; from nowcast.studies.search import search; search.TRAIN = [sys.executable, {str(FAKE)!r}]; "
             "from nowcast.commands.tune import main; main()",
+            "experiment=convlstm", "tune=convlstm",
             f"output={tmp_path / name}", f"tune.storage='{url}'", f"tune.trials={TRIALS}", "tune/pruner=none",
             "tune.heartbeat_seconds=1", "tune.grace_seconds=4", "tune.poll_seconds=0.2", *overrides,
         ]  # fmt: skip
