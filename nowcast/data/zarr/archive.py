@@ -10,7 +10,10 @@ from typing import Any, cast
 import netCDF4
 import numpy as np
 import zarr
+from numcodecs import Blosc
 from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+from zarr.storage import StorePath
 
 from nowcast.config.command_line.arguments import archive_name, is_address
 from nowcast.data.archive.archive import Archive
@@ -21,7 +24,7 @@ from nowcast.data.cf.values import physical
 from nowcast.data.zarr.dataset import StoreGroup, StoreVariable
 from nowcast.data.zarr.header import Header, read_header, tell
 from nowcast.data.zarr.shares import tile_shares
-from nowcast.data.zarr.store import Raw, StoredArray, one_line, open_store
+from nowcast.data.zarr.store import Raw, StoredArray, WholeBlosc, one_line, open_store
 from nowcast.progress import track
 from nowcast.units import Quantity
 
@@ -188,7 +191,10 @@ def _absent_is_no_data(file: CFFile, variable: StoreVariable) -> StoredArray:
             )
         fill = array.dtype.type(int(fits[0]))
     metadata = dataclasses.replace(array.metadata, fill_value=fill)
-    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
+    path = array.store_path
+    if not array.shards and array.compressors and isinstance(array.compressors[-1], BloscCodec | Blosc):
+        path = StorePath(WholeBlosc(path.store), path.path)
+    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=path))
 
 
 def _fingerprint(raw: Raw, header: Header) -> str:

@@ -11,8 +11,9 @@ import obstore
 import zarr
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 from obstore.store import GCSStore, HTTPStore, S3Store
-from zarr.abc.store import Store
-from zarr.storage import LocalStore, ObjectStore
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import LocalStore, ObjectStore, WrapperStore
 
 from nowcast.config.command_line.arguments import is_address
 from nowcast.data.archive.frame import DataFormatError
@@ -29,6 +30,27 @@ CREDENTIALS = {
 }
 StoredArray = zarr.Array[Any]  # of Zarr 2 or 3
 Raw = Callable[[str], bytes | None]  # key → its bytes, None where there are none
+
+
+class WholeBlosc(WrapperStore[Store]):
+    """A store whose chunks are Blosc's: shorter ones than their header says are refused.
+
+    The decoder does not look, and makes numbers of whatever lies in memory behind a chunk that was cut short.
+    """
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """A chunk.
+
+        Raises:
+            ValueError: It is not whole.
+        """
+        chunk = await super().get(key, prototype, byte_range)
+        if chunk is None or byte_range is not None:
+            return chunk
+        told = int.from_bytes(chunk.as_numpy_array()[12:16].tobytes(), "little")  # of a header of 16 bytes
+        if len(chunk) < max(told, 16):
+            raise ValueError(f"{key} was cut short, it has {len(chunk)} bytes of {max(told, 16)}")
+        return chunk
 
 
 def open_store(place: Path | str) -> tuple[Store, Raw]:

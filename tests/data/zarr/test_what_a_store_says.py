@@ -151,11 +151,13 @@ def test_a_start_that_is_no_time_is_refused(netcdf, tmp_path):
 # -- damage --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("cut", [1, 20, 100])
 @pytest.mark.parametrize("version", [2, 3])
-def test_a_truncated_chunk_is_one_line(netcdf, tmp_path, version):
+def test_a_truncated_chunk_is_one_line(netcdf, tmp_path, version, cut):
+    """Of version 2 they are Blosc's, whose decoder reads on behind the end of a chunk that was cut a little."""
     path = mirror(netcdf, tmp_path / "rain.zarr", version=version)
     chunk = path / "rr" / ("4.0.0" if version == 2 else "c/4/0/0")
-    chunk.write_bytes(chunk.read_bytes()[:-20])
+    chunk.write_bytes(chunk.read_bytes()[:-cut])
     archive = archive_at(path)
     assert archive.read(slice(0, 4), slice(None), slice(None)).shape == (4, 32, 40)
     with pytest.raises(DataFormatError, match=r"rain\.zarr: cannot read rr, frames 3 to 6: .*; copy it again") as error:
