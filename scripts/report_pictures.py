@@ -49,7 +49,10 @@ def main() -> None:
         if name and section.charts:
             say(draw_section(section, statistics.models, settings.output / f"{name}.png"))
     model = settings.model or statistics.models[0]
-    say(draw_events(events(statistics, families), model, statistics, settings.output / "events.png"))
+    if model not in statistics.models:
+        parser.error(f"--model {model} was not scored; there are {', '.join(statistics.models)}")
+    if "event" in statistics.groups:  # not of runs that scored other blocks
+        say(draw_events(events(statistics, families), model, statistics, settings.output / "events.png"))
     for example in statistics.examples:
         models = settings.examples or [name for name in example.rain if name != "observed"]
         for path in draw_example(example, models, settings.output / example.name):

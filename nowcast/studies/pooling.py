@@ -1,6 +1,8 @@
 """The statistics of evaluations of other data put together, as if one evaluation had scored it all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ def pool(runs: Mapping[str, Statistics]) -> Statistics:
         runs: Name of the run → its statistics.
 
     Raises:
-        ValueError: No model or lead time in common, or an archive that two runs scored, which would count twice.
+        ValueError: No model or lead time in common, an archive that two runs scored, or two archives of one name.
     """
     _refuse_twice(runs)
     first, *others = runs.values()
@@ -50,18 +52,34 @@ def pool(runs: Mapping[str, Statistics]) -> Statistics:
         labels={key: labels for key, labels in first.labels.items() if key.split("/")[0] in families},
         families={name: settings for name, settings in first.families.items() if name in families},
         facts={"caveat": _caveat(runs, models, families), "runs": {name: run.facts for name, run in runs.items()}},
-        examples=[example for run in runs.values() for example in run.examples],
+        examples=[replace(one, name=f"{name}_{one.name}") for name, run in runs.items() for one in run.examples],
     )
 
 
 def _refuse_twice(runs: Mapping[str, Statistics]) -> None:
-    seen: dict[Any, tuple[str, str]] = {}
-    for name, run in runs.items():
-        for archive, fingerprint in ((run.facts.get("data") or {}).get("archives") or {}).items():
-            before, called = seen.setdefault(fingerprint, (name, archive))
-            if before != name:
-                also = "" if called == archive else f" (there {called})"
-                raise ValueError(f"{name} and {before} both scored {archive}{also}: it would count twice")
+    """Refuse what would count twice, and events that would become one because of their name."""
+    scored = [(run, *one) for run, statistics in runs.items() for one in _archives(statistics.facts)]
+    for (before, called, known), (name, archive, fingerprint) in combinations(scored, 2):
+        if name == before:
+            continue
+        also = "" if called == archive else f" (there {called})"
+        if fingerprint == known:
+            raise ValueError(
+                f"{name} and {before} both scored {archive}{also}: it would count twice; leave one of the runs out, or "
+                "evaluate one of them without it (data.archives=[…])"
+            )
+        if archive == called:
+            raise ValueError(
+                f"{name} and {before} scored other data under one name, {archive}, which would become one event: give "
+                "one of the archives another name and evaluate it again"
+            )
+
+
+def _archives(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and fingerprint of each archive that was scored, also by what was put together before."""
+    yield from ((facts.get("data") or {}).get("archives") or {}).items()
+    for before in facts.get("runs", {}).values():
+        yield from _archives(before)
 
 
 def _listed(runs: Mapping[str, Statistics], what: str) -> str:

@@ -28,7 +28,7 @@ def test_sums_of_days_that_two_runs_share_add_up_and_others_stand_beside():
         both.sums["season"]["windows"], one.sums["season"]["windows"] + other.sums["season"]["windows"]
     )
     assert both.map_counts is None
-    assert len(both.examples) == len(one.examples) + len(other.examples)
+    assert [example.name for example in both.examples] == ["x_best", "y_best"]  # pictures have files of these names
 
 
 def test_only_what_all_scored_alike_is_put_together_and_the_caveat_says_the_rest():
@@ -59,6 +59,12 @@ def test_what_cannot_be_put_together():
     same = facts | {"data": {"archives": {"called_otherwise": "0123"}}}
     with pytest.raises(ValueError, match=r"y and x both scored called_otherwise \(there radar\): it would count twice"):
         pool({"x": dataclasses.replace(one, facts=facts), "y": dataclasses.replace(one, facts=same)})
+    namesake = facts | {"data": {"archives": {"radar": "4567"}}}
+    with pytest.raises(ValueError, match="y and x scored other data under one name, radar, which would become one"):
+        pool({"x": dataclasses.replace(one, facts=facts), "y": dataclasses.replace(one, facts=namesake)})
+    before = pool({"x": dataclasses.replace(one, facts=facts), "y": statistics({"a": 0.3}, first_block=20)[0]})
+    with pytest.raises(ValueError, match="z and pair both scored radar: it would count twice; leave one of the runs"):
+        pool({"pair": before, "z": dataclasses.replace(one, facts=facts)})
 
 
 def test_two_evaluations_put_together_are_the_evaluation_of_both(tmp_path):

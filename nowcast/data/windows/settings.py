@@ -112,7 +112,7 @@ class SamplingSettings:
         rain_factor_sigma: Multiply the rain of each window by exp(N(0, this)): rain that training did not hold, and
             radars that measure more or less.
         zoom: See rain that is up to so many times larger or smaller, by averaging more or fewer cells of the archive
-            into one; 1 = as it is. Where windows.cell_km averages none, nothing is zoomed.
+            into one, as far as whole numbers of these go: of 3 cells, 1.5 makes 2, 3 or 4. 1 = as it is.
 
     Raises:
         ValueError: A setting is out of range; the message names the key.
