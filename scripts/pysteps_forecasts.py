@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
 from nowcast.data.results.forecast_writer import Forecast, write_forecast
-from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import window_starts
+from nowcast.data.windows.region import Region
 
 NAMES = {"steps": "STEPS", "sprog": "S-PROG", "linda": "LINDA"}
 MOTION_FRAMES = 3  # Lucas-Kanade motion and the autoregressive models look at three frames

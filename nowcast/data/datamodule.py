@@ -17,9 +17,10 @@ from nowcast.data.archive.grid import averaging_factor
 from nowcast.data.archive.paths import Archives, archive_paths
 from nowcast.data.archive.unpacked import use_unpacked
 from nowcast.data.interface import Series
-from nowcast.data.windows.dataset import RadarDataset, Region, check_cells, grids_below, rainiest
+from nowcast.data.windows.dataset import RadarDataset, rainiest
 from nowcast.data.windows.fitting import way_out
 from nowcast.data.windows.index import SPLITS, NoWindowError, Split, as_typed, sides
+from nowcast.data.windows.region import Region, check_cells, grids_below
 from nowcast.data.windows.sample import Sample
 from nowcast.data.windows.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.windows.settings import SamplingSettings, SplitSettings, WindowSettings

@@ -22,8 +22,8 @@ from nowcast.data.archive.prepare import find_names, prepare_archive
 from nowcast.data.archive.recent_files import recent_files
 from nowcast.data.results.forecast_writer import Forecast
 from nowcast.data.results.probabilities import Probabilities
-from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import frames_per_step
+from nowcast.data.windows.region import Region
 from nowcast.data.zarr.opening import archive_at
 from nowcast.forecasting.forecast import Ensemble, FieldForecast
 from nowcast.forecasting.forecaster import Forecaster

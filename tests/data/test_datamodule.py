@@ -7,7 +7,7 @@ import torch
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError, Grid
 from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
-from nowcast.data.windows.dataset import Region
+from nowcast.data.windows.region import Region
 from tests.data.archives import frame, grid, moving_rain, write
 from tests.data.modules import module
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import SPLITS, NoWindowError, Split
+from nowcast.data.windows.region import Region
 from nowcast.data.windows.splits import Splitting
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.windows.dataset import Region
 from nowcast.data.windows.index import (
     SPLITS,
     BlockSplit,
@@ -18,6 +17,7 @@ from nowcast.data.windows.index import (
     windows_of_split,
     windows_within,
 )
+from nowcast.data.windows.region import Region
 from nowcast.data.windows.settings import SplitMethod, SplitSettings
 
 

@@ -14,7 +14,7 @@ from nowcast.data.archive.frame import DataFormatError, Grid
 from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
 from nowcast.data.results.forecast_reader import ForecastFiles
 from nowcast.data.results.places import difference_of_place
-from nowcast.data.windows.dataset import Region
+from nowcast.data.windows.region import Region
 from nowcast.forecasting.external import read_forecast
 from nowcast.forecasting.forecast import FieldForecast
 from nowcast.report.plots.coastlines import map_lines

@@ -12,7 +12,8 @@ import numpy as np
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.unpacked import use_unpacked
-from nowcast.data.windows.dataset import RadarDataset, Region
+from nowcast.data.windows.dataset import RadarDataset
+from nowcast.data.windows.region import Region
 from nowcast.data.windows.stored import StoredWindows
 from nowcast.progress import track
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.windows.dataset import RadarDataset, Region
+from nowcast.data.windows.dataset import RadarDataset
+from nowcast.data.windows.region import Region
 from nowcast.data.windows.sampling import EPOCHS, EpochSampler, SameGridBatches, repeats
 from nowcast.data.windows.settings import SamplingSettings
 from nowcast.data.windows.stored import StoredWindows, to_rain_rates

@@ -8,7 +8,8 @@ from torch.utils.data import default_collate
 
 from nowcast.data.archive.archive import FILL, Archive
 from nowcast.data.archive.frame import Packing
-from nowcast.data.windows.dataset import RadarDataset, Region
+from nowcast.data.windows.dataset import RadarDataset
+from nowcast.data.windows.region import Region
 from nowcast.data.windows.stored import StoredWindows, to_rain_rates
 from tests.data.archives import frame, moving_rain, write
 from tests.data.modules import module

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.windows.dataset import RadarDataset, Region
+from nowcast.data.windows.dataset import RadarDataset
+from nowcast.data.windows.region import Region
 from tests.data.archives import frame, grid, write
 from tests.data.modules import module
 

@@ -1,0 +1,1 @@
+"""How much rain and how many gaps tiles and windows hold, without their frames being read again."""
