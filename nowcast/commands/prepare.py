@@ -19,11 +19,12 @@ def main(config: DictConfig) -> list[Path]:
         raise FileExistsError(f"{output} exists; remove it or choose another output=")
     if config.on_error not in ("stop", "skip"):
         raise UsageError(f"on_error must be stop or skip, got {config.on_error!r}")
-    from nowcast.data.archive import limits, prepare
+    from nowcast.data.archive import limits
+    from nowcast.data.prepare.netcdf import prepare_archive
     from nowcast.progress import track
 
     name, reader, allowed = chosen("source"), build(config.source), limits.limits_of(config.limits)
-    report = prepare.prepare_archive(
+    report = prepare_archive(
         reader,
         inputs if isinstance(inputs, str) else plain(inputs),
         output,
@@ -40,7 +41,7 @@ def main(config: DictConfig) -> list[Path]:
         },
         track=track,
     )
-    sys.stdout.writelines(f"{line}\n" for line in report.lines(allowed))
+    sys.stdout.writelines(f"{line}\n" for line in [*report.lines(allowed), *report.by_month()])
     return [report.output]
 
 

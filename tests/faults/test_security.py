@@ -81,7 +81,7 @@ BAD = [
     "nowcast.data.mnist.moving_mnist.Path",
     "nowcast.models",
     "nowcast.modelsx.Y",
-    "nowcast.data.archive.prepare.prepare_archive",
+    "nowcast.data.prepare.netcdf.prepare_archive",
     "nowcast.data.archive.archive.Archive",
     "nowcast.data.archive.writer.ArchiveWriter",
     "nowcast.data.formats.knmi.KnmiReader",

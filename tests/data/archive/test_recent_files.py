@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.archive.prepare import find_names
 from nowcast.data.archive.recent_files import KINDS, in_order_of_names, recent_files, time_in_name
+from nowcast.data.prepare.files import find_names
 from tests.data.archives import START, frame
 
 
@@ -101,7 +101,7 @@ def test_names_with_brackets_are_no_globs_and_few_paths_are_made(tmp_path, monke
             made.append(parts)
             return Path(*parts)
 
-    monkeypatch.setattr("nowcast.data.archive.prepare.Path", Counted)
+    monkeypatch.setattr("nowcast.data.prepare.files.Path", Counted)
     found = find_names(str(folder), "*.nc")
     assert in_order_of_names(found) == [f"{folder}/{name}" for name in names]
     assert len(made) < 10

@@ -11,8 +11,8 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError, Packing
 from nowcast.data.archive.limits import Limits
 from nowcast.units import ZR, Quantity
-from tests.data.archive.preparing import prepare
 from tests.data.formats.readers import reader
+from tests.data.prepare.preparing import prepare
 
 NAN = np.nan
 LEVELS = {"data": "dataset1/data1/", "dataset": "dataset1/", "root": ""}

@@ -13,50 +13,10 @@ import numpy as np
 from nowcast.data.archive.frame import DataFormatError, Frame, Reader
 from nowcast.data.archive.limits import Limits
 from nowcast.data.archive.writer import describe_difference
+from nowcast.data.prepare.report import Counts, Entry, Report
 
+EMPTY = np.empty((0, 0), dtype=np.float32)  # the values of frames of which they are not kept
 NAMED = 10  # unreadable files that an error names one by one
-
-
-@dataclass
-class Report:
-    """What was prepared, for the terminal and the archive's history."""
-
-    output: Path
-    files: int = 0
-    frames: int = 0
-    duplicates: int = 0
-    below: int = 0
-    above: int = 0
-    missing: int = 0
-    cells: int = 0
-    assumptions: Counter[str] = field(default_factory=Counter)  # sentence → frames
-    steps: str = ""  # see describe_steps
-    choice: str = ""  # by which rule one kind of frames was kept and others were left out
-    skipped: list[str] = field(default_factory=list)
-
-    def lines(self, limits: Limits) -> list[str]:
-        """The report as text, one fact a line."""
-        action = {"clip": "clipped", "mask": "set to no data"}
-        lines = [
-            f"{self.frames} frames from {self.files} files; {self.missing / max(self.cells, 1):.2%} no data",
-            f"{self.above} values above the physical range {action[limits.above]}, "
-            f"{self.below} below {action[limits.below]}",
-        ]
-        if self.duplicates:
-            lines.append(f"{self.duplicates} identical duplicates of a time left out")
-        lines += [self.steps] * bool(self.steps)
-        lines += [f"assumed for {count} frames: {text}" for text, count in sorted(self.assumptions.items())]
-        return lines + [self.choice] * bool(self.choice) + [f"skipped {problem}" for problem in self.skipped]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Where the frame of one time lies."""
-
-    time: np.datetime64
-    path: Path
-    index: int
-    digest: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,46 +26,39 @@ class FileScan:
     path: Path
     frames: list[Frame]
     digests: list[bytes]
+    counts: list[Counts]
     error: DataFormatError | None = None
-    below: int = 0
-    above: int = 0
-    missing: int = 0
-    cells: int = 0
 
 
-def read_limited(reader: Reader, limits: Limits, path: Path) -> tuple[list[Frame], int, int]:
-    """Frames of a file within the physical range, and how many values lay below and above it.
+def read_limited(reader: Reader, limits: Limits, path: Path) -> tuple[list[Frame], list[Counts]]:
+    """Frames of a file within the physical range, and what was counted in each.
 
     Raises:
         DataFormatError: Unreadable, or without a frame.
     """
-    below = above = 0
-    frames = []
+    frames, counts = list[Frame](), list[Counts]()
     for frame in reader.read(path):
-        limited, low, high = limits.apply(frame)
+        limited, below, above = limits.apply(frame)
         frames.append(limited)
-        below, above = below + low, above + high
+        counts.append(Counts(below, above, int(np.isnan(limited.values).sum()), limited.values.size))
     if not frames:
         raise DataFormatError(path, "holds no radar field")
-    return frames, below, above
+    return frames, counts
+
+
+def digest_of(frame: Frame) -> bytes:
+    """What tells the values of a frame from others."""
+    return hashlib.sha256(np.ascontiguousarray(frame.values).tobytes()).digest()
 
 
 def scan(reader: Reader, limits: Limits, path: Path) -> FileScan:
     """Read a file and keep what is to be known of it; that it cannot be read is a finding, too."""
     try:
-        frames, below, above = read_limited(reader, limits, path)
+        frames, counts = read_limited(reader, limits, path)
     except DataFormatError as error:
-        return FileScan(path, [], [], error=DataFormatError(error.path, error.problem))
-    empty = np.empty((0, 0), dtype=np.float32)
-    return FileScan(
-        path,
-        [replace(frame, values=empty) for frame in frames],
-        [hashlib.sha256(np.ascontiguousarray(frame.values).tobytes()).digest() for frame in frames],
-        below=below,
-        above=above,
-        missing=int(sum(np.isnan(frame.values).sum() for frame in frames)),
-        cells=sum(frame.values.size for frame in frames),
-    )
+        return FileScan(path, [], [], [], error=DataFormatError(error.path, error.problem))
+    digests = [digest_of(frame) for frame in frames]
+    return FileScan(path, [replace(frame, values=EMPTY) for frame in frames], digests, counts)
 
 
 @dataclass(eq=False)
@@ -130,11 +83,10 @@ class Kind:
     def add(self, found: FileScan) -> None:
         """Take a file in."""
         self.files.append(found.path)
-        for name in ("below", "above", "missing", "cells"):
-            self.totals[name] += getattr(found, name)
-        for index, (frame, digest) in enumerate(zip(found.frames, found.digests, strict=True)):
+        for index, (frame, digest, counts) in enumerate(zip(found.frames, found.digests, found.counts, strict=True)):
+            self.totals.update(counts._asdict())
             self.assumptions.update(frame.assumptions)
-            self._enter(Entry(frame.time, found.path, index, digest))
+            self._enter(Entry(frame.time, found.path, index, digest, counts))
 
     def _enter(self, entry: Entry) -> None:
         known = self.entries.setdefault(int(entry.time.astype("datetime64[s]").astype(np.int64)), entry)
@@ -220,7 +172,8 @@ def first_pass(
     for name in ("below", "above", "missing", "cells", "duplicates"):
         setattr(report, name, kept.totals[name])
     _leave_out(kinds, kept, unreadable, report)
-    return kept.first, [kept.entries[key] for key in sorted(kept.entries)]
+    report.entries = [kept.entries[key] for key in sorted(kept.entries)]
+    return kept.first, report.entries
 
 
 def _take(found: FileScan, kinds: Kinds) -> DataFormatError | None:

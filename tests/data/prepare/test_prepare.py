@@ -11,9 +11,9 @@ import pytest
 
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.archive.limits import Limits
-from nowcast.data.archive.prepare import find_files
-from tests.data.archive.preparing import cf, prepare, read
+from nowcast.data.prepare.files import find_files
 from tests.data.formats import fakes
+from tests.data.prepare.preparing import cf, prepare, read
 
 
 def test_frames_are_put_in_time_order(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.limits import Limits
-from nowcast.data.archive.prepare import prepare_archive
+from nowcast.data.prepare.netcdf import prepare_archive
 from tests.data.formats import fakes
 from tests.data.formats.readers import reader
 

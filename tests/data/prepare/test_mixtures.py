@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.archive.prepare import find_files, prepare_archive
-from tests.data.archive.preparing import LIMITS, cf, prepare, read
+from nowcast.data.prepare.files import find_files
+from nowcast.data.prepare.netcdf import prepare_archive
 from tests.data.formats import fakes
 from tests.data.formats.readers import reader
+from tests.data.prepare.preparing import LIMITS, cf, prepare, read
 
 
 def test_mixed_grids_are_refused_with_both_shapes(tmp_path):

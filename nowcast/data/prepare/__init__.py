@@ -1,0 +1,1 @@
+"""Provider files → an archive: one netCDF file, or a Zarr store made shard by shard."""
