@@ -84,7 +84,7 @@ class Kind:
         """Take a file in."""
         self.files.append(found.path)
         for index, (frame, digest, counts) in enumerate(zip(found.frames, found.digests, found.counts, strict=True)):
-            self.totals.update(counts._asdict())
+            self.totals.update(counts.by_name())
             self.assumptions.update(frame.assumptions)
             self._enter(Entry(frame.time, found.path, index, digest, counts))
 

@@ -21,6 +21,10 @@ class Counts(NamedTuple):
     missing: int = 0
     cells: int = 0
 
+    def by_name(self) -> dict[str, int]:
+        """The same, to be summed."""
+        return {"below": self.below, "above": self.above, "missing": self.missing, "cells": self.cells}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -71,7 +75,7 @@ class Report:
         months: dict[str, Counter[str]] = {}
         for entry in self.entries:
             month = months.setdefault(str(entry.time.astype("datetime64[M]")), Counter())
-            month.update(frames=1, **entry.counts._asdict())
+            month.update(frames=1, **entry.counts.by_name())
         absent = Counter(absent_times([entry.time for entry in self.entries]).astype("datetime64[M]").astype(str))
         rows = [f"{'month':<8}{'frames':>8}{'absent':>8}{'no data':>10}{'above':>12}{'below':>12}"]
         for name, month in months.items():
