@@ -181,6 +181,7 @@ class BenchmarkConfig:
     run: list[str] = MISSING
     growth: list[str] = MISSING
     loading: list[int] = MISSING  # cells
+    stores: list[int] = MISSING  # cells
     archives: Any = MISSING  # what loading reads
     precisions: list[str] = MISSING
     modes: list[str] = MISSING

@@ -18,7 +18,8 @@ from nowcast.studies.benchmarks.contenders import make_contenders
 from nowcast.studies.benchmarks.growth import measure_growth
 from nowcast.studies.benchmarks.loading import measure_loading
 from nowcast.studies.benchmarks.rounds import CLOCKS, Contender, check_equal, measure
-from nowcast.studies.benchmarks.tables import ceilings_of, growth_line, loading_line, table_of
+from nowcast.studies.benchmarks.stores import measure_stores
+from nowcast.studies.benchmarks.tables import ceilings_of, growth_line, loading_line, table_of, table_of_stores
 from nowcast.studies.benchmarks.validate import validate
 from nowcast.studies.benchmarks.work import necessary
 
@@ -51,6 +52,9 @@ def benchmark(config: DictConfig) -> list[Path]:
     results["loading"] = load(config)
     for row in results["loading"]:
         console.print(loading_line(row), highlight=False)
+    results["stores"] = load_stores(config)
+    for side in config.stores:
+        console.print(table_of_stores(side, [row for row in results["stores"] if row["side"] == side]))
     return save(results, config)
 
 
@@ -99,6 +103,14 @@ def load(config: DictConfig) -> list[dict[str, Any]]:
     if not config.loading:
         return []
     return measure_loading(build(config.archives).paths(), list(config.loading), LOADING_SECONDS, config.seed)
+
+
+def load_stores(config: DictConfig) -> list[dict[str, Any]]:
+    """Windows per second of each side out of stores; rain and stores are made for it."""
+    if not config.stores:
+        return []
+    source = build(config.archives).paths()[0]
+    return measure_stores(source, list(config.stores), config.rounds, config.seed)
 
 
 def describe_machine(config: DictConfig) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def measure_loading(
         if cache == "memmap":
             use_unpacked([archive], track)
         for side in sides:
-            windows = _windows(archive, side, seed)
+            windows = windows_of(archive, side, seed)
             dataset = StoredWindows(windows) if StoredWindows.are_possible(windows) else windows
             speed = _windows_per_second(dataset, seconds, seed, clock)
             rows.append({"side": side, "cache": cache, "windows_per_second": speed})
@@ -50,7 +50,8 @@ def measure_loading(
     return rows
 
 
-def _windows(archive: Archive, side: int, seed: int) -> RadarDataset:
+def windows_of(archive: Archive, side: int, seed: int) -> RadarDataset:
+    """All windows of an archive with a side in cells, moved at random."""
     return RadarDataset(
         [Region(archive, (1, 1), 1)],
         [np.arange(len(archive.times) - WINDOW + 1)],

@@ -50,3 +50,18 @@ def loading_line(row: dict[str, Any]) -> str:
     return (
         f"windows of 20x{row['side']}x{row['side']}, cache={row['cache']}: {row['windows_per_second']:,.0f} windows/s"
     )
+
+
+def table_of_stores(side: int, rows: list[dict[str, Any]]) -> Table:
+    """One row per contender: windows a second, and bytes decoded and fetched per byte used, cold / warm."""
+    title = f"windows of 20x{side}x{side} a second (of processor time), bytes decoded and fetched per byte, cold/warm"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("", no_wrap=True)
+    for column in ("/s", "/cpu s", "decoded", "fetched"):
+        table.add_column(column, justify="right", no_wrap=True)
+    keys = ("windows_per_second", "windows_per_processor_second", "decoded", "fetched")
+    for row in rows:
+        pairs = [[row[f"{when}_{key}"] for when in ("cold", "warm")] for key in keys]
+        texts = ["/".join("-" if each is None else f"{each:.3g}" for each in pair) for pair in pairs]
+        table.add_row(row["label"], *texts)
+    return table

@@ -1,5 +1,6 @@
 """What `nowcast benchmark` cannot measure is refused before anything is measured."""
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -24,7 +25,7 @@ def validate(config: DictConfig) -> None:
         "modes": ("train", "inference"),
         "growth": AXES,
     }
-    may_be_empty = ("growth", "run") if config.growth or config.loading else ("growth",)
+    may_be_empty = ("growth", "run") if config.growth or config.loading or config.stores else ("growth",)
     for key, allowed in choices.items():
         unknown = [value for value in config[key] if value not in allowed]
         if unknown or not (config[key] or key in may_be_empty):
@@ -32,6 +33,7 @@ def validate(config: DictConfig) -> None:
     largest = min(config.archives.rain.shape)
     if not all(0 < side <= largest for side in config.loading):
         raise ValueError(f"loading={list(config.loading)}: sides must be 1 to {largest} cells (archives.rain.shape)")
+    _check_stores(list(config.stores), 2 * largest)
     if config.rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {config.rounds}")
     if not config.compiled or not all(isinstance(value, bool) for value in config.compiled):
@@ -44,6 +46,13 @@ def validate(config: DictConfig) -> None:
         raise FileNotFoundError(f"against={config.against}: no such file; it must define build(net) -> torch.nn.Module")
     if any(config.compiled):
         require_compiler(config.device)
+
+
+def _check_stores(sides: list[int], largest: int) -> None:
+    if not all(0 < side <= largest for side in sides):
+        raise ValueError(f"stores={sides}: sides must be 1 to {largest} cells (twice archives.rain.shape)")
+    if sides and importlib.util.find_spec("zarr") is None:
+        raise ValueError("stores need the extra cloud; in the checkout: pip install -c constraints.txt -e '.[cloud]'")
 
 
 def require_compiler(device: str) -> None:
