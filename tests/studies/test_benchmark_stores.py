@@ -13,8 +13,8 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.synthetic.archives import SyntheticArchives
 from nowcast.data.zarr.opening import archive_at
 from nowcast.data.zarr.yardstick import LAYOUTS, XarrayReader, write_store
-from nowcast.studies.benchmarks import stores
-from nowcast.studies.benchmarks.server import served
+from nowcast.studies.benchmarks.stores import measure as stores
+from nowcast.studies.benchmarks.stores.server import served
 from tests.data.synthetic.test_rain import RAIN
 from tests.programs import run
 

@@ -18,7 +18,7 @@ from nowcast.studies.benchmarks.contenders import make_contenders
 from nowcast.studies.benchmarks.growth import measure_growth
 from nowcast.studies.benchmarks.loading import measure_loading
 from nowcast.studies.benchmarks.rounds import CLOCKS, Contender, check_equal, measure
-from nowcast.studies.benchmarks.stores import measure_stores
+from nowcast.studies.benchmarks.stores.measure import measure_stores
 from nowcast.studies.benchmarks.tables import ceilings_of, growth_line, loading_line, table_of, table_of_stores
 from nowcast.studies.benchmarks.validate import validate
 from nowcast.studies.benchmarks.work import necessary

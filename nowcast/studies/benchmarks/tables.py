@@ -62,6 +62,10 @@ def table_of_stores(side: int, rows: list[dict[str, Any]]) -> Table:
     keys = ("windows_per_second", "windows_per_processor_second", "decoded", "fetched")
     for row in rows:
         pairs = [[row[f"{when}_{key}"] for when in ("cold", "warm")] for key in keys]
-        texts = ["/".join("-" if each is None else f"{each:.3g}" for each in pair) for pair in pairs]
+        texts = ["/".join(map(_short, pair)) for pair in pairs]
         table.add_row(row["label"], *texts)
     return table
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -24,7 +24,7 @@ from nowcast.data.windows.stored import StoredWindows
 from nowcast.data.zarr.opening import archive_at
 from nowcast.progress import track
 from nowcast.studies.benchmarks.loading import WINDOW, windows_of
-from nowcast.studies.benchmarks.server import Served, served
+from nowcast.studies.benchmarks.stores.server import Served, served
 from nowcast.units import Quantity
 
 WINDOWS = 32  # of a pass
