@@ -1,4 +1,4 @@
-"""`nowcast prepare source=<name> input=<folder, glob or file> output=<archive.nc>`."""
+"""`nowcast prepare source=<name> input=<folder, glob or file> output=<archive.nc, or store.zarr>`."""
 
 import json
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nowcast.config.build import build, plain
+from nowcast.config.command_line.arguments import refuse_address_as_output
 from nowcast.config.mistakes import UsageError
 from nowcast.config.program import chosen, program
 
@@ -14,17 +15,18 @@ from nowcast.config.program import chosen, program
 @program("prepare")
 def main(config: DictConfig) -> list[Path]:
     """Prepare one archive."""
+    refuse_address_as_output(config.output)
     inputs, output = config.input, Path(config.output).expanduser()
-    if output.exists():
+    if output.suffix != ".zarr" and output.exists():
         raise FileExistsError(f"{output} exists; remove it or choose another output=")
     if config.on_error not in ("stop", "skip"):
         raise UsageError(f"on_error must be stop or skip, got {config.on_error!r}")
     from nowcast.data.archive import limits
-    from nowcast.data.prepare.netcdf import prepare_archive
+    from nowcast.data.prepare.either import prepare
     from nowcast.progress import track
 
     name, reader, allowed = chosen("source"), build(config.source), limits.limits_of(config.limits)
-    report = prepare_archive(
+    report = prepare(
         reader,
         inputs if isinstance(inputs, str) else plain(inputs),
         output,
@@ -38,10 +40,12 @@ def main(config: DictConfig) -> list[Path]:
             "source": f"weather radar, format {name}",
             "license": reader.licence,
             "limits": json.dumps(limits.as_plain(allowed)),
+            **{key: str(value) for key, value in plain(config.attributes).items() if value is not None},
         },
+        store=plain(config.store),
         track=track,
     )
-    sys.stdout.writelines(f"{line}\n" for line in [*report.lines(allowed), *report.by_month()])
+    sys.stdout.writelines(f"{line}\n" for line in [*report.lines(allowed), *report.by_month(), *report.further])
     return [report.output]
 
 

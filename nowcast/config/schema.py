@@ -171,6 +171,8 @@ class PrepareConfig:
     on_error: str = MISSING  # stop | skip
     allow_overlapping_sums: bool = MISSING
     workers: int = MISSING
+    attributes: Any = MISSING
+    store: Any = MISSING
 
 
 @dataclass

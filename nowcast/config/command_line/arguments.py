@@ -79,6 +79,20 @@ def refuse_missing_archive(path: Path) -> None:
         )
 
 
+def refuse_address_as_output(output: str) -> None:
+    """Refuse to write to an address: archives are prepared in folders, and copied.
+
+    Raises:
+        ValueError: It is an address.
+    """
+    if is_address(output):
+        name = archive_name(output.partition("?")[0])
+        raise ValueError(
+            f"output= is an address, and stores are prepared in a folder, where they can be gone on with: "
+            f"output={name}.zarr, which is then copied whole, such as with `aws s3 sync {name}.zarr s3://…`"
+        )
+
+
 def one_archive(inputs: str | Sequence[str]) -> Path | str:
     """The archive that input= names, where no provider files are asked for: a file, or a Zarr store.
 

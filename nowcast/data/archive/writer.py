@@ -184,26 +184,31 @@ class ArchiveWriter:
 
 def write_grid(dataset: netCDF4.Dataset, grid: Grid) -> None:
     """Write dimensions, coordinates and the CF grid mapping `crs` of a grid."""
-    degrees = rotated = False
-    mapping = dataset.createVariable("crs", "i4", ())
-    mapping.nowcast_crs = grid.crs
-    if grid.crs:
-        crs = pyproj.CRS.from_user_input(grid.crs)
-        degrees, rotated = bool(crs.is_geographic), bool(crs.is_geographic and crs.is_derived)
-        with warnings.catch_warnings():
-            # Some projections have a parameter that CF has no name for; the attribute crs_wkt keeps it.
-            warnings.filterwarnings("ignore", message=".*lost in conversion to CF")
-            attributes = crs.to_cf()
-        mapping.setncatts({key: value for key, value in attributes.items() if value is not None})
+    dataset.createVariable("crs", "i4", ()).setncatts(mapping_attributes(grid))
     for name, values in (("y", grid.y), ("x", grid.x)):
         dataset.createDimension(name, len(values))
         variable = dataset.createVariable(name, "f8", (name,))
-        variable.setncatts(_coordinate_attributes(name, degrees, rotated))
+        variable.setncatts(coordinate_attributes(name, grid))
         variable[:] = values
 
 
-def _coordinate_attributes(name: str, degrees: bool, rotated: bool) -> dict[str, str]:
-    if rotated:  # degrees that are not those of the earth: other tools would put "latitude" on the map as it stands
+def mapping_attributes(grid: Grid) -> dict[str, Any]:
+    """The grid mapping of CF, and the projection in the words of its provider."""
+    if not grid.crs:
+        return {"nowcast_crs": ""}
+    with warnings.catch_warnings():
+        # Some projections have a parameter that CF has no name for; the attribute crs_wkt keeps it.
+        warnings.filterwarnings("ignore", message=".*lost in conversion to CF")
+        attributes = pyproj.CRS.from_user_input(grid.crs).to_cf()
+    return {"nowcast_crs": grid.crs} | {key: value for key, value in attributes.items() if value is not None}
+
+
+def coordinate_attributes(name: str, grid: Grid) -> dict[str, str]:
+    """CF attributes of the axis `x` or `y` of a grid."""
+    crs = pyproj.CRS.from_user_input(grid.crs) if grid.crs else None
+    degrees = crs is not None and bool(crs.is_geographic)
+    if crs is not None and degrees and crs.is_derived:
+        # Degrees that are not those of the earth: other tools would put "latitude" on the map as it stands.
         standard_name, units = {"y": "grid_latitude", "x": "grid_longitude"}[name], "degrees"
     elif degrees:
         standard_name, units = {"y": ("latitude", "degrees_north"), "x": ("longitude", "degrees_east")}[name]

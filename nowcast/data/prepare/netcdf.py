@@ -1,5 +1,6 @@
 """Provider files → one archive: every file is read and checked before the first byte is written."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -80,7 +81,7 @@ def prepare_archive(
             held = _Held(zip(paths, (frames for frames, _ in contents), strict=True), entries)
             for entry in track(entries, "writing", len(entries)):
                 writer.append(held.take(entry))
-            writer.finish(_history(report, limits))
+            writer.finish(history_of(report.lines(limits), stamp()))
     return report
 
 
@@ -107,6 +108,13 @@ class _Held:
         return frame
 
 
-def _history(report: Report, limits: Limits) -> str:
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return "\n".join(f"{stamp} nowcast prepare: {line}" for line in report.lines(limits))
+def stamp() -> str:
+    """Now, or the moment that SOURCE_DATE_EPOCH names, where what is made twice is to be the same."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def history_of(lines: Sequence[str], stamp: str) -> str:
+    """Lines of a history, as CF has them."""
+    return "\n".join(f"{stamp} nowcast prepare: {line}" for line in lines)

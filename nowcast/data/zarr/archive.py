@@ -131,13 +131,13 @@ class ZarrArchive(Archive):
         ]
         with one_line(self.path, f"cannot read {header.field}, frames {frames.start} to {frames.stop}"):
             stored = _select(variable.array, header.kept[frames], *across)
-        values, packing = physical(file, variable, stored, header.factor, quantity)
+        values, _ = physical(file, variable, stored, header.factor, quantity)
         if quantity is not Quantity.REFLECTIVITY:
             np.maximum(values, 0, out=values)  # rain below 0 is rounding of lossy codecs; NaN stays NaN
         turn = tuple(slice(None, None, -1 if flip else 1) for flip in header.flips)
         turned = np.ascontiguousarray(values[:, *turn], dtype=np.float32)
         try:
-            return pack_values(turned, packing, quantity.units)
+            return pack_values(turned, header.packing, quantity.units)
         except ValueError as error:
             raise DataFormatError(self.path, f"{header.field}: {error}") from error
 

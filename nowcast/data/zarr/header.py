@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nowcast.data.archive.archive import ToRainRate
 from nowcast.data.archive.frame import Grid, Packing, check_shape
 from nowcast.data.cf.axes import axes_of, find_field
-from nowcast.data.cf.file import CFFile, Variable, attribute, number_of
+from nowcast.data.cf.file import CFFile, Variable, attribute, has, number_of, numbers_of
 from nowcast.data.cf.grids import grid_of
 from nowcast.data.cf.times import FieldTimes, decode, field_times, since
 from nowcast.data.cf.values import physical
@@ -33,6 +33,7 @@ NAMES = {
     "mmh", "rr", "rain_rate", "rainfall_rate", "rainfall_flux", "tprate", "prate", "dbz", "rare",
     "equivalent_reflectivity_factor", "rainfall_amount", "mm", "precipitation_amount", "tp",
 }  # fmt: skip
+PACKING = "nowcast_packing"  # step and offset of floating-point values that were integers
 MAPPINGS = ("crs", "spatial_ref")  # of fields that name no grid_mapping
 ZR_ASSUMED, NO_ECHO_ASSUMED = ZR(200.0, 1.6), 0.0  # of reflectivity, as configs/source/netcdf.yaml has them
 
@@ -86,6 +87,7 @@ def read_header(file: CFFile) -> Header:
     no_echo = number_of(file, field, "no_echo", NO_ECHO_ASSUMED) if reflectivity else None
     to_rain_rate = ToRainRate(quantity, times.period, no_echo, _zr(file, field) if reflectivity else None)
     _, packing = physical(file, field, np.empty(0, dtype=field.dtype), factor, quantity)
+    packing = packing or _steps_of_floats(file, field)
     ends = times.ends[kept]
     digest = hashlib.sha256(ends.astype(np.int64).tobytes() + grid.x.tobytes() + grid.y.tobytes()).hexdigest()
     return Header(field.name, factor, to_rain_rate, packing, ends, kept, grid, (flips[0], flips[1]), digest)
@@ -118,6 +120,16 @@ def _unit(file: CFFile, field: Variable) -> tuple[Quantity, float]:
             "if its values are that",
         )
     return quantity, factor
+
+
+def _steps_of_floats(file: CFFile, field: Variable) -> Packing | None:
+    """The steps of floating-point values of a store of ours, so that they are kept as 16 bits like those of netCDF."""
+    told = [float(number) for number in numbers_of(file, field, PACKING)]
+    if field.dtype.kind != "f" or not told:
+        return None
+    if len(told) != 2 or not np.isfinite(told).all() or told[0] <= 0:
+        raise file.refuse(f"{field.name} has {PACKING} {told}, expected a positive step and an offset")
+    return Packing(*told)
 
 
 def _name_mapping(file: CFFile, field: Variable) -> None:
@@ -177,7 +189,8 @@ def _check_times(file: CFFile, field: Variable, times: NDArray[np.datetime64]) -
 
 def _zr(file: CFFile, field: Variable) -> ZR:
     a, b = (number_of(file, field, name, value) for name, value in (("zr_a", ZR_ASSUMED.a), ("zr_b", ZR_ASSUMED.b)))
-    file.assume(f"Z-R relation {a:g}, {b:g}")
+    if not (has(field, "zr_a") and has(field, "zr_b")):
+        file.assume(f"Z-R relation {a:g}, {b:g}")
     return ZR(a, b)
 
 
