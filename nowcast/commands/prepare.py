@@ -15,8 +15,8 @@ from nowcast.config.program import chosen, program
 @program("prepare")
 def main(config: DictConfig) -> list[Path]:
     """Prepare one archive."""
-    refuse_address_as_output(config.output)
     inputs, output = config.input, Path(config.output).expanduser()
+    refuse_address_as_output(config.output)
     if output.suffix != ".zarr" and output.exists():
         raise FileExistsError(f"{output} exists; remove it or choose another output=")
     if config.on_error not in ("stop", "skip"):
