@@ -63,7 +63,12 @@ GREY_HEAD = {"_target_": "nowcast.forecasting.heads.GreyHead"}
 # Settings that a class did not have, and what it does now: scores of the same sums stay comparable.
 SINCE: dict[str, dict[str, Any]] = {
     FREQUENCY: {"cost_loss": COST_LOSS, "decide": "bias"},
-    "nowcast.data.windows.settings.SamplingSettings": {"archive_weights": None, "rain_factor_sigma": 0.0, "zoom": 1.0},
+    "nowcast.data.windows.settings.SamplingSettings": {
+        "archive_weights": None,
+        "rain_factor_sigma": 0.0,
+        "zoom": 1.0,
+        "crops_per_window": 1,
+    },
     "nowcast.verification.scores.probability.Probabilities": {
         "cost_loss_ratios": [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
         "reference": "lagrangian_probability",

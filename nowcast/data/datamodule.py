@@ -27,6 +27,7 @@ from nowcast.data.windows.settings import SamplingSettings, SplitSettings, Windo
 from nowcast.data.windows.splits import Splitting
 from nowcast.data.windows.stored import StoredSample, StoredWindows, to_rain_rates
 from nowcast.data.windows.timesteps import choose_steps, common_lead_times, with_irregular_steps
+from nowcast.data.windows.visits import VisitSampler, make_visit_loader
 from nowcast.data.zarr.opening import archive_at
 from nowcast.progress import track
 
@@ -92,6 +93,9 @@ class RadarDataModule(lightning.LightningDataModule):
             raise ValueError(f"data.sampling.augment=flips_rotations needs a square data.crop, got {self.crop}")
         if self.sampling.zoom > 1 and self.crop is None:
             raise ValueError(f"data.sampling.zoom={self.sampling.zoom:g} needs tiles: set data.crop=<cells>")
+        if self.sampling.crops_per_window > 1 and self.crop is None:
+            crops = self.sampling.crops_per_window
+            raise ValueError(f"data.sampling.crops_per_window={crops} needs tiles: set data.crop=<cells>")
         if self.cache not in ("none", "memmap"):
             raise ValueError(f"data.cache must be none or memmap, got {self.cache!r}")
 
@@ -236,14 +240,16 @@ class RadarDataModule(lightning.LightningDataModule):
         dataset = self.dataset("train")
         names = [region.archive.name for region in self.regions]
         weights = self.sampling.chances(dataset.samples[:, 0], names, dataset.rain_fraction)
-        sampler = EpochSampler(
-            len(dataset), self.sampling.samples_per_epoch, weights, self.seed, *rank_of_process(), self._done
-        )
-        if not StoredWindows.are_possible(dataset):
-            return make_loader(dataset, self.workers, sampler=sampler, batch_size=self.batch_size)
-        stored = StoredWindows(dataset)
-        self._tables = stored.tables
-        return make_loader(stored, self.workers, sampler=sampler, batch_size=self.batch_size)
+        samples: RadarDataset | StoredWindows = dataset
+        if StoredWindows.are_possible(dataset):
+            samples = stored = StoredWindows(dataset)
+            self._tables = stored.tables
+        draws, crops, ranks = self.sampling.samples_per_epoch, self.sampling.crops_per_window, rank_of_process()
+        if crops == 1:
+            sampler = EpochSampler(len(dataset), draws, weights, self.seed, *ranks, self._done)
+            return make_loader(samples, self.workers, sampler=sampler, batch_size=self.batch_size)
+        visits = VisitSampler(dataset.windows, draws, weights, self.seed, crops, self.batch_size, *ranks, self._done)
+        return make_visit_loader(samples, self.workers, visits)
 
     def on_after_batch_transfer(self, batch: Sample | StoredSample, dataloader_idx: int) -> Sample:
         """Rain rates, which the device makes of stored values."""

@@ -80,6 +80,7 @@ SINCE_GROUPS = {
     "sampling.archive_weights",
     "sampling.rain_factor_sigma",
     "sampling.zoom",
+    "sampling.crops_per_window",
 }  # settings that no config of before can say
 
 

@@ -50,6 +50,23 @@ def test_a_resumed_run_ends_with_the_same_weights(folder, kind, epoch, batch):
     assert [entry["from"] for entry in facts["resumed"]] == ["last.ckpt"]
 
 
+@pytest.mark.parametrize(
+    ("workers", "epoch", "batch"),
+    [(0, 0, 0), (0, 1, 1), (0, 1, 2), (0, 2, 3), pytest.param(2, 1, 1, marks=pytest.mark.slow)],
+)
+def test_a_run_with_several_crops_of_a_window_goes_on_among_them(folder, workers, epoch, batch):
+    """Batches of three crops of two windows are read together; the signal comes before, among and after them."""
+    settings = ["trainer.max_epochs=3", "data.batch_size=2", "data.crop=8", "data.eval_crop=16"]
+    settings += ["data.sampling.samples_per_epoch=9", "data.sampling.crops_per_window=3", "trainer.log_every_n_steps=1"]
+    if not (folder / "whole_visits").exists():
+        assert train(folder, "whole_visits", *settings) == (0, "")
+    part, settings = f"visits_{workers}_{epoch}_{batch}", [*settings, f"data.workers={workers}"]
+    interrupted(folder, part, *settings, epoch=epoch, batch=batch, number=signal.SIGTERM)
+    assert train(folder, part, *settings, "resume=auto") == (0, "")
+    same_weights(folder, "whole_visits", part)
+    assert rows(folder / part / "metrics.csv") == rows(folder / "whole_visits" / "metrics.csv")
+
+
 def test_a_signal_at_the_last_batch_waits_for_validation(folder):
     settings = ["trainer.max_epochs=2"]
     interrupted(folder, "last_batch", *settings, epoch=0, batch=1, number=signal.SIGTERM)

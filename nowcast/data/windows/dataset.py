@@ -95,6 +95,12 @@ class RadarDataset(Dataset[Sample]):
         return self.input_steps + self.forecast_steps
 
     @property
+    def windows(self) -> NDArray[np.int64]:
+        """(N,) number of the window of each sample, rising from 0: samples of one are of the same frames."""
+        changed = (np.diff(self.samples[:, :2], axis=0) != 0).any(axis=1)
+        return np.concatenate([[0], np.cumsum(changed)])[: len(self.samples)]
+
+    @property
     def origins(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(N,) archive and (N,) seconds since 1970 of the last input frame, of each sample."""
         archives = self.samples[:, 0]

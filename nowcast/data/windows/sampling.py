@@ -151,10 +151,14 @@ class ResumableLoader(DataLoader[Sample]):
         Raises:
             DataFormatError: A file can no longer be read.
         """
-        for batch in super().__iter__():
+        for batch in self.batches():
             if isinstance(batch, DataFormatError):
                 raise batch
             yield batch
+
+    def batches(self) -> Iterator[Any]:
+        """The batches, or errors in their stead."""
+        return super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing."""
@@ -171,17 +175,19 @@ def batches_done(trainer: lightning.Trainer | None) -> int:
 
 def make_loader(dataset: Dataset[Any], workers: int, **order: Any) -> DataLoader[Sample]:  # noqa: ANN401
     """A loader; workers are started afresh rather than forked, which netCDF handles and threads do not survive."""
+    return ResumableLoader(Reported(dataset), collate_fn=collate, **loader_settings(dataset, workers), **order)
+
+
+def loader_settings(dataset: Dataset[Any], workers: int) -> dict[str, Any]:
+    """What all loaders have in common; the server of their workers is started."""
     if workers:
         start_worker_server(type(dataset).__module__)
-    return ResumableLoader(
-        Reported(dataset),
-        collate_fn=collate,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        multiprocessing_context="forkserver" if workers else None,
-        pin_memory=torch.cuda.is_available(),
-        **order,
-    )
+    return {
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "multiprocessing_context": "forkserver" if workers else None,
+        "pin_memory": torch.cuda.is_available(),
+    }
 
 
 def rank_of_process() -> tuple[int, int]:

@@ -113,6 +113,8 @@ class SamplingSettings:
             radars that measure more or less.
         zoom: See rain that is up to so many times larger or smaller, by averaging more or fewer cells of the archive
             into one, as far as whole numbers of these go: of 3 cells, 1.5 makes 2, 3 or 4. 1 = as it is.
+        crops_per_window: Tiles cut from a window each time it is read, which go into different batches: for stores
+            whose chunks are much larger than the tiles (docs/decisions/0045). 1 = every tile is drawn by itself.
 
     Raises:
         ValueError: A setting is out of range; the message names the key.
@@ -127,6 +129,7 @@ class SamplingSettings:
     archive_weights: Mapping[str, float] | None = None  # checkpoints from before name none of these
     rain_factor_sigma: float = 0.0
     zoom: float = 1.0
+    crops_per_window: int = 1
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -142,6 +145,8 @@ class SamplingSettings:
             raise ValueError(f"data.sampling.rain_factor_sigma must be at least 0, got {self.rain_factor_sigma}")
         if self.zoom < 1:
             raise ValueError(f"data.sampling.zoom must be at least 1, got {self.zoom}")
+        if self.crops_per_window < 1:
+            raise ValueError(f"data.sampling.crops_per_window must be at least 1, got {self.crops_per_window}")
         if self.samples_per_epoch is not None and self.samples_per_epoch < 1:
             raise ValueError(
                 f"data.sampling.samples_per_epoch must be at least 1 or null, got {self.samples_per_epoch}"
