@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -18,15 +19,15 @@ from zarr.storage import StorePath
 from nowcast.config.command_line.arguments import archive_name, is_address
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.archive.writer import pack_values, unpack_values
+from nowcast.data.archive.writer import unpack_values
 from nowcast.data.cf.file import NOTHING_TOLD, CFFile, numbers_of
-from nowcast.data.cf.values import physical
+from nowcast.data.zarr.chunks import DecodedChunks
 from nowcast.data.zarr.dataset import StoreGroup, StoreVariable
 from nowcast.data.zarr.header import Header, read_header, tell
 from nowcast.data.zarr.shares import tile_shares
 from nowcast.data.zarr.store import Raw, StoredArray, WholeBlosc, one_line, open_store
+from nowcast.data.zarr.values import translator
 from nowcast.progress import track
-from nowcast.units import Quantity
 
 METADATA = ("zarr.json", ".zmetadata", ".zattrs")  # of the group; consolidated, it holds that of all arrays
 OF_ARRAY = ("zarr.json", ".zarray", ".zattrs")
@@ -50,6 +51,9 @@ class ZarrArchive(Archive):
 
     header: Header = field(init=False, repr=False)
     _open: tuple[int, CFFile, StoreVariable] | None = field(default=None, init=False, repr=False)
+    _reading: tuple[DecodedChunks, Callable[[NDArray[Any]], NDArray[Any]]] | None = field(
+        default=None, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         """Read all but the field."""
@@ -96,11 +100,14 @@ class ZarrArchive(Archive):
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what belongs to one process."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_shares"} | {"_open": None}
+        return {name: value for name, value in super().__getstate__().items() if name != "_shares"} | {
+            "_open": None,
+            "_reading": None,
+        }
 
     def close(self) -> None:
         """Forget the store; reading opens it again."""
-        self._open = None
+        self._open = self._reading = None
 
     def _field(self) -> tuple[CFFile, StoreVariable]:
         """The field, opened by this very process: the threads of Zarr do not survive a fork.
@@ -120,26 +127,22 @@ class ZarrArchive(Archive):
             variable = group.variables[self.header.field]
             variable.array = _absent_is_no_data(file, variable)
             self._open = (os.getpid(), file, variable)
+            self._reading = DecodedChunks(variable.array), translator(file, variable, self.header)
         return self._open[1:]
 
     def _block(self, frames: slice, rows: slice, columns: slice) -> NDArray[Any]:
-        file, variable = self._field()
-        header, quantity = self.header, self.to_rain_rate.quantity
+        self._field()
+        assert self._reading is not None
+        chunks, translate = self._reading
+        header = self.header
         across = [
-            _turned(part, size) if flip else part
+            _stored(part, size, flip)
             for part, size, flip in zip((rows, columns), self.grid.shape, header.flips, strict=True)
         ]
         with one_line(self.path, f"cannot read {header.field}, frames {frames.start} to {frames.stop}"):
-            stored = _select(variable.array, header.kept[frames], *across)
-        values, _ = physical(file, variable, stored, header.factor, quantity)
-        if quantity is not Quantity.REFLECTIVITY:
-            np.maximum(values, 0, out=values)  # rain below 0 is rounding of lossy codecs; NaN stays NaN
+            stored = chunks.read(header.kept[frames], *across)
         turn = tuple(slice(None, None, -1 if flip else 1) for flip in header.flips)
-        turned = np.ascontiguousarray(values[:, *turn], dtype=np.float32)
-        try:
-            return pack_values(turned, header.packing, quantity.units)
-        except ValueError as error:
-            raise DataFormatError(self.path, f"{header.field}: {error}") from error
+        return np.ascontiguousarray(translate(stored)[:, *turn])
 
     def _tile_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found = self.__dict__.get("_shares")
@@ -156,18 +159,10 @@ class ZarrArchive(Archive):
         return self.to_rain_rate(unpack_values(stored, self.header.packing))
 
 
-def _turned(part: slice, size: int) -> slice:
-    """The same cells, counted from the other end."""
+def _stored(part: slice, size: int, flip: bool) -> slice:
+    """The same cells in the order of the store."""
     start, stop, _ = part.indices(size)
-    return slice(size - stop, size - start)
-
-
-def _select(array: StoredArray, frames: NDArray[np.int64], rows: slice, columns: slice) -> NDArray[Any]:
-    steps = np.diff(frames)
-    if len(frames) and (len(steps) == 0 or (steps == steps[0]).all()):
-        step = int(steps[0]) if len(steps) else 1
-        return np.asarray(array[int(frames[0]) : int(frames[-1]) + 1 : step, rows, columns])
-    return np.asarray(array.get_orthogonal_selection((frames, rows, columns)))
+    return slice(size - stop, size - start) if flip else slice(start, stop)
 
 
 def _absent_is_no_data(file: CFFile, variable: StoreVariable) -> StoredArray:

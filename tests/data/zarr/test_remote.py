@@ -181,6 +181,7 @@ def test_keys_of_the_environment_sign_requests_and_are_in_nothing_that_is_kept(s
     archive = archive_at("s3://bucket/rain.zarr")
     assert archive.read(*EVERYTHING).shape == (40, 32, 40)
     assert server.signed
+    archive.close()  # which forgets what was read
     server.faults = {"rr/c/": [403] * 50}
     with pytest.raises(DataFormatError) as error:
         archive.read(*EVERYTHING)
