@@ -58,6 +58,9 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         size = path.stat().st_size if there else 0
         first, last = _range(self.headers.get("Range"), size)
         part = _part(path, first, last) if there else b""
+        with sent.get_lock(), answers.get_lock():
+            sent.value += len(part) if body else 0
+            answers.value += 1
         self.send_response(404 if not there else 200 if len(part) == size else 206)
         self.send_header("Content-Length", str(len(part)))
         if there:
@@ -69,9 +72,6 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         if body:
             self.wfile.write(part)
         self.wfile.flush()
-        with sent.get_lock(), answers.get_lock():
-            sent.value += len(part) if body else 0
-            answers.value += 1
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""
