@@ -9,7 +9,7 @@ BIN := .venv/bin
 LOWEST := $(addprefix tests/,test_dependencies.py config/test_mistakes.py config/test_settings.py \
 	$(addprefix commands/,test_train.py test_predict.py test_prepare.py) training/test_trainer.py training/callbacks \
 	training/test_optimizers.py studies/search/test_tune.py report/plots/test_drawing.py \
-	data/archive data/cf data/formats data/results data/zarr)
+	data/archive data/cf data/formats data/prepare data/results data/zarr)
 # A file goes to one process: its tests share what is expensive to make. In the order of the alphabet, since the last
 # files are then small; by default those of few tests come last, which are the longest.
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder

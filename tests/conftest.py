@@ -11,6 +11,7 @@ from rich import get_console
 
 from tests.config.once import once
 from tests.programs import TINY, run
+from tests.s3 import S3
 
 # Several test processes share the cores; threads of one would wait for those of another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -49,6 +50,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert run("train", *TINY, f"output={folder / 'run'}", data, "hydra.job.chdir=false") == (0, "")
             whole.touch()
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """An S3 server, started when a test first asks for it."""
+    with S3(tmp_path_factory.mktemp("s3") / "served").running() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """The S3 server without faults; its address and credentials are in the environment."""
+    s3_server.calm()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ import numpy as np
 import pyproj
 
 from nowcast import __version__
+from nowcast.config.command_line.arguments import moment
 from nowcast.data.archive.frame import Frame, Grid, Reader
 from nowcast.data.prepare.report import absent_times
 
 VALIDATOR = "0.4.0"
+START = "consistent_timestep_start"
 LARGEST_CELL, SMALLEST_SIDE, YEARS = 1010.0, 256, 3  # m, cells, years
 ASKED = {  # attributes that only who publishes a store can give: what they look like
     "mlcast_created_by": (r"[^<>]+ <\S+@\S+>", "Name <address>"),
@@ -75,7 +77,7 @@ def lacking(
         attributes: Global ones.
         chunk: Frames, rows and columns that are compressed together.
     """
-    found = [*_of_grid(first.grid), *_of_times(times)]
+    found = [*_of_grid(first.grid), *_of_times(times, str(attributes.get(START, "")))]
     if tuple(chunk) != (1, *first.grid.shape):
         found.append(f"chunks of {' x '.join(map(str, chunk))}, it wants one for each frame: store.chunk=[1,null,null]")
     licence = str(attributes.get("license", ""))
@@ -101,16 +103,29 @@ def _of_grid(grid: Grid) -> list[str]:
     return large + [f"{grid.shape[0]} x {grid.shape[1]} cells, it wants at least 256 x 256"] * small
 
 
-def _of_times(times: Sequence[np.datetime64]) -> list[str]:
+def regular_from(times: Sequence[np.datetime64], attributes: Mapping[str, str]) -> dict[str, str]:
+    """The attribute that says from when on steps are equal: where frames are absent, its validator asks for it."""
+    if START in attributes or not len(absent_times(times)) or _varies(times):
+        return {}
+    return {START: str(times[0].astype("datetime64[s]"))}
+
+
+def _of_times(times: Sequence[np.datetime64], start: str) -> list[str]:
     found = []
-    years = float((times[-1] - times[0]) / np.timedelta64(1, "D")) / 365.25
-    if years < YEARS:
-        found.append(f"{years:.2g} years, it wants {YEARS}")
-    seconds = np.asarray(times, dtype="datetime64[s]").astype(np.int64)
-    both = np.sort(np.concatenate([seconds, absent_times(times).astype(np.int64)]))
-    if len(np.unique(np.diff(both))) > 1:
+    days = int((times[-1] - times[0]) / np.timedelta64(1, "D"))
+    if days / 365.25 < YEARS:
+        found.append(f"{days / 365.25:.2g} years, it wants {YEARS}")
+    since = np.datetime64(moment(start), "s") if start else times[0]
+    if _varies([time for time in times if time >= since]):
         found.append(
-            "time steps that vary, and are no multiples of one: attributes.consistent_timestep_start=<time> names the "
-            "time from which on they do not (frames before it are then left out in training)"
+            f"time steps that vary, and are no multiples of one: attributes.{START}=<time> names the time from which "
+            "on they do not (frames before it are then left out in training)"
         )
     return found
+
+
+def _varies(times: Sequence[np.datetime64]) -> bool:
+    """Whether steps are no multiples of one."""
+    seconds = np.asarray(times, dtype="datetime64[s]").astype(np.int64)
+    both = np.sort(np.concatenate([seconds, absent_times(times).astype(np.int64)]))
+    return len(np.unique(np.diff(both))) > 1

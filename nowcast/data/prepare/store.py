@@ -21,7 +21,7 @@ from nowcast.data.prepare.ledger import Ledger, Shard, seconds_of
 from nowcast.data.prepare.netcdf import history_of, refuse_overlapping_sums, stamp
 from nowcast.data.prepare.report import Entry, Report
 from nowcast.data.prepare.shards import ShardWork, ShardWriter
-from nowcast.data.prepare.specification import VALIDATOR, attributes_of_store, lacking
+from nowcast.data.prepare.specification import VALIDATOR, attributes_of_store, lacking, regular_from
 from nowcast.data.prepare.template import ROOT, Layout, field_name, template
 from nowcast.files import written_by_one, written_whole
 from nowcast.progress import Track
@@ -241,8 +241,10 @@ def _publish(
     more = {name: ledger.fact(name) for name in ("history", "content")}
     said = attributes_of_store(store.reader, attributes, ledger.fact("begun"), **more)
     times = [one.time for one in entries]
+    said |= regular_from(times, said)
     without = lacking(first, times, said, store.layout.cut(first.grid)[0])
-    report.further = [f"of mlcast's specification it lacks: {line}" for line in without]
+    if any(name.startswith("mlcast_") for name in attributes):  # it is meant for their catalogue
+        report.further = [f"of mlcast's specification it lacks: {line}" for line in without]
     said |= {} if without else {"mlcast_dataset_validator_version": VALIDATOR}
     documents = template(first, times, store.layout, said)
     for key in sorted(documents, key=lambda key: (key == ROOT, key.endswith(ROOT), key)):

@@ -139,7 +139,8 @@ class ZarrArchive(Archive):
             _stored(part, size, flip)
             for part, size, flip in zip((rows, columns), self.grid.shape, header.flips, strict=True)
         ]
-        with one_line(self.path, f"cannot read {header.field}, frames {frames.start} to {frames.stop}"):
+        first, stop, _ = frames.indices(len(self.times))
+        with one_line(self.path, f"cannot read {header.field}, frames {first} to {stop}"):
             stored = chunks.read(header.kept[frames], *across)
         turn = tuple(slice(None, None, -1 if flip else 1) for flip in header.flips)
         return np.ascontiguousarray(translate(stored)[:, *turn])

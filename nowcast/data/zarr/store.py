@@ -79,10 +79,22 @@ def _objects(address: str) -> Any:  # noqa: ANN401 (a store of obstore)
     more: dict[str, Any] = {"retry_config": RETRIES, "client_options": {"allow_http": True, "timeout": "60s"}}
     if scheme in ("http", "https"):
         return HTTPStore.from_url(address, **more)
+    if scheme == "s3":
+        _refuse_half_a_key(address)
     anonymous = not any(os.environ.get(name) for name in CREDENTIALS[scheme])
     if scheme == "gs":
         return GCSStore.from_url(address, skip_signature=anonymous, **more)
     return S3Store.from_url(address, skip_signature=anonymous, **more)
+
+
+def _refuse_half_a_key(address: str) -> None:
+    pair = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    there = [name for name in pair if os.environ.get(name)]
+    if len(there) == 1:
+        (absent,) = set(pair) - set(there)
+        raise DataFormatError(
+            address, f"{there[0]} is set and {absent} is not: export both, or unset both for a store that is public"
+        )
 
 
 def _bytes_of(path: Path) -> bytes | None:

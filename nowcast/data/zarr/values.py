@@ -32,16 +32,21 @@ def translator(file: CFFile, variable: StoreVariable, header: Header) -> Callabl
         values, _ = physical(file, variable, stored, header.factor, quantity)
         if quantity is not Quantity.REFLECTIVITY:
             np.maximum(values, 0, out=values)  # rain below 0 is rounding of lossy codecs; NaN stays NaN
-        try:
-            return pack_values(values.astype(np.float32), header.packing, quantity.units)
-        except ValueError as error:
-            raise DataFormatError(file.path, f"{header.field}: {error}") from error
+        return _kept(file, header, values.astype(np.float32))
 
     if header.packing is not None and variable.dtype.itemsize <= 2:
         return _by_table(variable.dtype, by_cf)
     if _is_plain(file, variable, header):
-        return lambda stored: _as_it_is(stored, header, by_cf)
+        return lambda stored: _as_it_is(stored, file, header, by_cf)
     return by_cf
+
+
+def _kept(file: CFFile, header: Header, values: Values) -> Values:
+    """Values in their unit as an archive keeps them: floating-point ones may have steps, too (header.py)."""
+    try:
+        return pack_values(values, header.packing, header.to_rain_rate.quantity.units)
+    except ValueError as error:
+        raise DataFormatError(file.path, f"{header.field}: {error}") from error
 
 
 def _by_table(dtype: np.dtype[Any], by_cf: Callable[[Values], Values]) -> Callable[[Values], Values]:
@@ -66,10 +71,10 @@ def _is_plain(file: CFFile, variable: StoreVariable, header: Header) -> bool:
     return variable.dtype.kind == "f" and variable.dtype.itemsize == 4 and not (named or said or of_user)
 
 
-def _as_it_is(stored: Values, header: Header, by_cf: Callable[[Values], Values]) -> Values:
+def _as_it_is(stored: Values, file: CFFile, header: Header, by_cf: Callable[[Values], Values]) -> Values:
     if (stored > IMPOSSIBLE).any() or (stored < -IMPOSSIBLE).any():  # infinite, netCDF's default, or an error
         return by_cf(stored)
     values = stored.astype(np.float32, copy=False)
     if header.to_rain_rate.quantity is not Quantity.REFLECTIVITY:
         np.maximum(values, 0, out=values)
-    return values
+    return _kept(file, header, values)

@@ -70,6 +70,7 @@ NOT_RUN = {
     "nowcast predict watch=": "tests/commands/test_predict_watch.py runs it beside files that arrive",
     "nowcast check data=radar data.archives=[my/radar.zarr]": "tests/commands/test_stores.py checks one",
     "nowcast train data=radar data.archives=[s3://bucket": "tests/data/zarr/test_remote.py reads from a server",
+    "nowcast prepare source=knmi input=my/files output=data/mine.zarr": "tests/commands/test_from_s3.py makes one",
     "createdb ": "needs PostgreSQL",
     "nowcast train -m": "tests/training/test_multirun.py runs grids at tiny size",
     "wandb ": "needs an account; tests/training/test_multirun.py reads the sweep's command",
