@@ -55,6 +55,7 @@ def attributes_of_store(reader: Reader, given: Mapping[str, str], created: str, 
     licence = given.get("license", reader.licence)
     attributes = {
         "Conventions": "CF-1.11",
+        "license": licence,
         "attribution": f"Data: {reader.provider}. Licence: {licence}. Changed: put into one store by nowcast.",
         "mlcast_created_on": created,
         "nowcast_version": __version__,

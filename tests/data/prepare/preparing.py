@@ -21,7 +21,7 @@ def prepare(tmp_path, inputs=None, source="netcdf", overrides=(), **changes):
         "track": lambda items, text, total: items,
     } | changes
     output = tmp_path / "out" / "archive.nc"
-    report = prepare_archive(reader(source, *overrides), str(inputs or tmp_path / "in"), output, **options)
+    report = prepare_archive(reader(source, *overrides), inputs or str(tmp_path / "in"), output, **options)
     return Archive(output), report
 
 

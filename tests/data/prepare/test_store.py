@@ -15,9 +15,7 @@ from nowcast.data.prepare.ledger import Ledger
 from tests.data.formats import fakes
 from tests.data.prepare import preparing
 from tests.data.prepare.preparing import cf
-from tests.data.prepare.stores import files_of, prepare
-
-EVERYTHING = (slice(None), slice(None), slice(None))
+from tests.data.prepare.stores import EVERYTHING, files_of, prepare, same
 
 
 def knmi(folder):
@@ -63,18 +61,6 @@ def both(tmp_path, name, **options):
     netcdf, _ = preparing.prepare(tmp_path, source=source)
     store, report = prepare(tmp_path, source=source, **options)
     return netcdf, store, report
-
-
-def same(one, other):
-    assert np.array_equal(one.times, other.times)
-    assert np.array_equal(one.grid.x, other.grid.x)
-    assert np.array_equal(one.grid.y, other.grid.y)
-    assert (one.grid.crs, one.meaning, one.stored_type) == (other.grid.crs, other.meaning, other.stored_type)
-    stored = [archive.read_stored(*EVERYTHING) for archive in (one, other)]
-    assert np.array_equal(*stored, equal_nan=stored[0].dtype.kind == "f")
-    assert np.array_equal(one.read(*EVERYTHING), other.read(*EVERYTHING), equal_nan=True)
-    assert np.array_equal(one.rain_fraction, other.rain_fraction)
-    assert np.array_equal(one.valid_fraction, other.valid_fraction)
 
 
 @pytest.mark.parametrize("name", SOURCES)
