@@ -89,12 +89,10 @@ class FromTheFront:
         self.app, self.folder = app, folder
 
     async def __call__(self, scope, receive, send):
-        headers = [self._range(scope.get("path", ""), *header) for header in scope.get("headers", [])]
-        await self.app({**scope, "headers": headers}, receive, send)
-
-    def _range(self, path, name, value):
-        file = self.folder / path.lstrip("/")
-        if name != b"range" or not value.startswith(b"bytes=-") or not file.is_file():
-            return name, value
-        size = file.stat().st_size
-        return name, f"bytes={max(0, size - int(value.removeprefix(b'bytes=-')))}-{size - 1}".encode()
+        headers, file = dict(scope.get("headers", [])), self.folder / scope.get("path", "").lstrip("/")
+        if headers.get(b"range", b"").startswith(b"bytes=-"):
+            last = int(headers.pop(b"range").removeprefix(b"bytes=-"))
+            if file.is_file():
+                size = file.stat().st_size
+                headers[b"range"] = f"bytes={max(0, size - last)}-{size - 1}".encode()
+        await self.app({**scope, "headers": list(headers.items())}, receive, send)
