@@ -21,7 +21,8 @@ def prepare(tmp_path, inputs=None, source="netcdf", overrides=(), **changes):
         "track": lambda items, text, total: items,
     } | changes
     output = tmp_path / "out" / "archive.nc"
-    report = prepare_archive(reader(source, *overrides), inputs or str(tmp_path / "in"), output, **options)
+    given = inputs if isinstance(inputs, list) else str(inputs or tmp_path / "in")
+    report = prepare_archive(reader(source, *overrides), given, output, **options)
     return Archive(output), report
 
 
