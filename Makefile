@@ -1,5 +1,6 @@
 # make train   set up .venv and run the main job; ARGS="trainer.max_epochs=1" passes settings on
-# make test    run the tests          make lint    ruff, mypy, import-linter
+# make test    run the fast tests, two minutes on two cores          make lint    ruff, mypy, import-linter
+# make test-thorough  the full products, random sets and costly ways through of which a cheaper test is among the fast ones
 # make test-kernels   the CUDA kernels in Triton's interpreter, where there is no GPU
 # make test-pysteps   what goes to and comes from pysteps, and what it is the oracle of; builds it, which takes a minute
 # make test-lowest    what goes through our dependencies, with the lowest versions that pyproject.toml allows
@@ -13,13 +14,18 @@ LOWEST := $(addprefix tests/,test_dependencies.py config/test_mistakes.py config
 # A file goes to one process: its tests share what is expensive to make. In the order of the alphabet, since the last
 # files are then small; by default those of few tests come last, which are the longest.
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Tests start a hundred processes: without compiled files each of them compiles the package anew.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: train test test-kernels test-pysteps test-lowest test-all lint audit clean
+.PHONY: train test test-thorough test-kernels test-pysteps test-lowest test-all lint audit clean
 train: .venv/installed
 	$(BIN)/nowcast train $(ARGS)
 
 test: .venv/installed-dev
-	$(BIN)/python $(PYTEST) --durations=40 -m "not slow" $(ARGS)
+	$(BIN)/python $(PYTEST) --durations=40 -m "not slow and not thorough" $(ARGS)
+
+test-thorough: .venv/installed-dev
+	$(BIN)/python $(PYTEST) --durations=40 -m "thorough and not slow" $(ARGS)
 
 # Triton comes with PyTorch's CUDA builds; its version is theirs to choose, so that constraints.txt names none.
 test-kernels: .venv/installed-dev

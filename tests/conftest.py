@@ -46,8 +46,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (shared / "trained.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not whole.exists():
-            data = f"data.archives.folder={folder / 'data'}"
-            assert run("train", *TINY, f"output={folder / 'run'}", data, "hydra.job.chdir=false") == (0, "")
+            more = [f"output={folder / 'run'}", f"data.archives.folder={folder / 'data'}", "hydra.job.chdir=false"]
+            assert run("train", *TINY, *more, "picture=true") == (0, "")
             whole.touch()
     return folder / "run"
 

@@ -30,6 +30,7 @@ TINY = [
     "trainer.max_epochs=2",
     "trainer.enable_progress_bar=false",
     "callbacks.progress=null",
+    "picture=false",  # a second; true where a test looks at one
 ]
 
 

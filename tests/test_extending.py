@@ -68,7 +68,7 @@ def used(installed):
     for command, arguments in COMMANDS:
         typed = arguments.split()
         if command == "train":
-            typed += [*SMALL, *data]
+            typed += [*SMALL, *data, f"picture={'runs/unet' in arguments}".lower()]
         if command in ("compare", "plot"):  # what `nowcast` makes of names
             names = [text for text in typed if "=" not in text]
             typed = [f"runs=[{','.join(names)}]" if command == "compare" else f"file={names[0]}", *typed[len(names) :]]
@@ -83,6 +83,7 @@ def test_the_page_shows_every_kind_of_thing():
     ]  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_a_unet_with_probabilities_is_trained_calibrated_scored_predicted_drawn_and_compared(used):
     loaded = checkpoint.load(used / "runs" / "unet" / "checkpoints" / "best.ckpt")
     assert type(loaded.forecaster.net).__module__ == "rain_extras.unet"
@@ -101,12 +102,14 @@ def test_a_unet_with_probabilities_is_trained_calibrated_scored_predicted_drawn_
         assert (used / picture).stat().st_size > 0
 
 
+@pytest.mark.thorough
 def test_the_score_of_the_package_stands_among_the_others(used):
     found = [row for row in rows(used / "scores" / "intervals.csv") if row["family"] == "peak"]
     assert {row["score"] for row in found} == {"peak_error"}
     assert all(float(row["value"]) >= 0 for row in found)
 
 
+@pytest.mark.thorough
 def test_the_format_of_the_package_was_read(used):
     archive = nowcast.open_archive(used / "data" / "rain.nc")
     assert archive.rain_rate.shape == (60, 24, 24)
@@ -114,6 +117,7 @@ def test_the_format_of_the_package_was_read(used):
     assert float(archive.rain_rate.max()) == pytest.approx(12, abs=0.01)
 
 
+@pytest.mark.thorough
 def test_a_forecast_from_python_is_that_of_the_command(used):
     lines = re.findall(r"```python\n(from nowcast import.*?)```", PAGE, flags=re.S)[0]
     found = {}
@@ -123,6 +127,7 @@ def test_a_forecast_from_python_is_that_of_the_command(used):
         xarray.testing.assert_equal(forecast.rain_rate, written.rain_rate.load())
 
 
+@pytest.mark.thorough
 def test_its_checkpoint_is_refused_where_it_is_not_installed(used, monkeypatch):
     monkeypatch.setattr("nowcast.config.trusted.entry_points", lambda group: [])
     with pytest.raises(ValueError, match=r"'rain_extras\.unet\.UNet'.*docs/extending\.md"):

@@ -5,6 +5,7 @@
 """
 
 import numpy as np
+import pytest
 import torch
 
 from nowcast.data.results.statistics_file import read_statistics
@@ -64,6 +65,7 @@ def test_it_is_known_to_be_finished(before, capsys):
     assert (before / "finished" / "checkpoints" / "best.ckpt").read_bytes() == weights
 
 
+@pytest.mark.thorough
 def test_where_it_was_killed_it_goes_on(before, capsys):
     settings = ["trainer.max_epochs=60", "output=interrupted", "resume=auto"]
     assert run("train", *SETTINGS, *settings) == (0, "")

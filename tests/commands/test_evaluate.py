@@ -139,10 +139,11 @@ def test_members_are_scored_as_an_ensemble(days, tmp_path):
     assert statistics.models == ("persistence", "extrapolation", "steps")
 
 
+@pytest.mark.thorough
 def test_two_checkpoints_beside_each_other(tmp_path):
     for name in ("one", "two"):
         assert run(
-            "train", *TINY, f"output={tmp_path / name}", f"data.archives.folder={tmp_path / 'data'}", "picture=false",
+            "train", *TINY, f"output={tmp_path / name}", f"data.archives.folder={tmp_path / 'data'}",
             f"name={name}", f"seed={len(name)}", f"optimizer.optimizer.lr={1e-3 if name == 'one' else 1e-2}",
         ) == (0, "")  # fmt: skip
     best = [tmp_path / name / "checkpoints" / "best.ckpt" for name in ("one", "two")]

@@ -33,6 +33,7 @@ def test_every_case_has_its_scores_and_its_example(extremes, tmp_path):
     assert "CSI of the first model undefined, hardly any rain" in report  # of the small cell
 
 
+@pytest.mark.thorough
 def test_a_network_of_a_checkpoint_keeps_its_own_steps(trained, extremes, tmp_path):
     shown = ["data.archives.cell_km=2", f"checkpoint={trained / 'checkpoints' / 'best.ckpt'}"]
     assert run("evaluate", *shown, *extremes, *FAST, "html=false", f"output={tmp_path / 'a'}") == (0, "")

@@ -100,6 +100,7 @@ def test_files_that_arrive_one_by_one(tmp_path):
             assert dataset["forecast_period"][:].tolist() == [300, 600]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(4 * PATIENCE)
 def test_a_network_forecasts_and_what_is_to_be_said_of_it_is_said_once(trained, tmp_path):
     (tmp_path / "in").mkdir()
@@ -118,6 +119,7 @@ def test_a_network_forecasts_and_what_is_to_be_said_of_it_is_said_once(trained, 
     assert (tmp_path / "log").read_text().count("were never trained nor scored") == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(4 * PATIENCE)
 def test_started_again_it_keeps_what_is_there_and_ctrl_c_ends_it(tmp_path):
     (tmp_path / "in").mkdir()

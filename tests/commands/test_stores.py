@@ -14,7 +14,7 @@ from tests.data.zarr.stores import KINDS, mirror
 from tests.programs import TINY, run
 
 RADAR = [
-    *(one for one in TINY if not one.startswith("data.archives")), "data=radar", "picture=false",
+    *(one for one in TINY if not one.startswith("data.archives")), "data=radar",
     "data.split.block_minutes=50", "data.split.gap_minutes=0", "callbacks.watch.every_n_epochs=0",
 ]  # fmt: skip
 
@@ -40,7 +40,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("kind", ["a", "packed"])
+@pytest.mark.parametrize("kind", ["a", pytest.param("packed", marks=pytest.mark.thorough)])
 def test_a_training_on_a_store_is_that_on_the_archive_to_the_last_digit(folder, kind):
     assert trained(folder / kind / "rain.zarr", folder / f"run_{kind}") == (0, "")
     one, other = folder / "netcdf", folder / f"run_{kind}"
@@ -51,6 +51,7 @@ def test_a_training_on_a_store_is_that_on_the_archive_to_the_last_digit(folder, 
     assert losses[0] == losses[1]
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_of_one_kind_is_evaluated_on_the_other_with_the_same_scores(folder):
     checkpoint = folder / "netcdf" / "checkpoints" / "best.ckpt"
     for name, path in (("of_netcdf", "rain.nc"), ("of_store", "a/rain.zarr")):
@@ -59,6 +60,7 @@ def test_a_checkpoint_of_one_kind_is_evaluated_on_the_other_with_the_same_scores
     assert rows(folder / "of_netcdf" / "scores.csv") == rows(folder / "of_store" / "scores.csv")
 
 
+@pytest.mark.thorough
 def test_a_run_is_not_gone_on_with_when_its_store_changed(folder):
     store = folder / "changing" / "rain.zarr"
     shutil.copytree(folder / "a" / "rain.zarr", store)

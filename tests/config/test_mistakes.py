@@ -93,6 +93,7 @@ def test_what_is_still_unreadable_is_told_with_the_quotes_to_type():
     assert OverridesParser.create().parse_override(override).value() == "a,b=c.nc"
 
 
+@pytest.mark.thorough
 def test_a_run_in_a_folder_whose_name_has_to_be_quoted(tmp_path, capsys):
     """What it says of more epochs is typed as it stands."""
     here = tmp_path / "Zürich (a=1) it's"

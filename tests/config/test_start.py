@@ -39,6 +39,7 @@ print(START["GLIBC_TUNABLES"])
 """
 
 
+@pytest.mark.thorough
 def test_importing_a_module_changes_nothing_in_the_process_and_a_trial_has_the_memory_setting_of_a_training(
     monkeypatch,
 ):
@@ -94,6 +95,7 @@ SHORT = [
 ]
 
 
+@pytest.mark.thorough
 def test_training_with_loader_processes_in_such_a_folder(hostile):
     """One such process: those of validation begin in the same way."""
     alone = ["trainer.limit_val_batches=0", "callbacks.checkpoint=null"]

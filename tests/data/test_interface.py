@@ -115,7 +115,7 @@ def configs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, configs):
     folder = tmp_path_factory.mktemp("foreign") / "run"
-    watch = ["callbacks.watch.every_n_epochs=1", "scores=basic"]
+    watch = ["callbacks.watch.every_n_epochs=2", "scores=basic", "picture=true"]
     assert run("train", configs, "data=foreign", *OURS, *watch, f"output={folder}") == (0, "")
     return folder
 

@@ -36,7 +36,10 @@ SMALL = [
 
 @pytest.mark.parametrize(
     ("experiment", "size"),
-    [("mnist_fc_lstm", ["model.hidden=[8,8]"]), ("mnist_convlstm_2x128", ["model.hidden=[4,4]"])],
+    [
+        ("mnist_fc_lstm", ["model.hidden=[8,8]"]),
+        pytest.param("mnist_convlstm_2x128", ["model.hidden=[4,4]"], marks=pytest.mark.thorough),
+    ],
 )
 def test_moving_mnist_trains_scores_and_evaluates(digits, experiment, size):
     settings, folder = digits
@@ -61,6 +64,7 @@ def test_moving_mnist_trains_scores_and_evaluates(digits, experiment, size):
     np.testing.assert_allclose(float(scored["cross_entropy"]), min(losses), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_trained_network_is_scored_on_three_unseen_digits(digits):
     settings, folder = digits
     output = folder / "ood"
@@ -109,6 +113,7 @@ def test_missing_mnist_ends_with_one_message(tmp_path, monkeypatch):
     assert "data.mnist=<folder>" in message
 
 
+@pytest.mark.thorough
 def test_digits_become_a_report(digits):
     settings, folder = digits
     runs = folder / "reported"

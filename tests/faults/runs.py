@@ -9,7 +9,7 @@ import time
 
 from tests.programs import TINY
 
-SMALL = [*TINY, "optimizer=rmsprop_paper", "picture=false", "calibration=none"]
+SMALL = [*TINY, "optimizer=rmsprop_paper", "calibration=none"]
 
 
 def start(folder, *overrides, settings=SMALL, limit=None, program="train", **variables):

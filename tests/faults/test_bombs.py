@@ -103,6 +103,7 @@ def test_png_that_declares_a_huge_picture(tmp_path):
     assert refuses(_read_grey, path, r"cells; a field|cannot be read as a PNG picture") < MEGABYTES
 
 
+@pytest.mark.thorough
 def test_masks_and_streams_that_unpack_to_more_than_they_may(tmp_path, monkeypatch):
     path = tmp_path / "a.mask"
     path.write_bytes(zlib.compress(bytes(10**8), 9))

@@ -23,7 +23,7 @@ from nowcast.report.plots.colours import RainColours
 from nowcast.report.plots.contents import Choice
 from tests.programs import TINY, composed, ended, rows, run
 
-TRAIN = [*TINY, "head=exceedance", "loss=exceedance", "callbacks.watch=null", "picture=false", "scores=basic",
+TRAIN = [*TINY, "head=exceedance", "loss=exceedance", "callbacks.watch=null", "scores=basic",
          "uncertainty.resamples=20", "trainer.max_epochs=4", "optimizer.optimizer.lr=0.02"]  # fmt: skip
 SCORED = ["data.eval_crop=null", "scores=ensemble", "html=false", "uncertainty.resamples=20", "split=test"]
 

@@ -19,9 +19,15 @@ from tests.oracle.windows import assign_splits, windows_of
 from tests.oracle.writing import read_place, write_archive, write_forecasts, write_provider
 from tests.programs import rows, run
 
-EACH = 5  # sets of each kind; 48 times as many in the slow test
+FEW, EACH = 2, 5  # sets of each kind, in the fast test and in the thorough one; 48 times as many in the slow one
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_of_few_random_sets_are_those_of_a_plain_loop(kind, tmp_path):
+    compare_many(kind, FEW, tmp_path, [Phase.generate])
+
+
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_of_random_sets_are_those_of_a_plain_loop(kind, tmp_path):

@@ -57,7 +57,9 @@ def fmi_least(threshold):
     ("source", "pattern", "pixels_of", "rate_of", "least"),
     [
         ("knmi", "knmi_hdf5/20100826/*.h5", knmi_pixels, knmi_rate, knmi_least),
-        ("fmi_pgm", "fmi_pgm/20160928/*.pgm.gz", fmi_pixels, fmi_rate, fmi_least),
+        pytest.param(
+            "fmi_pgm", "fmi_pgm/20160928/*.pgm.gz", fmi_pixels, fmi_rate, fmi_least, marks=pytest.mark.thorough
+        ),
     ],
 )
 @pytest.mark.parametrize("frames", [8, pytest.param(None, marks=pytest.mark.slow)])  # the first ones, or all

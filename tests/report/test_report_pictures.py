@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nowcast.data.results.statistics_file import write_statistics
 from tests.statistics import statistics
@@ -13,6 +14,7 @@ from tests.statistics import statistics
 SCRIPT = Path(__file__).parents[2] / "scripts" / "report_pictures.py"
 
 
+@pytest.mark.thorough
 def test_pictures_of_a_written_evaluation(tmp_path, monkeypatch):
     sums, _ = statistics({"network": 0.3, "network_calibrated": 0.1, "persistence": 1.0}, ensemble=True)
     events = {key: values[:, :2].copy() for key, values in sums.sums["block"].items()}

@@ -13,7 +13,7 @@ from tests.programs import TINY, run
 
 # Scores and pictures only where they are looked at
 SETTINGS = [
-    *TINY, "optimizer=rmsprop_paper", "picture=false", "calibration=none", "evaluate=false",
+    *TINY, "optimizer=rmsprop_paper", "calibration=none", "evaluate=false",
     "callbacks.watch.every_n_epochs=0",
 ]  # fmt: skip
 

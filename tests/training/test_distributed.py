@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def settings(folder, *overrides):
     """Arguments of `nowcast train` in a folder that all runs of a test share their data in."""
-    common = [*TINY, "data.windows.stride=1", "picture=false", f"data.archives.folder={folder.parent / 'data'}"]
+    common = [*TINY, "data.windows.stride=1", f"data.archives.folder={folder.parent / 'data'}"]
     return [*common, f"output={folder}", *overrides]
 
 

@@ -21,7 +21,7 @@ from nowcast.studies.summary import summarise
 from nowcast.training.multirun import refuse_processes
 from tests.programs import TINY, run
 
-SETTINGS = [*TINY, "picture=false", "calibration=none"]
+SETTINGS = [*TINY, "calibration=none"]
 SWEEP = Path(__file__).parents[2] / "scripts" / "wandb_sweep.yaml"
 
 

@@ -18,6 +18,7 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.thorough
 def test_a_name_is_no_setting_and_other_epochs_are_those_of_a_new_run(runs):
     assert train(runs, "whole", "trainer.max_epochs=4", "resume=auto", "name=another") == (0, "")
     last = runs / "whole" / "checkpoints" / "last.ckpt"
@@ -30,6 +31,7 @@ def test_a_name_is_no_setting_and_other_epochs_are_those_of_a_new_run(runs):
     assert message.endswith(f"resume={last} and trainer.max_epochs above 4")
 
 
+@pytest.mark.thorough
 def test_a_run_that_was_begun_without_what_probabilities_are_to_beat_goes_on(runs):
     settings = ["head=exceedance", "loss=exceedance", "trainer.max_epochs=1"]
     assert train(runs, "probable", *settings, "~model@baselines.lagrangian_probability") == (0, "")

@@ -202,7 +202,10 @@ def csi_of_validation(folder, config, threshold, calibrated):
     return np.mean([float(hits / (said + seen - hits)) for hits, said, seen in parts.values() if seen > 0])
 
 
-@pytest.mark.parametrize(("calibration", "threshold"), [("frequency", 2.0), ("frequency", 0.5), ("none", 0.5)])
+@pytest.mark.parametrize(
+    ("calibration", "threshold"),
+    [("frequency", 2.0), pytest.param("frequency", 0.5, marks=pytest.mark.thorough), ("none", 0.5)],
+)
 def test_the_best_epoch_is_chosen_by_the_csi_of_what_is_used(tmp_path, calibration, threshold):
     paths = archives(tmp_path, a=5, b=5, c=6, d=5)
     settings = [*on(paths, test=["a"], val=["c", "d"]), "evaluate=false", f"verification.main_threshold={threshold}"]

@@ -113,6 +113,7 @@ def test_an_ensemble_with_missing_members_is_counted_alike_in_maps_tables_and_re
     assert {row["model"] for row in table} == set(sums.models)
 
 
+@pytest.mark.thorough
 def test_regions_are_compared_only_where_they_are_of_the_same_blocks(radars, tmp_path):
     for name, days in (("some", "[0-3]"), ("all", "[0-5]"), ("again", "[0-3]")):
         arguments = [*WINDOWS, f"data.archives=['{radars}/west{days}.nc']", f"output={tmp_path / name}", "html=false"]

@@ -79,7 +79,7 @@ def test_a_training_scores_its_test_windows_with_one_pass_a_batch(tmp_path, monk
 
     monkeypatch.setattr(ConvLSTM, "forward", counted)
     monkeypatch.setattr(nowcast.training.run, "score_models", scored)
-    settings = [*TINY, f"output={tmp_path / 'run'}", f"data.archives.folder={tmp_path / 'data'}", "picture=false"]
+    settings = [*TINY, f"output={tmp_path / 'run'}", f"data.archives.folder={tmp_path / 'data'}"]
     assert run("train", *settings, "trainer.max_epochs=1", "data.batch_size=1") == (0, "")
     assert batches[0] == batches[1] > 1
 

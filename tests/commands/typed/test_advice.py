@@ -13,7 +13,7 @@ from tests.data.archives import moving_rain
 from tests.data.formats import fakes
 from tests.programs import TINY, ended
 
-SHORT = ["evaluate=false", "trainer.max_epochs=1", "picture=false", "calibration=none"]
+SHORT = ["evaluate=false", "trainer.max_epochs=1", "calibration=none"]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,16 @@ def new(here):
         path.rmdir() if path.is_dir() else path.unlink()
 
 
-@pytest.mark.parametrize("case", CASES)
+# One of each command here; each of these takes its command twice.
+FAST = (
+    "a misspelt setting", "no window", "a path that Hydra reads otherwise", "scores are there", "one run to compare",
+    "no such time",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(one, marks=() if one in FAST else pytest.mark.thorough) for one in CASES]
+)
 @pytest.mark.usefixtures("new")
 def test_advice_works_as_it_stands(here, case):
     command, pattern, instead_of, becomes = CASES[case]

@@ -190,6 +190,7 @@ def test_two_hours_of_files_become_a_forecast(trained):
     assert {row["model"] for row in rows(trained / "evaluation" / "scores.csv")} >= {"lagrangian", "persistence"}
 
 
+@pytest.mark.thorough
 def test_the_commands_of_verification_are_run(trained):
     one, several, other, compared = RUN_HERE[4:]
     for name in ("one.ckpt", "two.ckpt", "best.ckpt"):

@@ -14,6 +14,7 @@ from tests.programs import TINY, run
 COUNT = 3  # processes
 
 
+@pytest.mark.thorough
 def test_processes_that_make_the_papers_archives_at_once_get_the_same(tmp_path):
     context = multiprocessing.get_context("spawn")
     start, answers = context.Barrier(COUNT), context.Queue()
@@ -44,6 +45,7 @@ def test_a_training_opens_its_archives_once_unless_it_unpacks_them(tmp_path, mon
     assert len(opened) == (1 if cache == "none" else 2)
 
 
+@pytest.mark.thorough
 def test_a_run_opens_each_archive_once_for_all_that_it_does_with_it(tmp_path, monkeypatch):
     """Training, calibration, scores, examples and pictures: its header once, its values at most once."""
     folder = tmp_path / "data"

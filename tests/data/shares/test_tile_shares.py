@@ -57,6 +57,7 @@ def test_check_says_the_shares_of_all_cells(tmp_path):
     assert found["no_data_fraction"] == pytest.approx(1 - valid, abs=1e-12)
 
 
+@pytest.mark.thorough
 def test_windows_of_whole_grids_have_the_shares_of_all_their_cells(tmp_path):
     values = fields(6, coarse=False)
     opened = archive(tmp_path / "a.nc", values)

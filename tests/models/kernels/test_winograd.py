@@ -123,7 +123,8 @@ def test_autocast_does_not_reach_the_products():
         assert torch.equal(WinogradConvolution(weight).forward(images, None), expected)
 
 
-def test_where_it_is_used():
+def test_where_it_is_used(monkeypatch):
+    monkeypatch.setattr(winograd, "_has_bfloat16_tiles", lambda: False)  # whatever this machine has
     weight, images = laid_out(48, 32, 3, 3), laid_out(1, 32, 16, 13)
     assert is_faster(weight, images)
     assert not is_faster(weight, images[..., :12])  # 4·3 tiles: too few
@@ -131,6 +132,9 @@ def test_where_it_is_used():
     for few in (laid_out(48, 16, 3, 3), laid_out(16, 48, 3, 3)):
         given = laid_out(1, few.shape[1], 16, 16)
         assert (is_faster(few, given), is_faster(few.bfloat16(), given.bfloat16())) == (False, True)
+        with monkeypatch.context() as patch:
+            patch.setattr(winograd, "_has_bfloat16_tiles", lambda: True)
+            assert not is_faster(few.bfloat16(), given.bfloat16())
     assert isinstance(convolution_for(weight, images, winograd=True), WinogradConvolution)
     assert isinstance(convolution_for(weight, images, winograd=False), DirectConvolution)
     assert not is_faster(weight.double(), images.double())

@@ -1,6 +1,7 @@
 """Animations: a frame per input and lead time, each with its own field and clock."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from nowcast.report.plots import maps as plotting
@@ -69,6 +70,7 @@ def test_same_fields_at_two_times_stay_two_frames(tmp_path):
         assert picture.n_frames == 3
 
 
+@pytest.mark.thorough
 def test_an_animation_of_four_panels_is_small(tmp_path):
     noise = np.random.default_rng(1).gamma(0.3, 3.0, (20, 100, 100)).astype(np.float32)  # hardest to compress
     big = case(observed=noise, forecasts={name: noise[::-1] for name in "abc"}, inputs=None)

@@ -109,6 +109,7 @@ def exceedance(path, archive, levels=None):
     return path
 
 
+@pytest.mark.thorough
 def test_probabilities_are_drawn_below_the_rain_in_colours_of_their_own(archive, tmp_path, monkeypatch):
     cases = drawn(monkeypatch)
     file = exceedance(tmp_path / "f.nc", archive)

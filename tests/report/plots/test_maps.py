@@ -149,6 +149,7 @@ def test_north_is_up_and_west_is_left(tmp_path):
     assert columns[inside].max() < picture.width * 0.5
 
 
+@pytest.mark.thorough
 def test_the_scale_bar_and_labels_do_not_change_the_map(tmp_path):
     sizes = []
     for cell_km in (None, 0.001, 4.0):
@@ -166,6 +167,7 @@ def test_the_scale_bar_is_a_round_length(width_km, expected):
     assert scale_bar_km(width_km) == pytest.approx(expected)
 
 
+@pytest.mark.thorough
 def test_the_picture_has_a_row_per_field_and_at_most_six_columns(tmp_path):
     def size(**changes):
         with Image.open(plot_forecast(case(**changes), tmp_path / "new" / "a.png")) as picture:
@@ -185,17 +187,22 @@ def test_the_picture_has_a_row_per_field_and_at_most_six_columns(tmp_path):
     "change",
     [
         {"observed": np.full((4, 20, 24), np.nan, dtype=np.float32)},
-        {"observed": None},
-        {"inputs": None},
-        {"inputs": np.zeros((9, 20, 24))},
-        {"cell_km": None},
-        {"title": ""},
         {"title": "a long title " * 20},
-        {"forecasts": {"a_very_long_name_of_a_model_that_does_not_fit_anywhere_at_all_" * 2: np.zeros((4, 20, 24))}},
-        {"forecasts": {f"{k}": np.zeros((4, 20, 24)) for k in range(8)}},
-        {"observed": np.ones((1, 1, 1)), "forecasts": {"a": np.ones((1, 1, 1))}, "inputs": None},
         {"observed": np.ones((1, 1, 50)), "forecasts": {}, "inputs": None},
-        {"observed": np.ones((1, 50, 1)), "forecasts": {}, "inputs": None},
+        *(
+            pytest.param(change, marks=pytest.mark.thorough)
+            for change in (
+                {"observed": None},
+                {"inputs": None},
+                {"inputs": np.zeros((9, 20, 24))},
+                {"cell_km": None},
+                {"title": ""},
+                {"forecasts": {"a_very_long_name_of_a_model_that_does_not_fit_at_all_" * 2: np.zeros((4, 20, 24))}},
+                {"forecasts": {f"{k}": np.zeros((4, 20, 24)) for k in range(8)}},
+                {"observed": np.ones((1, 1, 1)), "forecasts": {"a": np.ones((1, 1, 1))}, "inputs": None},
+                {"observed": np.ones((1, 50, 1)), "forecasts": {}, "inputs": None},
+            )
+        ),
     ],
 )
 def test_unusual_cases_are_drawn(tmp_path, change):

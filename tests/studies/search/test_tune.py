@@ -265,6 +265,7 @@ def test_a_search_in_which_all_fails_ends_with_the_reason(tmp_path, fake):
     assert "a fault on purpose" in message
 
 
+@pytest.mark.thorough
 def test_a_search_too_short_to_be_given_up_ends_with_the_reason_too(tmp_path, fake):
     fake("fail=*")
     for _ in range(2):  # a second start, which has nothing left to run, as well
@@ -285,7 +286,7 @@ def test_a_search_of_which_all_diverged_has_no_best_trial(tmp_path, fake):
 
 
 REAL = [text for text in TINY if not text.startswith(("trainer.enable", "callbacks"))]
-REAL += ["picture=false", "model.patch=4", "tune=convlstm", "tune.space.patch=null", "tune.space.hidden=null"]
+REAL += ["model.patch=4", "tune=convlstm", "tune.space.patch=null", "tune.space.hidden=null"]
 
 
 @pytest.fixture(scope="module")

@@ -167,6 +167,7 @@ def test_loggers_of_both_kinds_get_the_picture(tmp_path):
     assert boards == [("watch/case_1", (4, 5, 3), [255, 0, 0], 7, "HWC")]
 
 
+@pytest.mark.thorough
 def test_tensorboard_gets_numbers_and_pictures(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -235,6 +236,7 @@ def test_a_network_that_lies_in_two_processes_is_drawn_by_one_and_run_by_both(tm
     assert not (tmp_path / "watch_1").exists()
 
 
+@pytest.mark.thorough
 def test_its_pictures_have_the_colours_that_are_asked_for(folder):
     extra = ["callbacks.watch.every_n_epochs=2", "colour_blind_safe=true"]
     done = run("train", *SETTINGS, f"data.archives.folder={folder / 'data'}", f"output={folder / 'safe'}", *extra)
