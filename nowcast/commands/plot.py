@@ -25,9 +25,7 @@ def main(config: DictConfig) -> list[Path]:
         refuse_unknown_unit(config.unit)
         if relation is not None and len(relation) != 2:
             raise ValueError(f"zr must be [a, b] of Z = a·R^b, such as [200, 1.6]; got {relation}")
-    from rich.console import Console
-
-    from nowcast.report.plots.drawing import DrawingOptions, draw_file
+    from nowcast.report.plots.drawing import DrawingOptions, draw_file, say
 
     options = DrawingOptions(
         observed=observed,
@@ -45,7 +43,7 @@ def main(config: DictConfig) -> list[Path]:
     stem = file.with_suffix("") if config.output is None else Path(config.output).expanduser()
     written, remark = draw_file(file, stem, options)
     if remark:
-        Console().print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(remark)
     return written
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import lightning
 import numpy as np
@@ -31,6 +31,9 @@ from nowcast.data.windows.visits import VisitSampler, make_visit_loader
 from nowcast.data.zarr.opening import archive_at
 from nowcast.progress import track
 
+if TYPE_CHECKING:
+    from nowcast.data.indexing import SamplingIndices  # pyarrow is an extra
+
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +53,8 @@ class RadarDataModule(lightning.LightningDataModule):
         workers: Loader processes; 0 = load in the main process. Results do not depend on it.
         seed: Seed of split, order, crops and augmentation.
         cache: none, or memmap: read from unpacked copies beside the archives, which are built once.
+        index: Folder of sampling indices, which are made where they are not there and read in place of the frames; or a
+            file of mlcast's, that training draws from.
 
     Raises:
         ValueError: Settings contradict each other or the archives.
@@ -71,7 +76,8 @@ class RadarDataModule(lightning.LightningDataModule):
         batch_size: int,
         workers: int,
         seed: int,
-        cache: Literal["none", "memmap"] = "none",  # checkpoints from before this setting do not name it
+        cache: Literal["none", "memmap"] = "none",  # checkpoints from before this setting and the next do not name them
+        index: str | None = None,
     ) -> None:
         """Keep the settings; archives are opened by `setup`."""
         super().__init__()
@@ -80,9 +86,11 @@ class RadarDataModule(lightning.LightningDataModule):
         self.input_steps, self.forecast_steps = input_steps, forecast_steps
         self.crop, self.eval_crop = sides("crop", crop), sides("eval_crop", eval_crop)
         self.batch_size, self.workers, self.seed, self.cache = batch_size, workers, seed, cache
+        self.index = None if index is None else Path(index).expanduser()
         self.regions: list[Region] = []
         self._tables: Tensor | None = None
         self._told: set[str] = set()
+        self._datasets: dict[Split, RadarDataset] = {}
         self._check()
 
     def _check(self) -> None:
@@ -91,11 +99,9 @@ class RadarDataModule(lightning.LightningDataModule):
                 raise ValueError(f"data.{name} must be at least 1, got {getattr(self, name)}")
         if self.sampling.augment == "flips_rotations" and (self.crop is None or self.crop[0] != self.crop[1]):
             raise ValueError(f"data.sampling.augment=flips_rotations needs a square data.crop, got {self.crop}")
-        if self.sampling.zoom > 1 and self.crop is None:
-            raise ValueError(f"data.sampling.zoom={self.sampling.zoom:g} needs tiles: set data.crop=<cells>")
-        if self.sampling.crops_per_window > 1 and self.crop is None:
-            crops = self.sampling.crops_per_window
-            raise ValueError(f"data.sampling.crops_per_window={crops} needs tiles: set data.crop=<cells>")
+        for name in ("zoom", "crops_per_window"):
+            if (value := getattr(self.sampling, name)) > 1 and self.crop is None:
+                raise ValueError(f"data.sampling.{name}={value:g} needs tiles: set data.crop=<cells>")
         if self.cache not in ("none", "memmap"):
             raise ValueError(f"data.cache must be none or memmap, got {self.cache!r}")
 
@@ -106,6 +112,9 @@ class RadarDataModule(lightning.LightningDataModule):
         archive_paths(self.archive_source)
         if self.cache == "memmap":
             self._open_archives()
+        if self.index is not None:
+            self.setup()
+            self._index("train")
 
     def setup(self, stage: str | None = None) -> None:
         """Open the archives and settle time step, cell size and windows; the stage does not matter."""
@@ -143,6 +152,8 @@ class RadarDataModule(lightning.LightningDataModule):
             NoWindowError: The split has no window.
             ValueError: Its tiles are larger than every grid.
         """
+        if split in self._datasets:
+            return self._datasets[split]
         self.setup()
         training = split == "train"
         self._check_tiles("crop" if training or self.eval_crop == self.crop else "eval_crop")
@@ -159,6 +170,7 @@ class RadarDataModule(lightning.LightningDataModule):
             min_rain_fraction=self.sampling.min_rain_fraction if training else 0.0,
             min_valid_fraction=self.sampling.min_valid_fraction if training else 1e-9,
             seed=self.seed,
+            index=self._index(split),
         )
         if len(dataset) == 0:
             names = [with_irregular_steps(region.archive) for region in self.regions]
@@ -166,7 +178,18 @@ class RadarDataModule(lightning.LightningDataModule):
             windows = [len(starts) for starts in self.starts(split)]
             found = zip(names, frames, windows, strict=True)
             raise NoWindowError(split, self.splitting.how, dataset.length, found, way_out(self, split, sum(windows)))
+        self._datasets[split] = dataset  # to list millions of windows takes seconds
         return dataset
+
+    def _index(self, split: Split) -> "SamplingIndices | None":
+        """The sampling index, with all that is not there yet made; None where there is none, or for training only."""
+        if self.index is None:
+            return None
+        from nowcast.data.indexing import SamplingIndices
+
+        found, length = SamplingIndices(self.index), self.input_steps + self.forecast_steps
+        found.make(self.regions, self.steps, length, (self.crop, self.eval_crop), self.windows.stride, track)
+        return found if found.complete or split == "train" else None
 
     def _check_tiles(self, key: str) -> None:
         below = grids_below(key, getattr(self, key), self.regions)
@@ -306,11 +329,14 @@ class RadarDataModule(lightning.LightningDataModule):
     def describe(self) -> list[dict[str, Any]]:
         """Plain facts of each archive: span, step, gaps, grid, unit, shares of rain and of no data, windows."""
         self.setup()
-        windows = {split: self.starts(split) for split in SPLITS}
-        return [
-            region.facts(step) | {"windows": {split: len(windows[split][index]) for split in SPLITS}}
-            for index, (region, step) in enumerate(zip(self.regions, self.steps, strict=True))
-        ]
+        starts = {split: self.starts(split) for split in SPLITS}
+        index, length = self._index("test"), self.input_steps + self.forecast_steps
+        facts = []
+        for number, (region, step) in enumerate(zip(self.regions, self.steps, strict=True)):
+            shares = None if index is None else index.shares(region, length, self.crop)
+            windows = {split: len(starts[split][number]) for split in SPLITS}
+            facts.append(region.facts(step, shares) | {"windows": windows})
+        return facts
 
     def write_split(self, path: Path) -> None:
         """Write which window belongs to which split as JSON: archive → split → first times of windows."""

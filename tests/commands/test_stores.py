@@ -120,3 +120,15 @@ def test_credentials_in_an_address_reach_no_file_and_no_message(tmp_path, capsys
     said = message + "".join(capsys.readouterr())
     assert "s3cret" not in said
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and "s3cret" in path.read_text(errors="replace")]
+
+
+def test_an_index_is_made_once_and_no_frame_is_read_for_the_rain_of_windows(folder, tmp_path):
+    store = shutil.copytree(folder / "a" / "rain.zarr", tmp_path / "rain.zarr")
+    index = f"data.index={tmp_path / 'index'}"
+    assert trained(store, tmp_path / "run", index, "evaluate=false") == (0, "")
+    (file,) = (tmp_path / "index").glob("*.parquet")
+    before = file.stat().st_mtime_ns
+    settings = [one for one in RADAR if one.startswith("data")]
+    assert run("check", *settings, f"data.archives=[{store}]", index) == (0, "")
+    assert file.stat().st_mtime_ns == before
+    assert not (tmp_path / "tile_shares").exists()

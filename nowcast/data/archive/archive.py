@@ -165,6 +165,31 @@ class Archive:
         return Path(self.path).parent
 
     @property
+    def field_name(self) -> str:
+        """Of the data variable."""
+        return self.to_rain_rate.quantity.value
+
+    @property
+    def readers(self) -> int:
+        """Threads that may read at once: netCDF's library takes one."""
+        return 1
+
+    @property
+    def frames_at_once(self) -> int:
+        """Frames that lie in one chunk and are best read together."""
+        return 1
+
+    @property
+    def stored_frames(self) -> NDArray[np.int64]:
+        """(N,) number of each frame in the file."""
+        return np.arange(len(self.times))
+
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Whether rows and columns lie in the file the other way round."""
+        return False, False
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over times, grid and stored values, as computed when the archive was written."""
         return self.attributes["fingerprint"]

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nowcast.data.archive.grid import area_average
+from nowcast.data.shares.listed import SamplingIndex
 from nowcast.data.shares.tile_shares import crop_shares, window_counts
 from nowcast.data.windows.index import owned_from, tile_corners
-from nowcast.data.windows.region import Region
+from nowcast.data.windows.region import Region, windows_of
 from nowcast.data.windows.sample import Distances, Sample, turn
 from nowcast.data.windows.settings import Augmentation
 
@@ -52,9 +53,10 @@ class RadarDataset(Dataset[Sample]):
         seed: Seed of jitter and augmentation.
         rain_factor_sigma: Multiply the rain of each window by exp(N(0, this)).
         zoom: Cells up to so many times larger or smaller, as far as those of the archive allow.
+        index: Says how much rain and how many gaps windows hold; None = tile summaries of the archives do.
 
-    An index encodes the draw and the position (sampling.EpochSampler), so that workers need no shared state to know the
-    epoch, and a window that is drawn twice in one is moved and turned anew.
+    The number of a sample encodes the draw and the position (sampling.EpochSampler), so that workers need no shared
+    state to know the epoch, and a window that is drawn twice in one is moved and turned anew.
     """
 
     def __init__(
@@ -72,20 +74,23 @@ class RadarDataset(Dataset[Sample]):
         seed: int,
         rain_factor_sigma: float = 0.0,
         zoom: float = 1.0,
+        index: SamplingIndex | None = None,
     ) -> None:
-        """List the samples; nothing but tile summaries is read."""
+        """List the samples; no frame is read."""
         self.regions = regions
         self.input_steps, self.forecast_steps = input_steps, forecast_steps
         self.crop, self.jitter, self.augment, self.seed = crop, jitter, augment, seed
         self.rain_factor_sigma, self.zoom = rain_factor_sigma, zoom
+        self.min_rain_fraction, self.min_valid_fraction = min_rain_fraction, min_valid_fraction
         rows, fractions = [], []
-        for index, (region, begin) in enumerate(zip(regions, starts, strict=True)):
-            samples, rain, valid = self._list(index, region, begin)
-            keep = (rain >= min_rain_fraction) & (valid >= min_valid_fraction)
-            if min_valid_fraction > 0:
-                keep &= valid > 0
-            rows.append(samples[keep])
-            fractions.append(rain[keep])
+        for number, (region, begin) in enumerate(zip(regions, starts, strict=True)):
+            found = (
+                self._of_summaries(number, region, begin)
+                if index is None
+                else self._of_index(index, number, region, begin)
+            )
+            rows.append(found[0])
+            fractions.append(found[1])
         self.samples = np.concatenate(rows) if rows else np.empty((0, 6), dtype=np.int64)
         self.rain_fraction = np.concatenate(fractions) if fractions else np.empty(0)
 
@@ -111,11 +116,23 @@ class RadarDataset(Dataset[Sample]):
             init_times[mine] = region.archive.times[last].astype("datetime64[s]").astype(np.int64)
         return archives, init_times
 
+    def _kept(self, rain: NDArray[np.float64], valid: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which windows hold enough rain and data, by their shares of both."""
+        keep = (rain >= self.min_rain_fraction) & (valid >= self.min_valid_fraction)
+        return keep & (valid > 0) if self.min_valid_fraction > 0 else keep
+
     def _list(
-        self, index: int, region: Region, starts: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Rows (archive, start, y, x, owned y, owned x) of one archive, with their rain and valid shares."""
-        height, width = self.crop or region.shape
+        self, index: SamplingIndex | None, number: int, region: Region, starts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Rows (archive, start, y, x, owned y, owned x) of one archive, with their shares of rain."""
+        if index is None:
+            return self._of_summaries(number, region, starts)
+        return self._of_index(index, number, region, starts)
+
+    def _of_summaries(
+        self, number: int, region: Region, starts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        height, width = self.shape_of(region)
         ys, xs = tile_corners(region.shape[0], height), tile_corners(region.shape[1], width)
         samples, rain, valid = [], [], []
         counts = window_counts(region.archive, starts, self.length, region.every)
@@ -125,15 +142,31 @@ class RadarDataset(Dataset[Sample]):
                 native = region.cells((y, x), (height, width))
                 wet, observed = crop_shares(counts, self.length, region.archive.grid.shape, *native)
                 constant = np.broadcast_to([y, x, *owned], (len(starts), 4))
-                samples.append(np.column_stack([np.full(len(starts), index), starts, constant]))
+                samples.append(np.column_stack([np.full(len(starts), number), starts, constant]))
                 rain.append(wet)
                 valid.append(observed)
         order = np.argsort(np.tile(np.arange(len(starts)), len(ys) * len(xs)), kind="stable")
-        return (
-            np.concatenate(samples).astype(np.int64)[order],
-            np.concatenate(rain)[order],
-            np.concatenate(valid)[order],
-        )
+        shares = np.concatenate(rain)[order]
+        keep = self._kept(shares, np.concatenate(valid)[order])
+        return np.concatenate(samples).astype(np.int64)[order][keep], shares[keep]
+
+    def _of_index(
+        self, index: SamplingIndex, number: int, region: Region, starts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        tile = self.shape_of(region)
+        listed = index.listed(region.archive, windows_of(region, self.length, tile), starts)
+        rows, columns = region.cells((0, 0), tile)  # fewer than the tile's where the grid is smaller
+        cells = self.length * rows.stop * columns.stop
+        rain = np.divide(listed.wet, listed.valid, where=listed.valid > 0, out=np.zeros(len(listed.wet)))
+        keep = self._kept(rain, listed.valid / cells)
+        corners = [
+            part[keep].astype(np.int64) // factor
+            for part, factor in zip((listed.y, listed.x), region.factor, strict=True)
+        ]
+        owned = [_owned(first, size, side) for first, size, side in zip(corners, region.shape, tile, strict=True)]
+        if not index.complete:  # its tiles may lie anywhere, and the one before may not be listed
+            owned = [np.zeros_like(part) for part in owned]
+        return np.column_stack([np.full(len(corners[0]), number), listed.start[keep], *corners, *owned]), rain[keep]
 
     def __len__(self) -> int:
         """Number of samples in an epoch without weights."""
@@ -197,6 +230,15 @@ class RadarDataset(Dataset[Sample]):
         minutes = np.diff(cut.region.archive.times[[cut.start, cut.start + cut.region.every]]) / np.timedelta64(60, "s")
         sides = self.regions[cut.archive].cell_sides_km
         return Distances(step_minutes=torch.tensor(float(minutes[0])), cell_km=torch.tensor(sides))
+
+
+def _owned(first: NDArray[np.int64], size: int, tile: int) -> NDArray[np.int64]:
+    """(N,) cells of tiles that belong to the tile before, along an axis; none of tiles that lie elsewhere."""
+    owned = np.zeros(max(size, 1), dtype=np.int64)
+    corners = tile_corners(size, tile)
+    for number, corner in enumerate(corners):
+        owned[corner] = owned_from(corners, number, tile)
+    return owned[first]
 
 
 def rainiest(dataset: RadarDataset, count: int) -> list[int]:

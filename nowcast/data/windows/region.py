@@ -11,6 +11,7 @@ import numpy as np
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import Grid
 from nowcast.data.archive.grid import CELL_TOLERANCE, cell_km
+from nowcast.data.shares.listed import Windows
 from nowcast.data.shares.tile_shares import archive_shares
 from nowcast.data.windows.index import as_typed
 
@@ -83,13 +84,14 @@ class Region:
         sides = range(math.ceil(side / most), int(side * most) + 1)
         return self if self.factor[1] != side else replace(self, factor=(int(draw.choice(sides)),) * 2)
 
-    def facts(self, step: int) -> dict[str, Any]:
+    def facts(self, step: int, shares: tuple[float, float] | None = None) -> dict[str, Any]:
         """Plain facts to print: span, step, gaps, grid, unit, shares of rain and of no data.
 
         Args:
             step: Seconds between the frames of a window.
+            shares: Of rain and of no data, where they are known; None = those of the tile summaries.
         """
-        archive, (rain, no_data) = self.archive, archive_shares(self.archive)
+        archive, (rain, no_data) = self.archive, shares or archive_shares(self.archive)
         return {
             "name": archive.name,
             "first": str(archive.times[0]),
@@ -142,3 +144,8 @@ def grids_below(key: str, crop: tuple[int, int] | None, regions: Sequence[Region
             f"Give data.{key}={as_typed(fits)} or less"
         )
     return below
+
+
+def windows_of(region: Region, length: int, tile: tuple[int, int]) -> Windows:
+    """What an index of windows of a region must list, whose tiles have so many (rows, columns)."""
+    return Windows(length, region.every, tile[0] * region.factor[0], tile[1] * region.factor[1])

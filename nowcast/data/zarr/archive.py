@@ -24,7 +24,7 @@ from nowcast.data.cf.file import NOTHING_TOLD, CFFile, numbers_of
 from nowcast.data.zarr.chunks import DecodedChunks
 from nowcast.data.zarr.dataset import StoreGroup, StoreVariable
 from nowcast.data.zarr.header import Header, read_header, tell
-from nowcast.data.zarr.shares import tile_shares
+from nowcast.data.zarr.shares import THREADS, tile_shares
 from nowcast.data.zarr.store import Raw, StoredArray, WholeBlosc, one_line, open_store
 from nowcast.data.zarr.values import translator
 from nowcast.progress import track
@@ -98,6 +98,32 @@ class ZarrArchive(Archive):
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return caches / "nowcast" / hashlib.sha256(str(self.path).encode()).hexdigest()[:12]
 
+    @property
+    def readers(self) -> int:
+        """Threads that may read at once: they wait for the disk or the server most of the time."""
+        return THREADS
+
+    @property
+    def field_name(self) -> str:
+        """Of the array."""
+        return self.header.field
+
+    @property
+    def frames_at_once(self) -> int:
+        """Frames in one chunk or shard."""
+        array = self._field()[1].array
+        return int((array.shards or array.chunks)[0])
+
+    @property
+    def stored_frames(self) -> NDArray[np.int64]:
+        """(N,) number of each frame in the store."""
+        return self.header.kept
+
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Whether rows and columns lie in the store the other way round."""
+        return self.header.flips
+
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what belongs to one process."""
         return {name: value for name, value in super().__getstate__().items() if name != "_shares"} | {
@@ -148,9 +174,7 @@ class ZarrArchive(Archive):
     def _tile_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found = self.__dict__.get("_shares")
         if found is None:
-            array = self._field()[1].array
-            chunks = array.shards or array.chunks
-            shares = tile_shares(self, self._rates, chunks[0], track)
+            shares = tile_shares(self, self._rates, self.frames_at_once, track)
             found = self._shares = shares[0], shares[1]
         return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from nowcast.config.command_line.arguments import moment, refuse_no_picture
 from nowcast.data.archive.archive import Archive
@@ -239,3 +240,8 @@ def _observed(region: Region, times: NDArray[np.datetime64]) -> NDArray[np.float
             one = archive.read(slice(index, index + 1), slice(rows), slice(columns))
             rain[k] = area_average(one, region.factor)[0]
     return rain
+
+
+def say(remark: str) -> None:
+    """Say on the terminal what a picture does not show."""
+    Console().print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
