@@ -1,6 +1,5 @@
 """`nowcast prepare source=<name> input=<folder, glob or file> output=<archive.nc, or store.zarr>`."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -21,16 +20,14 @@ def main(config: DictConfig) -> list[Path]:
         raise FileExistsError(f"{output} exists; remove it or choose another output=")
     if config.on_error not in ("stop", "skip"):
         raise UsageError(f"on_error must be stop or skip, got {config.on_error!r}")
-    from nowcast.data.archive import limits
     from nowcast.data.prepare.either import prepare
-    from nowcast.progress import track
 
-    name, reader, allowed = chosen("source"), build(config.source), limits.limits_of(config.limits)
-    report = prepare(
+    name, reader = chosen("source"), build(config.source)
+    report, lines = prepare(
         reader,
         inputs if isinstance(inputs, str) else plain(inputs),
         output,
-        limits=allowed,
+        limits=plain(config.limits),
         on_error=config.on_error,
         allow_overlapping_sums=config.allow_overlapping_sums,
         workers=config.workers,
@@ -39,13 +36,11 @@ def main(config: DictConfig) -> list[Path]:
             "institution": reader.provider,
             "source": f"weather radar, format {name}",
             "license": reader.licence,
-            "limits": json.dumps(limits.as_plain(allowed)),
             **{key: str(value) for key, value in plain(config.attributes).items() if value is not None},
         },
         store=plain(config.store),
-        track=track,
     )
-    sys.stdout.writelines(f"{line}\n" for line in [*report.lines(allowed), *report.by_month(), *report.further])
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     return [report.output]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pooch
 from numpy.typing import NDArray
 
 from nowcast.data.archive.damage import damage, raised_by, reason
@@ -44,8 +45,6 @@ def training_images(folder: Path) -> NDArray[np.uint8]:
 
 
 def _download(folder: Path) -> Path:
-    import pooch
-
     name = f"{IMAGES}.gz"
     try:
         return Path(pooch.retrieve(IMAGES_URL + name, f"md5:{IMAGES_MD5}", fname=name, path=folder, progressbar=False))

@@ -1,12 +1,17 @@
 """One way to prepare an archive, whatever it is kept in."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nowcast.data.archive.frame import Reader
+from nowcast.data.archive.limits import as_plain, limits_of
 from nowcast.data.prepare.netcdf import prepare_archive
 from nowcast.data.prepare.report import Report
+from nowcast.progress import Track
+from nowcast.progress import track as bar
 
 
 def prepare(
@@ -14,8 +19,11 @@ def prepare(
     inputs: str | Sequence[str],
     output: Path,
     store: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    attributes: Mapping[str, str],
+    track: Track = bar,
     **settings: Any,  # noqa: ANN401
-) -> Report:
+) -> tuple[Report, list[str]]:
     """Read provider files and write one archive: a Zarr store where its name ends with .zarr, else a netCDF file.
 
     Args:
@@ -23,20 +31,31 @@ def prepare(
         inputs: Folder, glob, file, or several of them.
         output: Archive to make.
         store: How a store is cut: the arguments of `Layout`.
+        limits: The physical range, as the archive's attribute `limits` will name it.
+        attributes: Of the archive.
+        track: Progress bar.
         settings: Further ones, see `prepare_archive`.
+
+    Returns:
+        What was done, and what there is to say about it.
 
     Raises:
         ModuleNotFoundError: A store, and the extra `cloud` is not installed.
     """
-    if output.suffix != ".zarr":
-        return prepare_archive(reader, inputs, output, **settings)
+    allowed = limits_of(limits)
+    said = {**attributes, "limits": json.dumps(as_plain(allowed))}
+    settings = settings | {"limits": allowed, "attributes": said, "track": track}
+    write = prepare_archive if output.suffix != ".zarr" else _into_store(output, store)
+    report = write(reader, inputs, output, **settings)
+    return report, [*report.lines(allowed), *report.by_month(), *report.further]
+
+
+def _into_store(output: Path, store: Mapping[str, Any]) -> Callable[..., Report]:
     try:
-        from nowcast.data.prepare.store import prepare_store
-        from nowcast.data.prepare.template import Layout
+        from nowcast.data.prepare.store import laid_out, prepare_store
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"{output} is a Zarr store, which needs {error.name}; in the checkout: "
             "pip install -c constraints.txt -e '.[cloud]'"
         ) from error
-    layout = Layout(store["frames_per_shard"], tuple(store["chunk"]))
-    return prepare_store(reader, inputs, output, layout=layout, **settings)
+    return partial(prepare_store, layout=laid_out(store))

@@ -42,6 +42,11 @@ class _Store:
     track: Track
 
 
+def laid_out(plain: Mapping[str, Any]) -> Layout:
+    """How the field is cut, from plain values, as configs have them."""
+    return Layout(plain["frames_per_shard"], tuple(plain["chunk"]))
+
+
 def prepare_store(
     reader: Reader,
     inputs: str | Sequence[str],

@@ -18,7 +18,6 @@ from nowcast.studies.benchmarks.contenders import make_contenders
 from nowcast.studies.benchmarks.growth import measure_growth
 from nowcast.studies.benchmarks.loading import measure_loading
 from nowcast.studies.benchmarks.rounds import CLOCKS, Contender, check_equal, measure
-from nowcast.studies.benchmarks.stores.measure import measure_stores
 from nowcast.studies.benchmarks.tables import ceilings_of, growth_line, loading_line, table_of, table_of_stores
 from nowcast.studies.benchmarks.validate import validate
 from nowcast.studies.benchmarks.work import necessary
@@ -109,6 +108,8 @@ def load_stores(config: DictConfig) -> list[dict[str, Any]]:
     """Windows per second of each side out of stores; rain and stores are made for it."""
     if not config.stores:
         return []
+    from nowcast.studies.benchmarks.stores.measure import measure_stores  # needs the extra `cloud`
+
     source = build(config.archives).paths()[0]
     return measure_stores(source, list(config.stores), config.rounds, config.seed)
 

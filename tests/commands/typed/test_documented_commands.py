@@ -69,6 +69,7 @@ NOT_RUN = {
     "nowcast tune ": "tests/studies/search/test_tune.py runs searches at tiny size",
     "nowcast predict watch=": "tests/commands/test_predict_watch.py runs it beside files that arrive",
     "nowcast check data=radar data.archives=[my/radar.zarr]": "tests/commands/test_stores.py checks one",
+    "nowcast train data=radar data.archives=[my/radar.zarr]": "tests/commands/test_stores.py trains with an index",
     "nowcast train data=radar data.archives=[s3://bucket": "tests/data/zarr/test_remote.py reads from a server",
     "nowcast prepare source=knmi input=my/files output=data/mine.zarr": "tests/commands/test_from_s3.py makes one",
     "createdb ": "needs PostgreSQL",

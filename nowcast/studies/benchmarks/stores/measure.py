@@ -22,6 +22,7 @@ from nowcast.data.windows.dataset import RadarDataset
 from nowcast.data.windows.sampling import EpochSampler, make_loader
 from nowcast.data.windows.stored import StoredWindows
 from nowcast.data.zarr.opening import archive_at
+from nowcast.data.zarr.yardstick import LAYOUTS, XarrayReader, dask_is_there, decoding_counted, write_store
 from nowcast.progress import track
 from nowcast.studies.benchmarks.loading import WINDOW, windows_of
 from nowcast.studies.benchmarks.stores.server import Served, served
@@ -70,8 +71,6 @@ def measure_stores(source: Path, sides: list[int], rounds: int, seed: int) -> li
     Raises:
         ModuleNotFoundError: The extra `cloud` is not installed.
     """
-    from nowcast.data.zarr.yardstick import LAYOUTS, write_store  # the extra `cloud`
-
     with tempfile.TemporaryDirectory() as name, served(Path(name)) as server:
         folder = Path(name)
         archive = Archive(enlarge(Archive(source), folder / "rain.nc"))
@@ -91,8 +90,6 @@ def measure_stores(source: Path, sides: list[int], rounds: int, seed: int) -> li
 
 def contenders() -> list[Contender]:
     """Who is measured; xarray only where dask is installed."""
-    from nowcast.data.zarr.yardstick import LAYOUTS, dask_is_there
-
     readers = ["nowcast", *(["xarray+dask"] if dask_is_there() else [])]
     places = (None, *DELAYS_MS)
     stores = [Contender(reader, layout, at) for layout in LAYOUTS for at in places for reader in readers]
@@ -127,8 +124,6 @@ def enlarge(archive: Archive, path: Path) -> Path:
 
 
 def _measure(one: Contender, folder: Path, server: Served, side: int, seed: int) -> dict[str, Any]:
-    from nowcast.data.zarr.yardstick import decoding_counted
-
     local: Path = folder / ("rain.nc" if one.layout == "netCDF" else f"{one.layout}.zarr")
     place = local if one.delay_ms is None else f"{server.address}/{local.name}"
     server.delay.value = (one.delay_ms or 0) / 1000
@@ -176,8 +171,6 @@ def _reader(one: Contender, place: Path | str, folder: Path, side: int, seed: in
 
 
 def _by_xarray(windows: RadarDataset, sampler: EpochSampler, place: Path | str, bytes_used: int) -> Callable[[], int]:
-    from nowcast.data.zarr.yardstick import XarrayReader
-
     reader = XarrayReader(place)
 
     def read() -> int:
