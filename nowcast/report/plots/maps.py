@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -197,6 +198,12 @@ def _frames(case: Case) -> list[Image.Image]:
         LEFT / width, 1 - (title_inches(figure.get_suptitle()) + 0.06) / height, "", fontsize=10, weight="bold"
     )
     clock.set_verticalalignment("top")
+    moving = [*(image.axes for image in images.values()), clock]
+    for artist in moving:
+        artist.set_animated(True)  # left out where the figure is drawn
+    canvas: Any = figure.canvas  # the FigureCanvasAgg that maps_figure attached
+    canvas.draw()
+    still = canvas.copy_from_bbox(figure.bbox)
     pictures = []
     for k in range(-past, case.steps):
         for name, image in images.items():
@@ -205,7 +212,7 @@ def _frames(case: Case) -> list[Image.Image]:
             image.set_data(case.scale(name).values(frame))
         kind = "input " if k < 0 else "forecast " if case.leads else ""
         clock.set_text(kind + case.time_label(k + 1, ", "))
-        pictures.append(_render(figure))
+        pictures.append(_render(figure, still, moving))
     return pictures
 
 
@@ -255,7 +262,10 @@ def _scale_bar(axes: Axes, case: Case) -> None:
     )
 
 
-def _render(figure: Figure) -> Image.Image:
-    canvas: Any = figure.canvas  # the FigureCanvasAgg that maps_figure attached
-    canvas.draw()
+def _render(figure: Figure, still: Any, moving: Sequence[Artist]) -> Image.Image:  # noqa: ANN401 (pixels of Agg)
+    """What moves drawn over what stands still: bars, key and title cost more than the maps."""
+    canvas: Any = figure.canvas
+    canvas.restore_region(still)
+    for artist in moving:
+        figure.draw_artist(artist)
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())

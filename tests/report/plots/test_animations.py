@@ -53,7 +53,7 @@ def test_each_frame_of_the_animation_shows_its_own_field(tmp_path):
 def test_the_clock_of_the_animation_names_inputs_and_forecasts(tmp_path, monkeypatch):
     clocks, render = [], plotting._render
     monkeypatch.setattr(
-        plotting, "_render", lambda figure: clocks.append(figure.texts[-1].get_text()) or render(figure)
+        plotting, "_render", lambda figure, *rest: clocks.append(figure.texts[-1].get_text()) or render(figure, *rest)
     )
     animate_forecast(alone(0, 1, inputs=np.zeros((2, 8, 8))), tmp_path / "a.gif")
     times = [
@@ -75,3 +75,27 @@ def test_an_animation_of_four_panels_is_small(tmp_path):
     noise = np.random.default_rng(1).gamma(0.3, 3.0, (20, 100, 100)).astype(np.float32)  # hardest to compress
     big = case(observed=noise, forecasts={name: noise[::-1] for name in "abc"}, inputs=None)
     assert animate_forecast(big, tmp_path / "a.gif").stat().st_size < 2_000_000
+
+
+def test_frames_are_those_of_a_figure_that_is_drawn_whole(tmp_path, monkeypatch):
+    frames, render = [], plotting._render
+
+    def both(figure, still, moving):
+        for artist in moving:
+            artist.set_animated(False)
+        figure.canvas.draw()
+        whole = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+        for artist in moving:
+            artist.set_animated(True)
+        frames.append((render(figure, still, moving), whole))
+        return frames[-1][0]
+
+    monkeypatch.setattr(plotting, "_render", both)
+    chance = {"p": np.full((2, 20, 24), 0.5, np.float32)}
+    wet = np.full((2, 20, 24), 3, np.float32)
+    animate_forecast(
+        case(observed=None, forecasts={"net": wet}, inputs=0 * wet, probabilities=chance), tmp_path / "a.gif"
+    )
+    assert len(frames) == 4
+    for drawn, whole in frames:
+        np.testing.assert_array_equal(np.asarray(drawn), whole)
