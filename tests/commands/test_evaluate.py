@@ -62,6 +62,7 @@ def test_days_are_blocks_and_intervals_stand_beside_every_score(days, tmp_path):
     assert not (tmp_path / "out" / "report.html").exists()
 
 
+@pytest.mark.thorough
 def test_the_number_of_cores_does_not_change_a_score(days, tmp_path):
     before = torch.get_num_threads()
     archives = f"data.archives=[{days / 'day01.nc'},{days / 'day02.nc'}]"

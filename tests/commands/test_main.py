@@ -16,6 +16,7 @@ from nowcast.config.checks.settings import check_settings
 from nowcast.config.program import CONFIGS
 from nowcast.forecasting.network import build_network
 from tests.programs import composed
+from tests.thinning import thinned
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_the_file_of_plot_needs_no_key(becomes, capsys):
 
 
 # Imported by the modules of all programs, and by the command once the config is composed.
-@pytest.mark.parametrize("imported", ["omegaconf", "lightning"])
+@pytest.mark.parametrize("imported", thinned(["omegaconf", "lightning"], fast=[0]))
 def test_ctrl_c_during_the_imports_ends_in_one_line(tmp_path, imported):
     # The server of the loader processes imports the second, too; it gets the signal as it would in a terminal.
     text = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise ImportError\n"

@@ -6,17 +6,24 @@ from nowcast.config.trusted import config_packages
 from tests.config.once import anew
 from tests.extension import declare
 from tests.programs import TINY, run
+from tests.thinning import thinned
 
 
 @pytest.mark.parametrize(
     ("program", "typed"),
-    [
-        ("train", TINY),
-        ("train", ["model=unet", "~model@baselines.extrapolation", "callbacks=ema", "+callbacks.last.x={a:[1,null]}"]),
-        ("evaluate", ["model=persistence", "data=radar", "+model@baselines.rover1=rover1", "output='a b'"]),
-        ("evaluate", ["model=persistence", "scores=full", "hydra/launcher=joblib", "data.archives=[a.nc,b.nc]"]),
-        ("prepare", ["source=knmi", "input=a", "output=b", "hydra.searchpath=[pkg://nowcast]"]),
-    ],
+    thinned(
+        [
+            ("train", TINY),
+            (
+                "train",
+                ["model=unet", "~model@baselines.extrapolation", "callbacks=ema", "+callbacks.last.x={a:[1,null]}"],
+            ),
+            ("evaluate", ["model=persistence", "data=radar", "+model@baselines.rover1=rover1", "output='a b'"]),
+            ("evaluate", ["model=persistence", "scores=full", "hydra/launcher=joblib", "data.archives=[a.nc,b.nc]"]),
+            ("prepare", ["source=knmi", "input=a", "output=b", "hydra.searchpath=[pkg://nowcast]"]),
+        ],
+        fast=[1, 2],
+    ),
 )
 def test_a_config_is_the_same_as_composed_anew(program, typed, capsys):
     with anew():

@@ -12,6 +12,7 @@ import nowcast
 from nowcast.config.start import KEEP_MEMORY
 from tests.data.formats import fakes
 from tests.programs import TINY
+from tests.thinning import thinned
 
 NOWCAST = str(Path(sys.executable).with_name("nowcast"))  # what a user types
 MODULES = sorted(
@@ -149,7 +150,7 @@ def test_the_shell_completes_commands_and_settings(tmp_path, line, found):
     assert set(found.split()) <= set(asked.stdout.split()), asked.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["prepare"]])
+@pytest.mark.parametrize("command", thinned([[], ["train"], ["prepare"]], fast=[1]))
 def test_shell_completion_registers_for_nowcast(tmp_path, command):
     said = typed(tmp_path, *command, "-sc", "install=bash").stdout
     assert said.rstrip().endswith("-F hydra_bash_completion nowcast")

@@ -26,6 +26,7 @@ def archive(tmp_path):
     return Archive(moving_rain(tmp_path / "a.nc", frames=12))
 
 
+@pytest.mark.thorough
 def test_a_window_that_is_left_out_leaves_no_trace_whatever_shares_its_batch(tmp_path, archive):
     for last in (2, 3, 5, 6, 7, 8, 9):  # not 4
         ensemble(archive, tmp_path / "f", last, 3)

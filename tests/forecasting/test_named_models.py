@@ -61,6 +61,7 @@ def test_a_baseline_called_as_the_network_is_refused_before_training(tmp_path):
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+@pytest.mark.thorough
 def test_a_data_group_beside_a_checkpoint_counts(before):
     """Its settings, with the steps, cells and seed of training; without it all are those of training."""
     archive = next((before / "data").glob("*/test_000.nc"))

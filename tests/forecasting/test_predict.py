@@ -164,6 +164,7 @@ def test_lead_times_that_were_never_trained_are_named(trained, prepared, tmp_pat
     assert "never trained" not in capsys.readouterr().out + read(tmp_path / "usual.nc")[1]["comment"]
 
 
+@pytest.mark.thorough
 def test_scores_of_steps_that_were_never_trained_say_so(trained, prepared, tmp_path, capsys):
     archives = [f"data.archives=[{prepared / 'all.nc'}]", "data.eval_crop=null", "scores=basic", "html=false"]
     arguments = [f"checkpoint={trained}", *archives, "uncertainty.resamples=20"]
@@ -321,6 +322,7 @@ def test_a_gap_in_the_newest_files_names_the_newest_complete_input(trained, tmp_
     assert run("predict", *arguments, message.split("ends at ")[1]) == (0, "")
 
 
+@pytest.mark.thorough
 def test_archives_that_were_prepared_differently_are_told_apart(prepared, tmp_path):
     other = ["source=netcdf", f"input={prepared / 'files'}", f"output={tmp_path / 'other.nc'}", "workers=0"]
     assert run("prepare", *other) == (0, "")

@@ -154,6 +154,7 @@ def test_decisions_that_are_none_are_refused(trained, tmp_path, command, setting
     assert words in message
 
 
+@pytest.mark.thorough
 def test_predict_draws_what_the_network_says(trained, tmp_path, monkeypatch):
     cases, plot = [], report.plot_forecast
     monkeypatch.setattr(report, "plot_forecast", lambda case, *rest: cases.append(case) or plot(case, *rest))

@@ -179,6 +179,7 @@ def test_growth_times_every_size_in_turn():
     assert row == {"axis": "batch", "precision": "fp32", "factors": [1, 2, 5, 10], "seconds": [1] * 4, "exponent": 0}
 
 
+@pytest.mark.thorough
 def test_growth_and_loading_alone(tmp_path, capsys):
     output = tmp_path / "out.json"
     settings = ["growth=[batch]", "sizes.decade.frame_shape=[8,8]", "sizes.decade.model.hidden=[4,4]", "rounds=1"]

@@ -200,6 +200,7 @@ def test_auto_without_a_run_begins_one(half):
     assert "resumed" not in json.loads((half / "fresh" / "provenance.json").read_text())
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_inside_the_last_epoch_has_that_epoch_left(half):
     interrupted(half, "inside", "trainer.max_epochs=4", epoch=3, batch=0)
     begin = f"resume={half / 'inside' / 'checkpoints' / 'last.ckpt'}"
@@ -209,6 +210,7 @@ def test_a_checkpoint_inside_the_last_epoch_has_that_epoch_left(half):
     same_weights(half, "whole", "from_inside")
 
 
+@pytest.mark.thorough
 def test_what_is_scored_may_be_another_in_a_new_run(half):
     begin = f"resume={half / 'whole' / 'checkpoints' / 'last.ckpt'}"
     scored = [

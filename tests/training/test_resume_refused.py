@@ -45,6 +45,7 @@ def test_another_config_is_refused_and_named(runs):
     assert message.endswith("another output=")  # its checkpoint is refused as well
 
 
+@pytest.mark.thorough
 def test_a_schedule_that_depends_on_the_epochs_fixes_their_number(runs):
     adamw = ["optimizer=adamw", "trainer.max_epochs=1"]
     assert train(runs, "adamw", *adamw) == (0, "")

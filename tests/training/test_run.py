@@ -157,6 +157,7 @@ def test_a_calibration_from_before_lead_times_were_stored(trained, tmp_path):
         assert torch.equal(old.calibration.at(leads).table, checkpoint.load(best).calibration.table)
 
 
+@pytest.mark.thorough
 def test_weights_of_one_scaling_with_the_config_of_another_are_refused(tmp_path):
     paths = archives(tmp_path, a=5, b=5, c=5)
     settings = [*on(paths, test=["a"], val=["b"]), "evaluate=false", "optimizer=rmsprop_paper"]

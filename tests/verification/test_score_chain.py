@@ -80,6 +80,7 @@ def test_two_radars_of_one_day_are_one_block(radars, tmp_path):
     assert {row["windows"] for row in blocks} == {"4"}  # two of each radar
 
 
+@pytest.mark.thorough
 def test_a_run_of_one_radar_and_one_of_two_did_not_score_the_same(radars, tmp_path):
     for name, archives in (("one", f"{radars}/west*.nc"), ("two", f"{radars}")):
         arguments = [*WINDOWS, f"data.archives=['{archives}']", f"output={tmp_path / name}", "html=false"]

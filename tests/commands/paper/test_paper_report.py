@@ -4,14 +4,14 @@ from PIL import Image
 
 from tests.programs import rows, run
 
-# One synthetic day of 240 small frames, every ninth window.
+# One synthetic day of 240 small frames, every 25th window.
 SMALL_DAY = [
     "data.archives.source.archives.train_events=1",
     "data.archives.source.archives.rain.shape=[32,32]",
     "data.archives.crop=32",
     "data.archives.disk_radius=2",
     "data.archives.size=16",
-    "data.windows.stride=9",
+    "data.windows.stride=25",
     "data.workers=0",
     "trainer.max_epochs=1",
     "trainer.enable_progress_bar=false",

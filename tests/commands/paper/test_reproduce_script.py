@@ -164,6 +164,7 @@ def test_two_scripts_do_not_write_one_folder(commands, tmp_path):
     assert "another one is writing" in said[0]
 
 
+@pytest.mark.thorough
 def test_a_folder_without_radar_is_explained(tmp_path):
     given = ["--data", str(tmp_path), "--output", str(tmp_path / "out")]
     ended = reproduce("radar", *given, "--", "trainer=cpu")  # or else it asks torch for a GPU, which takes seconds

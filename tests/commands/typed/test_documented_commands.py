@@ -27,7 +27,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 SMALL = [
     "data.crop=32", "data.workers=0", "data.sampling.samples_per_epoch=8", "data.batch_size=4",
     "model.net.widths=[4,4]", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "callbacks.progress=null",
-    "callbacks.watch=null",
+    "callbacks.watch=null", "picture=false",
 ]  # fmt: skip
 RUN = "outputs/mine/<date_time>"
 RUN_HERE = [

@@ -14,6 +14,7 @@ from nowcast.data.archive import probe
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
 from tests.data.archives import frame, write
+from tests.thinning import thinned
 
 LOCK = threading.Lock()
 
@@ -74,7 +75,7 @@ def test_a_library_that_crashes_is_said(helper, path):
         probe.probe(path, opener(crash))
 
 
-@pytest.mark.parametrize("opened", [under_a_lock, refuse, ended_by_another])
+@pytest.mark.parametrize("opened", thinned([under_a_lock, refuse, ended_by_another], fast=[1]))
 def test_what_opens_or_raises_is_left_to_the_real_opening(helper, path, opened):
     probe.probe(path, opener(opened))
 

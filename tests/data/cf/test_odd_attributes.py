@@ -10,6 +10,7 @@ from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.results.forecast_reader import ForecastFiles
 from tests.data.cf_files import DEGREES, RAIN, SECONDS, cf
 from tests.data.formats.readers import reader
+from tests.thinning import thinned
 
 NAMES = [
     "units",
@@ -122,7 +123,7 @@ def written(folder, draw):
     return path
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", thinned(range(8), fast=[0]))
 def test_odd_attributes(tmp_path, part):
     outcomes = []
     for number in range(25):

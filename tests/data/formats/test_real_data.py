@@ -137,7 +137,7 @@ def test_ukmo_is_turned_north_up_and_masked(real_data):
 
 
 def test_mrms_lies_on_america(real_data):
-    (frame,) = seen("mrms", sorted(real_data.glob("mrms_grib2/20190610/*"))[9])
+    (frame,) = reader("mrms").read(sorted(real_data.glob("mrms_grib2/20190610/*"))[9])
     assert (frame.grid.x[0], frame.grid.x[-1]) == (pytest.approx(-129.995), pytest.approx(-60.005))
     assert (frame.grid.y[0], frame.grid.y[-1]) == (pytest.approx(54.995), pytest.approx(20.005))
     assert frame.time == np.datetime64("2019-06-10T00:18:00")

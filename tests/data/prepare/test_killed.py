@@ -74,6 +74,7 @@ def undisturbed(program):
     return files_of(program / "undisturbed.zarr"), time.monotonic() - start
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kills", "workers"),
     [(3, 0), pytest.param(20, 0, marks=pytest.mark.slow), pytest.param(20, 2, marks=pytest.mark.slow)],

@@ -87,6 +87,7 @@ def test_in_both_cells_it_says_the_same_but_for_the_detail(forecasts):
     assert not np.array_equal(fine["rain_rate"][0, 30::3], fine["rain_rate"][0, 31::3])
 
 
+@pytest.mark.thorough
 def test_the_file_scores_as_the_network_in_these_cells(forecasts, tmp_path):
     asked = ["checkpoint=pretrained", f"data.archives=[{forecasts / 'a.nc'}]", "data.windows.cell_km=null"]
     asked += ["data.eval_crop=null", "data.workers=0", "data.batch_size=1", "uncertainty.resamples=20"]

@@ -12,6 +12,7 @@ from nowcast.models.kernels import winograd
 from nowcast.models.kernels.convolution import DirectConvolution, MatrixProduct, convolution_for
 from nowcast.models.kernels.winograd import NUMBERS, WinogradConvolution, is_faster, kernel_points
 from nowcast.studies.benchmarks.textbook import Textbook
+from tests.thinning import thinned
 
 SHAPES = [(1, 1, 1), (1, 3, 2), (2, 4, 4), (1, 5, 9), (3, 13, 8), (2, 50, 50)]  # (B, H, W): below, at and above a tile
 
@@ -182,7 +183,7 @@ CASES = [  # hidden, kernels, batch, frames in, frames out, height and width of 
 
 
 @pytest.mark.usefixtures("_also_for_16_channels")
-@pytest.mark.parametrize(("hidden", "kernels", "batch", "before", "after", "shape"), CASES)
+@pytest.mark.parametrize(("hidden", "kernels", "batch", "before", "after", "shape"), thinned(CASES, fast=[0]))
 @pytest.mark.parametrize("peephole", ["channel", "location", "none"])
 @pytest.mark.parametrize(("output_peephole", "recompute"), [("current", True), ("previous", False)])
 @pytest.mark.parametrize("bfloat16", [False, True])

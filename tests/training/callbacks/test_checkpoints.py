@@ -124,6 +124,7 @@ def test_a_schedule_is_lowered_too_and_stays_so_when_resumed(folder, monkeypatch
     assert base == pytest.approx([3e-4])
 
 
+@pytest.mark.thorough
 def test_a_retry_that_is_killed_at_once_goes_on_with_the_lower_rate(folder, monkeypatch):
     calls = diverge(monkeypatch, {3})
     retry = "callbacks.divergence.retry_lr_factor=0.1"
