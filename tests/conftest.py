@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests, and the rule that the real-data tests run wherever the data is."""
+"""Fixtures shared by all tests, what stays fast of a product, and that the real-data tests run wherever the data is."""
 
 import fcntl
 import os
@@ -17,6 +17,16 @@ from tests.s3 import S3
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL_DATA = Path(os.environ.get("NOWCAST_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def thinned(cases, fast):
+    """All cases as pytest's parameters; those whose numbers are not in `fast` are left to `make test-thorough`."""
+    cases = list(cases)
+    assert set(fast) <= set(range(len(cases)))
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=() if k in fast else pytest.mark.thorough)
+        for k, case in enumerate(cases)
+    ]
 
 
 @pytest.fixture(scope="session", autouse=True)

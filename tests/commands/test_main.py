@@ -15,8 +15,8 @@ from nowcast.config.build import build
 from nowcast.config.checks.settings import check_settings
 from nowcast.config.program import CONFIGS
 from nowcast.forecasting.network import build_network
+from tests.conftest import thinned
 from tests.programs import composed
-from tests.thinning import thinned
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 
 from nowcast.config.trusted import config_packages
 from tests.config.once import anew
+from tests.conftest import thinned
 from tests.extension import declare
 from tests.programs import TINY, run
-from tests.thinning import thinned
 
 
 @pytest.mark.parametrize(

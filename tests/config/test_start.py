@@ -10,9 +10,9 @@ import pytest
 
 import nowcast
 from nowcast.config.start import KEEP_MEMORY
+from tests.conftest import thinned
 from tests.data.formats import fakes
 from tests.programs import TINY
-from tests.thinning import thinned
 
 NOWCAST = str(Path(sys.executable).with_name("nowcast"))  # what a user types
 MODULES = sorted(

@@ -13,8 +13,8 @@ import pytest
 from nowcast.data.archive import probe
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
+from tests.conftest import thinned
 from tests.data.archives import frame, write
-from tests.thinning import thinned
 
 LOCK = threading.Lock()
 

@@ -8,9 +8,9 @@ import pytest
 
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.results.forecast_reader import ForecastFiles
+from tests.conftest import thinned
 from tests.data.cf_files import DEGREES, RAIN, SECONDS, cf
 from tests.data.formats.readers import reader
-from tests.thinning import thinned
 
 NAMES = [
     "units",

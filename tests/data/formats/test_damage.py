@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nowcast.data.archive.frame import DataFormatError
+from tests.conftest import thinned
 from tests.data.formats import fakes
 from tests.data.formats.readers import reader
-from tests.thinning import thinned
 
 EXAMPLES = settings(
     max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

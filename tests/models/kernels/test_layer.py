@@ -13,7 +13,7 @@ from nowcast.models.kernels import winograd
 from nowcast.models.kernels.layer import Execution
 from nowcast.models.kernels.steps import EagerSteps
 from nowcast.studies.benchmarks.textbook import Textbook
-from tests.thinning import thinned
+from tests.conftest import thinned
 
 IN_ONE_PASS = Execution(recompute=False, winograd=True)
 

@@ -12,7 +12,7 @@ from nowcast.models.kernels import winograd
 from nowcast.models.kernels.convolution import DirectConvolution, MatrixProduct, convolution_for
 from nowcast.models.kernels.winograd import NUMBERS, WinogradConvolution, is_faster, kernel_points
 from nowcast.studies.benchmarks.textbook import Textbook
-from tests.thinning import thinned
+from tests.conftest import thinned
 
 SHAPES = [(1, 1, 1), (1, 3, 2), (2, 4, 4), (1, 5, 9), (3, 13, 8), (2, 50, 50)]  # (B, H, W): below, at and above a tile
 

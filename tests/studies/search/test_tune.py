@@ -53,15 +53,14 @@ def rows(folder):
 
 
 def test_a_study_runs_its_total_and_a_second_start_only_what_is_missing(tmp_path, drawn, capsys, monkeypatch):
-    with monkeypatch.context() as patch:  # plots of seven trials are looked at, those of five are not
-        patch.setattr(search, "write_plots", lambda *_: [])
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "write_plots", lambda *_: [])  # those of seven trials are looked at
         assert tune(tmp_path, "tune=optimizer", "tune.trials=5") == (0, "")
     first = rows(tmp_path)
     assert [(row["trial"], row["seed"]) for row in first] == [(str(n), str(n)) for n in range(5)]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("trial_*/*")}
     assert tune(tmp_path, "tune=optimizer", "tune.trials=7") == (0, "")
-    assert rows(tmp_path)[:5] == first
-    assert len(rows(tmp_path)) == 7
+    assert (rows(tmp_path)[:5], len(rows(tmp_path))) == (first, 7)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert sorted(path.name for path in tmp_path.glob("trial_*")) == [f"trial_{n:04d}" for n in range(7)]
     best = max((row for row in rows(tmp_path) if row["state"] == "complete"), key=lambda row: float(row["score"]))
