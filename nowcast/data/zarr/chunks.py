@@ -19,7 +19,7 @@ from zarr.abc.codec import CodecPipeline
 from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.codecs import ShardingCodec
 from zarr.codecs.sharding import ShardingCodecIndexLocation
-from zarr.core.array_spec import ArraySpec
+from zarr.core.array_spec import ArraySpec, parse_array_config
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.dtype import UInt64
@@ -46,9 +46,7 @@ class Chunks:
     def __init__(self, array: StoredArray) -> None:
         """Nothing is read yet."""
         self._metadata, self._path = array.metadata, array.store_path
-        config = array.async_array.config
-        if array.metadata.zarr_format == 2:
-            config = replace(config, order=array.metadata.order)
+        config = parse_array_config({"order": array.metadata.order} if array.metadata.zarr_format == 2 else None)
         self._spec = array.metadata.get_chunk_spec((0,) * array.ndim, config, default_buffer_prototype())
         self._pipeline: CodecPipeline = array.async_array.codec_pipeline
         self._shards: _Shards | None = None

@@ -57,7 +57,7 @@ def made(layout, fill_value=-1, **more):
     memory = MemoryStore()
     array = zarr.create_array(memory, name="a", shape=SHAPE, config={"write_empty_chunks": True}, **settings)
     array[...] = values
-    array = zarr.open_array(Watched(memory), path="a", mode="r")
+    array = zarr.open_array(Watched(MemoryStore(memory._store_dict, read_only=True)), path="a", mode="r")
     store = array.store_path.store
     store.asked.clear()
     return array, values, store
