@@ -55,6 +55,8 @@ class RadarDataModule(lightning.LightningDataModule):
         cache: none, or memmap: read from unpacked copies beside the archives, which are built once.
         index: Folder of sampling indices, which are made where they are not there and read in place of the frames; or a
             file of mlcast's, that training draws from.
+        remote_cache_gb: GB that chunks of stores at addresses may take on this machine's disk, those of all runs
+            together ($XDG_CACHE_HOME/nowcast/chunks); 0 = none are kept.
 
     Raises:
         ValueError: Settings contradict each other or the archives.
@@ -78,6 +80,7 @@ class RadarDataModule(lightning.LightningDataModule):
         seed: int,
         cache: Literal["none", "memmap"] = "none",  # checkpoints from before this setting and the next do not name them
         index: str | None = None,
+        remote_cache_gb: float = 0.0,  # nor this one
     ) -> None:
         """Keep the settings; archives are opened by `setup`."""
         super().__init__()
@@ -87,6 +90,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.crop, self.eval_crop = sides("crop", crop), sides("eval_crop", eval_crop)
         self.batch_size, self.workers, self.seed, self.cache = batch_size, workers, seed, cache
         self.index = None if index is None else Path(index).expanduser()
+        self.remote_cache_gb = remote_cache_gb
         self.regions: list[Region] = []
         self._tables: Tensor | None = None
         self._told: set[str] = set()
@@ -104,6 +108,8 @@ class RadarDataModule(lightning.LightningDataModule):
                 raise ValueError(f"data.sampling.{name}={value:g} needs tiles: set data.crop=<cells>")
         if self.cache not in ("none", "memmap"):
             raise ValueError(f"data.cache must be none or memmap, got {self.cache!r}")
+        if self.remote_cache_gb < 0:
+            raise ValueError(f"data.remote_cache_gb must be at least 0, got {self.remote_cache_gb}")
 
     # -- archives ------------------------------------------------------------------------------------------
 
@@ -132,7 +138,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.regions = regions
 
     def _open_archives(self) -> list[Archive]:
-        archives = [archive_at(path) for path in archive_paths(self.archive_source)]
+        archives = [archive_at(path, self.remote_cache_gb) for path in archive_paths(self.archive_source)]
         if self.cache == "memmap":
             use_unpacked(archives, track)
         return archives

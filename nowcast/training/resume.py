@@ -23,7 +23,7 @@ from nowcast.training.loggers.metrics import joined
 # What may differ from the run that is taken up: what has no part in the weights.
 MAY_DIFFER = (
     "name", "resume", "allow_data_change", "evaluate", "trainer.max_time", "trainer.enable_progress_bar",
-    "callbacks.progress", "callbacks.watch", "logger", "data.workers",
+    "callbacks.progress", "callbacks.watch", "logger", "data.workers", "data.remote_cache_gb",
 )  # fmt: skip
 # What may differ as well where a checkpoint is the start of another run.
 NEW_RUN_MAY_DIFFER = (

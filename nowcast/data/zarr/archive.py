@@ -21,6 +21,7 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.archive.writer import unpack_values
 from nowcast.data.cf.file import NOTHING_TOLD, CFFile, numbers_of
+from nowcast.data.zarr.chunk_cache import ChunkCache
 from nowcast.data.zarr.chunks import DecodedChunks
 from nowcast.data.zarr.dataset import StoreGroup, StoreVariable
 from nowcast.data.zarr.header import Header, read_header, tell
@@ -41,6 +42,7 @@ class ZarrArchive(Archive):
 
     Args:
         path: A folder or an address.
+        cache_gb: GB on disk that chunks of all stores at addresses may take together; 0 = none are kept.
 
     Attributes:
         attributes: Those of the group, and `fingerprint`.
@@ -49,6 +51,7 @@ class ZarrArchive(Archive):
         DataFormatError: No such store, not readable, or not one of radar frames.
     """
 
+    cache_gb: float = 0.0
     header: Header = field(init=False, repr=False)
     _open: tuple[int, CFFile, StoreVariable] | None = field(default=None, init=False, repr=False)
     _reading: tuple[DecodedChunks, Callable[[NDArray[Any]], NDArray[Any]]] | None = field(
@@ -95,8 +98,7 @@ class ZarrArchive(Archive):
         """Beside the store; of addresses, in $XDG_CACHE_HOME/nowcast (~/.cache/nowcast)."""
         if not is_address(self.path):
             return Path(self.path).parent
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return caches / "nowcast" / hashlib.sha256(str(self.path).encode()).hexdigest()[:12]
+        return _caches() / hashlib.sha256(str(self.path).encode()).hexdigest()[:12]
 
     @property
     def readers(self) -> int:
@@ -153,8 +155,14 @@ class ZarrArchive(Archive):
             variable = group.variables[self.header.field]
             variable.array = _absent_is_no_data(file, variable)
             self._open = (os.getpid(), file, variable)
-            self._reading = DecodedChunks(variable.array), translator(file, variable, self.header)
+            chunks = DecodedChunks(variable.array, self._chunk_cache())
+            self._reading = chunks, translator(file, variable, self.header)
         return self._open[1:]
+
+    def _chunk_cache(self) -> ChunkCache | None:
+        if not self.cache_gb or not is_address(self.path):
+            return None
+        return ChunkCache(_caches() / "chunks", int(self.cache_gb * 1e9), f"{self.path} {self.fingerprint}")
 
     def _block(self, frames: slice, rows: slice, columns: slice) -> NDArray[Any]:
         self._field()
@@ -182,6 +190,10 @@ class ZarrArchive(Archive):
         """Rain rate as the writer of archives counts it."""
         stored = self._block(frames, slice(None), slice(None))
         return self.to_rain_rate(unpack_values(stored, self.header.packing))
+
+
+def _caches() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nowcast"
 
 
 def _stored(part: slice, size: int, flip: bool) -> slice:

@@ -20,10 +20,11 @@ from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.codecs import ShardingCodec
 from zarr.codecs.sharding import ShardingCodecIndexLocation
 from zarr.core.array_spec import ArraySpec, parse_array_config
-from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.dtype import UInt64
 
+from nowcast.data.zarr.chunk_cache import ChunkCache
 from nowcast.data.zarr.store import StoredArray
 
 KEPT_BYTES = 64 << 20  # of a process and store; those of the last times that were read are kept whatever their size
@@ -38,13 +39,15 @@ class Chunks:
 
     Args:
         array: Of shards the chunks inside are meant, where nothing was done to the shard as a whole.
+        cache: Where what is fetched is kept on disk; None = nowhere.
 
     Attributes:
         shape: Of a chunk; those at the end of an axis are as large.
     """
 
-    def __init__(self, array: StoredArray) -> None:
+    def __init__(self, array: StoredArray, cache: ChunkCache | None) -> None:
         """Nothing is read yet."""
+        self._cache = cache
         self._metadata, self._path = array.metadata, array.store_path
         config = parse_array_config({"order": array.metadata.order} if array.metadata.zarr_format == 2 else None)
         self._spec = array.metadata.get_chunk_spec((0,) * array.ndim, config, default_buffer_prototype())
@@ -52,7 +55,7 @@ class Chunks:
         self._shards: _Shards | None = None
         codecs: tuple[Any, ...] = getattr(array.metadata, "codecs", ())
         if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
-            self._shards = _Shards(codecs[0], self._spec, type(self._pipeline), self._get)
+            self._shards = _Shards(codecs[0], self._spec, type(self._pipeline), self._read)
             self._spec, self._pipeline = self._shards.spec, self._shards.pipeline
         self.shape = self._spec.shape
         self._absent = np.broadcast_to(np.asarray(array.metadata.fill_value, dtype=array.dtype), self.shape)
@@ -80,21 +83,28 @@ class Chunks:
         place: tuple[Key, RangeByteRequest | None] | None = (key, None)
         if self._shards is not None:
             place = await self._shards.place(key)
-        stored = None if place is None else await self._get(*place)
-        if stored is None:
-            return self._absent
-        (decoded,) = await self._pipeline.decode([(stored, self._spec)])
-        return self._absent if decoded is None else decoded.as_numpy_array()
+        decoded = None if place is None else await self._read(*place, self._pipeline, self._spec)
+        return self._absent if decoded is None else decoded
 
-    async def _get(self, key: Key, part: ByteRequest | None) -> Buffer | None:
+    async def _read(
+        self, key: Key, part: ByteRequest | None, pipeline: CodecPipeline, spec: ArraySpec
+    ) -> NDArray[Any] | None:
+        """What bytes of a chunk or shard become by some codecs, from the cache or the store; None = it is not there."""
         path = self._path / self._metadata.encode_chunk_key(key)
-        stored = await path.get(default_buffer_prototype(), part)
-        if stored is not None and isinstance(part, RangeByteRequest) and len(stored) != part.end - part.start:
+        kept = None if self._cache is None else await asyncio.to_thread(self._cache.get, f"{path.path} {part}")
+        prototype = default_buffer_prototype()
+        stored = await path.get(prototype, part) if kept is None else prototype.buffer.from_bytes(kept)
+        if stored is None:
+            return None
+        if isinstance(part, RangeByteRequest) and len(stored) != part.end - part.start:
             raise ValueError(f"{path.path} was cut short")
-        return stored
+        (decoded,) = await pipeline.decode([(stored, spec)])
+        if self._cache is not None and kept is None:  # which is therefore sound
+            await asyncio.to_thread(self._cache.put, f"{path.path} {part}", stored.to_bytes())
+        return None if decoded is None else decoded.as_numpy_array()
 
 
-Get = Callable[[Key, ByteRequest | None], Awaitable[Buffer | None]]
+Read = Callable[[Key, ByteRequest | None, CodecPipeline, ArraySpec], Awaitable[NDArray[Any] | None]]
 
 
 class _Shards:
@@ -105,11 +115,11 @@ class _Shards:
         pipeline: Their codecs.
     """
 
-    def __init__(self, codec: ShardingCodec, whole: ArraySpec, make: type[CodecPipeline], get: Get) -> None:
+    def __init__(self, codec: ShardingCodec, whole: ArraySpec, make: type[CodecPipeline], read: Read) -> None:
         self.spec = replace(whole, shape=codec.chunk_shape)
         self.pipeline = make.from_codecs([each.evolve_from_array_spec(self.spec) for each in codec.codecs])
         self._counts = tuple(shard // chunk for shard, chunk in zip(whole.shape, codec.chunk_shape, strict=True))
-        self._get = get
+        self._read = read
         self._index_spec = replace(
             whole, shape=(*self._counts, 2), dtype=UInt64(endianness="little"), fill_value=NOT_THERE
         )
@@ -131,7 +141,9 @@ class _Shards:
     async def _index(self, shard: Key) -> NDArray[np.uint64] | None:
         """(…, 2) offset and size of its chunks; None = there is no such shard."""
         if shard not in self._indices:  # those who ask meanwhile wait for the same
-            self._indices[shard] = asyncio.ensure_future(self._read(shard))
+            self._indices[shard] = asyncio.ensure_future(
+                self._read(shard, self._index_range, self._index_pipeline, self._index_spec)
+            )
             while len(self._indices) > INDICES:
                 self._indices.popitem(last=False)
         try:
@@ -140,26 +152,19 @@ class _Shards:
             self._indices.pop(shard, None)  # so that it is tried again
             raise
 
-    async def _read(self, shard: Key) -> NDArray[np.uint64] | None:
-        stored = await self._get(shard, self._index_range)
-        if stored is None:
-            return None
-        (index,) = await self._index_pipeline.decode([(stored, self._index_spec)])
-        assert index is not None  # only nothing becomes nothing
-        return index.as_numpy_array()
-
 
 class DecodedChunks:
     """An array of three axes of which the last decoded chunks are kept; several threads may read.
 
     Args:
         array: The field as it is stored: time, rows, columns.
+        cache: Where what is fetched is kept on disk; None = nowhere.
         kept: Bytes of decoded chunks that are kept beyond those of the times that were read last.
     """
 
-    def __init__(self, array: StoredArray, kept: int = KEPT_BYTES) -> None:
+    def __init__(self, array: StoredArray, cache: ChunkCache | None = None, kept: int = KEPT_BYTES) -> None:
         """Nothing is read yet."""
-        self._dtype, self._source, self._most = array.dtype, Chunks(array), kept
+        self._dtype, self._source, self._most = array.dtype, Chunks(array, cache), kept
         self._lock, self._size = threading.Lock(), 0
         self._kept: OrderedDict[Key, NDArray[Any]] = OrderedDict()  # the last used at the end
 

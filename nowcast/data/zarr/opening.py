@@ -6,11 +6,12 @@ from nowcast.config.command_line.arguments import is_store
 from nowcast.data.archive.archive import Archive
 
 
-def archive_at(place: Path | str) -> Archive:
+def archive_at(place: Path | str, cache_gb: float = 0.0) -> Archive:
     """Open an archive for reading.
 
     Args:
         place: A netCDF file that `nowcast prepare` made, or the folder or address of a Zarr store.
+        cache_gb: GB on disk that chunks of stores at addresses may take, all together; 0 = none are kept.
 
     Raises:
         FileNotFoundError: No such file.
@@ -26,4 +27,4 @@ def archive_at(place: Path | str) -> Archive:
             f"{place} is a Zarr store, which needs {error.name}; in the checkout: "
             "pip install -c constraints.txt -e '.[cloud]'"
         ) from error
-    return ZarrArchive(place)
+    return ZarrArchive(place, cache_gb)

@@ -67,7 +67,7 @@ def made(layout, fill_value=-1, **more):
 @pytest.mark.parametrize("kept", [0, 3000, 1 << 26])
 def test_what_is_read_is_what_was_written(layout, kept):
     array, values, _ = made(layout)
-    chunks, draw = DecodedChunks(array, kept), np.random.default_rng(1)
+    chunks, draw = DecodedChunks(array, kept=kept), np.random.default_rng(1)
     for _ in range(40):
         frames = np.sort(draw.choice(SHAPE[0], draw.integers(0, SHAPE[0]), replace=False))
         if draw.random() < 0.5:
