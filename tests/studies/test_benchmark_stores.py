@@ -76,21 +76,25 @@ def test_the_command_measures_all_contenders(tmp_path, capsys, monkeypatch):
     assert run("benchmark", *settings, f"archives.folder={tmp_path}", f"output={output}") == (0, "")
     rows = {row["label"]: row for row in json.loads(output.read_text())["stores"]}
     places = ("local", "http 0 ms", "http 1 ms")
-    expected = [
-        f"{reader} {layout} {at}" for layout in LAYOUTS for at in places for reader in ("nowcast", "xarray+dask")
-    ]
-    assert list(rows) == ["nowcast netCDF local", *expected]
+    expected = ["nowcast netCDF local", "nowcast x8 netCDF local"]
+    for layout in LAYOUTS:
+        expected += [f"{reader} {layout} {at}" for at in places for reader in ("nowcast", "nowcast x8", "xarray+dask")]
+        expected.append(f"nowcast {layout} http 1 ms cached")
+    assert list(rows) == expected
     printed = capsys.readouterr().out
     for label, row in rows.items():
         assert label in printed
         assert row["cold_windows_per_second"] > 0
         assert row["warm_windows_per_processor_second"] > 0
+    assert rows["nowcast 1xHxW http 1 ms cached"]["warm_fetched"] == 0
     for at in places:  # dask decodes each of the 20 frames of 80×80 for a window of 32×32, cold and warm
         found = rows[f"xarray+dask 1xHxW {at}"]
         assert found["cold_decoded"] == found["warm_decoded"] == 80 * 80 / 32**2
         assert found["cold_fetched"] > 0
         if at != "local":  # of files the process reads others, too
             assert found["cold_fetched"] == found["warm_fetched"] < found["cold_decoded"]
+        # Eight crops of each window: of 4 there is one window, of which no frame is decoded twice.
+        assert rows[f"nowcast x8 1xHxW {at}"]["cold_decoded"] == 80 * 80 / 32**2 / 4
 
 
 def test_impossible_sides_are_refused(tmp_path):

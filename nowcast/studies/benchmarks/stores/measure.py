@@ -4,12 +4,13 @@ Each is read twice in the same order: cold, opened anew with nothing of its file
 """
 
 import os
+import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from nowcast.data.archive.writer import ArchiveWriter
 from nowcast.data.windows.dataset import RadarDataset
 from nowcast.data.windows.sampling import EpochSampler, make_loader
 from nowcast.data.windows.stored import StoredWindows
+from nowcast.data.windows.visits import VisitSampler, make_visit_loader
 from nowcast.data.zarr.opening import archive_at
 from nowcast.data.zarr.yardstick import LAYOUTS, XarrayReader, dask_is_there, decoding_counted, write_store
 from nowcast.progress import track
@@ -28,7 +30,9 @@ from nowcast.studies.benchmarks.loading import WINDOW, windows_of
 from nowcast.studies.benchmarks.stores.server import Served, served
 from nowcast.units import Quantity
 
-WINDOWS = 32  # of a pass
+WINDOWS = 64  # of a pass
+CROPS = (1, 8)  # of a window that is read
+CACHE_GB = 10.0
 BATCH = 8
 DELAYS_MS = (0, 20)
 REPEATS = 5  # the rain runs to and fro so often: far more than the caches of the readers hold
@@ -42,17 +46,22 @@ class Contender:
         reader: nowcast, or xarray+dask.
         layout: Of the store; netCDF = the archive.
         delay_ms: None = local, else the server's.
+        crops: Of a window that is read.
+        cached: Whether chunks are kept on disk.
     """
 
     reader: str
     layout: str
     delay_ms: int | None
+    crops: int = 1
+    cached: bool = False
 
     @property
     def label(self) -> str:
         """As in tables."""
         where = "local" if self.delay_ms is None else f"http {self.delay_ms} ms"
-        return f"{self.reader} {self.layout} {where}"
+        reader = self.reader if self.crops == 1 else f"{self.reader} x{self.crops}"
+        return f"{reader} {self.layout} {where}{' cached' if self.cached else ''}"
 
 
 def measure_stores(source: Path, sides: list[int], rounds: int, seed: int) -> list[dict[str, Any]]:
@@ -82,7 +91,7 @@ def measure_stores(source: Path, sides: list[int], rounds: int, seed: int) -> li
         for side, one in track(jobs, "loading from stores", len(jobs)):
             found.setdefault((side, one), []).append(_measure(one, folder, server, side, seed))
     return [
-        {"side": side, "reader": one.reader, "layout": one.layout, "delay_ms": one.delay_ms, "label": one.label}
+        {"side": side, **asdict(one), "label": one.label}
         | {key: _median([each[key] for each in each_round]) for key in each_round[0]}
         for (side, one), each_round in found.items()
     ]
@@ -90,10 +99,13 @@ def measure_stores(source: Path, sides: list[int], rounds: int, seed: int) -> li
 
 def contenders() -> list[Contender]:
     """Who is measured; xarray only where dask is installed."""
-    readers = ["nowcast", *(["xarray+dask"] if dask_is_there() else [])]
-    places = (None, *DELAYS_MS)
-    stores = [Contender(reader, layout, at) for layout in LAYOUTS for at in places for reader in readers]
-    return [Contender("nowcast", "netCDF", None), *stores]
+    found = [Contender("nowcast", "netCDF", None, crops) for crops in CROPS]
+    for layout in LAYOUTS:
+        for at in (None, *DELAYS_MS):
+            found += [Contender("nowcast", layout, at, crops) for crops in CROPS]
+            found += [Contender("xarray+dask", layout, at)] if dask_is_there() else []
+        found.append(Contender("nowcast", layout, DELAYS_MS[-1], cached=True))
+    return found
 
 
 def enlarge(archive: Archive, path: Path) -> Path:
@@ -128,7 +140,11 @@ def _measure(one: Contender, folder: Path, server: Served, side: int, seed: int)
     place = local if one.delay_ms is None else f"{server.address}/{local.name}"
     server.delay.value = (one.delay_ms or 0) / 1000
     _forget(local)
-    with nullcontext() if one.layout == "netCDF" else decoding_counted() as counted:
+    shutil.rmtree(caches := folder / "caches", ignore_errors=True)
+    with (
+        _environment("XDG_CACHE_HOME", str(caches)),
+        nullcontext() if one.layout == "netCDF" else decoding_counted() as counted,
+    ):
         read = _reader(one, place, folder, side, seed)
         found: dict[str, Any] = {}
         for name in ("cold", "warm"):
@@ -152,22 +168,25 @@ def _measure(one: Contender, folder: Path, server: Served, side: int, seed: int)
 
 def _reader(one: Contender, place: Path | str, folder: Path, side: int, seed: int) -> Callable[[], int]:
     """Opens an archive and returns what reads the windows and says how many stored bytes they have."""
-    archive = archive_at(place)
+    archive = archive_at(place, CACHE_GB * one.cached)
     archive._shares = Archive(folder / "rain.nc")._tile_shares()  # which would be computed once; not what is measured
     windows = windows_of(archive, side, seed)
     bytes_used = WINDOWS * WINDOW * side**2 * archive.stored_type.itemsize
-    sampler = EpochSampler(len(windows), WINDOWS, None, seed)
-    if one.reader == "nowcast":
-        dataset = StoredWindows(windows) if StoredWindows.are_possible(windows) else windows
-        loader = make_loader(dataset, 0, sampler=sampler, batch_size=BATCH)
+    if one.reader != "nowcast":
+        return _by_xarray(windows, EpochSampler(len(windows), WINDOWS, None, seed), place, bytes_used)
+    dataset = StoredWindows(windows) if StoredWindows.are_possible(windows) else windows
+    if one.crops == 1:
+        order = EpochSampler(len(windows), WINDOWS, None, seed)
+        loader = make_loader(dataset, 0, sampler=order, batch_size=BATCH)
+    else:
+        loader = make_visit_loader(dataset, 0, VisitSampler(windows.windows, WINDOWS, None, seed, one.crops, BATCH))
 
-        def read() -> int:
-            for _ in loader:
-                pass
-            return bytes_used
+    def read() -> int:
+        for _ in loader:
+            pass
+        return bytes_used
 
-        return read
-    return _by_xarray(windows, sampler, place, bytes_used)
+    return read
 
 
 def _by_xarray(windows: RadarDataset, sampler: EpochSampler, place: Path | str, bytes_used: int) -> Callable[[], int]:
@@ -206,6 +225,18 @@ def _forget(place: Path) -> None:
             os.fdatasync(file.fileno())
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set a variable for the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        os.environ.update({} if before is None else {name: before})
 
 
 def _median(values: list[Any]) -> float | None:
