@@ -22,12 +22,12 @@ from nowcast.data.windows.fitting import way_out
 from nowcast.data.windows.index import SPLITS, NoWindowError, Split, as_typed, sides
 from nowcast.data.windows.region import Region, check_cells, grids_below
 from nowcast.data.windows.sample import Sample
-from nowcast.data.windows.sampling import EpochSampler, SameGridBatches, batches_done, make_loader, rank_of_process
+from nowcast.data.windows.sampling import SameGridBatches, batches_done, make_loader, rank_of_process
 from nowcast.data.windows.settings import SamplingSettings, SplitSettings, WindowSettings
 from nowcast.data.windows.splits import Splitting
 from nowcast.data.windows.stored import StoredSample, StoredWindows, to_rain_rates
 from nowcast.data.windows.timesteps import choose_steps, common_lead_times, with_irregular_steps
-from nowcast.data.windows.visits import VisitSampler, make_visit_loader
+from nowcast.data.windows.visits import training_loader
 from nowcast.data.zarr.opening import archive_at
 from nowcast.progress import track
 
@@ -55,8 +55,7 @@ class RadarDataModule(lightning.LightningDataModule):
         cache: none, or memmap: read from unpacked copies beside the archives, which are built once.
         index: Folder of sampling indices, which are made where they are not there and read in place of the frames; or a
             file of mlcast's, that training draws from.
-        remote_cache_gb: GB that chunks of stores at addresses may take on this machine's disk, those of all runs
-            together ($XDG_CACHE_HOME/nowcast/chunks); 0 = none are kept.
+        remote_cache_gb: GB on this disk for chunks of stores at addresses, of all runs together; 0 = none are kept.
 
     Raises:
         ValueError: Settings contradict each other or the archives.
@@ -88,9 +87,9 @@ class RadarDataModule(lightning.LightningDataModule):
         self.windows, self.sampling, self.splitting = windows, sampling, Splitting(split, seed)
         self.input_steps, self.forecast_steps = input_steps, forecast_steps
         self.crop, self.eval_crop = sides("crop", crop), sides("eval_crop", eval_crop)
-        self.batch_size, self.workers, self.seed, self.cache = batch_size, workers, seed, cache
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.index = None if index is None else Path(index).expanduser()
-        self.remote_cache_gb = remote_cache_gb
+        self.cache, self.remote_cache_gb = cache, remote_cache_gb
         self.regions: list[Region] = []
         self._tables: Tensor | None = None
         self._told: set[str] = set()
@@ -273,12 +272,9 @@ class RadarDataModule(lightning.LightningDataModule):
         if StoredWindows.are_possible(dataset):
             samples = stored = StoredWindows(dataset)
             self._tables = stored.tables
-        draws, crops, ranks = self.sampling.samples_per_epoch, self.sampling.crops_per_window, rank_of_process()
-        if crops == 1:
-            sampler = EpochSampler(len(dataset), draws, weights, self.seed, *ranks, self._done)
-            return make_loader(samples, self.workers, sampler=sampler, batch_size=self.batch_size)
-        visits = VisitSampler(dataset.windows, draws, weights, self.seed, crops, self.batch_size, *ranks, self._done)
-        return make_visit_loader(samples, self.workers, visits)
+        order = {"samples": self.sampling.samples_per_epoch, "weights": weights, "seed": self.seed, "done": self._done}
+        crops, size, workers = self.sampling.crops_per_window, self.batch_size, self.workers
+        return training_loader(dataset, samples, crops, size, workers, **order)
 
     def on_after_batch_transfer(self, batch: Sample | StoredSample, dataloader_idx: int) -> Sample:
         """Rain rates, which the device makes of stored values."""

@@ -173,7 +173,7 @@ def batches_done(trainer: lightning.Trainer | None) -> int:
     return 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
-def make_loader(dataset: Dataset[Any], workers: int, **order: Any) -> DataLoader[Sample]:  # noqa: ANN401
+def make_loader(dataset: Dataset[Any], workers: int, **order: Any) -> ResumableLoader:  # noqa: ANN401
     """A loader; workers are started afresh rather than forked, which netCDF handles and threads do not survive."""
     return ResumableLoader(Reported(dataset), collate_fn=collate, **loader_settings(dataset, workers), **order)
 

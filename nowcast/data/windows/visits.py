@@ -13,8 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
+from nowcast.data.windows.dataset import RadarDataset
 from nowcast.data.windows.sample import Sample
-from nowcast.data.windows.sampling import EPOCHS, Reported, ResumableLoader, collate, loader_settings, repeats
+from nowcast.data.windows.sampling import (
+    EPOCHS,
+    EpochSampler,
+    Reported,
+    ResumableLoader,
+    collate,
+    loader_settings,
+    make_loader,
+    rank_of_process,
+    repeats,
+)
 
 Batches = list[list[int]]  # indices of batches that are read together
 
@@ -165,8 +176,34 @@ class VisitLoader(ResumableLoader):
             yield from group
 
 
-def make_visit_loader(dataset: Dataset[Any], workers: int, sampler: VisitSampler) -> VisitLoader:
-    """A loader of training batches of visits; a process has one group of batches ahead, which is large."""
+def training_loader(
+    listed: RadarDataset,
+    dataset: Dataset[Any],
+    crops: int,
+    batch_size: int,
+    workers: int,
+    **order: Any,  # noqa: ANN401
+) -> ResumableLoader:
+    """A loader of training batches, of this process its share.
+
+    Args:
+        listed: The samples.
+        dataset: The same, as batches are to hold them.
+        crops: Samples cut from a window each time it is read.
+        batch_size: Samples of a batch.
+        workers: Loader processes.
+        order: Samples, weights, seed and done, as of EpochSampler.
+    """
+    order["rank"], order["ranks"] = rank_of_process()
+    if crops == 1:
+        sampler = EpochSampler(len(listed), **order)
+        return make_loader(dataset, workers, sampler=sampler, batch_size=batch_size)
+    visits = VisitSampler(listed.windows, crops=crops, batch_size=batch_size, **order)
+    return _visit_loader(dataset, workers, visits)
+
+
+def _visit_loader(dataset: Dataset[Any], workers: int, sampler: VisitSampler) -> VisitLoader:
+    """A process has one group of batches ahead, which is large."""
     return VisitLoader(
         Visits(dataset),
         collate_fn=_as_it_is,

@@ -20,9 +20,9 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import Frame, Grid, Packing
 from nowcast.data.archive.writer import ArchiveWriter
 from nowcast.data.windows.dataset import RadarDataset
-from nowcast.data.windows.sampling import EpochSampler, make_loader
+from nowcast.data.windows.sampling import EpochSampler
 from nowcast.data.windows.stored import StoredWindows
-from nowcast.data.windows.visits import VisitSampler, make_visit_loader
+from nowcast.data.windows.visits import training_loader
 from nowcast.data.zarr.opening import archive_at
 from nowcast.data.zarr.yardstick import LAYOUTS, XarrayReader, dask_is_there, decoding_counted, write_store
 from nowcast.progress import track
@@ -175,11 +175,7 @@ def _reader(one: Contender, place: Path | str, folder: Path, side: int, seed: in
     if one.reader != "nowcast":
         return _by_xarray(windows, EpochSampler(len(windows), WINDOWS, None, seed), place, bytes_used)
     dataset = StoredWindows(windows) if StoredWindows.are_possible(windows) else windows
-    if one.crops == 1:
-        order = EpochSampler(len(windows), WINDOWS, None, seed)
-        loader = make_loader(dataset, 0, sampler=order, batch_size=BATCH)
-    else:
-        loader = make_visit_loader(dataset, 0, VisitSampler(windows.windows, WINDOWS, None, seed, one.crops, BATCH))
+    loader = training_loader(windows, dataset, one.crops, BATCH, 0, samples=WINDOWS, weights=None, seed=seed)
 
     def read() -> int:
         for _ in loader:
