@@ -268,10 +268,8 @@ class RadarDataModule(lightning.LightningDataModule):
         dataset = self.dataset("train")
         names = [region.archive.name for region in self.regions]
         weights = self.sampling.chances(dataset.samples[:, 0], names, dataset.rain_fraction)
-        samples: RadarDataset | StoredWindows = dataset
-        if StoredWindows.are_possible(dataset):
-            samples = stored = StoredWindows(dataset)
-            self._tables = stored.tables
+        samples = StoredWindows(dataset) if StoredWindows.are_possible(dataset) else dataset
+        self._tables = samples.tables if isinstance(samples, StoredWindows) else None
         order = {"samples": self.sampling.samples_per_epoch, "weights": weights, "seed": self.seed, "done": self._done}
         crops, size, workers = self.sampling.crops_per_window, self.batch_size, self.workers
         return training_loader(dataset, samples, crops, size, workers, **order)
