@@ -132,7 +132,7 @@ class NetworkForecaster(nn.Module):
         """Decided so that as many cells are wet as in the last frame, moved along the same trajectories."""
         refuse_area_without_motion(self.net)
         extrapolated = cast(Any, self.net).extrapolated(values, one.values.shape[1], spacing, back)
-        shares = shares_reached(extrapolated, values[:, -1], self.head.thresholds)
+        shares = shares_reached(extrapolated, values[:, -1], self.head.thresholds, one.values, one.choices[BIAS])
         return replace(one, levels=levels_of_areas(one.values, values[:, -1].isfinite(), shares))
 
     def forward(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> FieldForecast:

@@ -1,7 +1,8 @@
 """Decisions by area: as many cells as extrapolation reaches a threshold in, the most probable ones.
 
 Levels that were fitted fail on weather unlike that of the fit: they make small showers vanish. How large an area it
-rains on changes little within an hour, and which cells it will be is what a network knows better.
+rains on changes little within an hour, and which cells it will be is what a network knows better. What flows in from
+outside extrapolation does not know: there the network says whether it rains at all, by levels of bias 1.
 """
 
 from collections.abc import Sequence
@@ -10,30 +11,45 @@ import torch
 from torch import Tensor
 
 
-def shares_reached(field: Tensor, last: Tensor, thresholds: Sequence[float]) -> Tensor:
+def shares_reached(
+    field: Tensor, last: Tensor, thresholds: Sequence[float], probabilities: Tensor, levels: Tensor
+) -> Tensor:
     """(B, T, K) share of the seen cells in which a field reaches each threshold.
 
-    Cells that are seen, and of which the field says nothing, count as the last frame does on the whole.
+    Of cells that are seen, and of which the field says nothing, none count if no probability there reaches its level;
+    if one does, as large a share as of the last frame on the whole, or those that reach it, if they are more.
 
     Args:
         field: (B, T, 1, H, W) mm h-1, NaN = no forecast.
         last: (B, 1, H, W) mm h-1, the last frame; NaN = not seen.
         thresholds: K rain rates in mm h-1.
+        probabilities: (B, T, K, H, W) of reaching them.
+        levels: (T, K) of bias 1.
     """
-    of_last = _counts(last, thresholds)  # (B, 1 + K)
-    of_field = _counts(field.masked_fill(~last.isfinite()[:, None], torch.nan), thresholds)  # (B, T, 1 + K)
-    cells = of_last[:, :1].clamp(min=1)
-    before, reached = of_last[:, 1:] / cells, of_field[..., 1:] / cells[:, None]
-    unknown = 1 - of_field[..., :1] / cells[:, None]
-    return reached + unknown * before[:, None]
+    seen = last.isfinite()[:, None]  # (B, 1, 1, H, W)
+    unknown = seen & ~field.isfinite()
+    cells = seen.sum(dim=(2, 3, 4)).clamp(min=1)  # (B, 1)
+    before = _counts(last, thresholds)  # (B, K)
+    reached = _counts(field.masked_fill(~seen, torch.nan), thresholds)  # (B, T, K)
+    likely = _likely(probabilities, levels, unknown)
+    as_before = unknown.sum(dim=(2, 3, 4))[..., None] * (before / cells)[:, None]
+    inflow = torch.where(likely > 0, torch.maximum(likely.to(as_before), as_before), 0.0)
+    return (reached + inflow) / cells[..., None]
+
+
+def _likely(probabilities: Tensor, levels: Tensor, cells: Tensor) -> Tensor:
+    """(B, T, K) of the cells (B, T, 1, H, W), those whose probability (B, T, K, H, W) reaches its level (T, K)."""
+    leads = zip(probabilities.flatten(0, 1), levels.repeat(len(cells), 1), cells.flatten(0, 2), strict=True)
+    counts = [(said[:, mask] >= level[:, None]).sum(dim=1) for said, level, mask in leads]
+    return torch.stack(counts).view(*cells.shape[:2], -1)
 
 
 def _counts(rain_rate: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """(…, 1 + K) cells of (…, 1, H, W) that have a value, and that reach each threshold.
+    """(…, K) cells of (…, 1, H, W) that reach each threshold; NaN reaches none.
 
     Field by field: the sum of a whole field of bool takes a tenth of the time of sums along its axes.
     """
-    limits = torch.tensor([-torch.inf, *thresholds], dtype=rain_rate.dtype).tolist()
+    limits = torch.tensor(thresholds, dtype=rain_rate.dtype).tolist()
     fields = rain_rate.flatten(0, -4).unbind()
     counts = torch.stack([(one >= limit).count_nonzero() for one in fields for limit in limits])
     return counts.view(*rain_rate.shape[:-3], len(limits))

@@ -16,21 +16,29 @@ from nowcast.scaling import GreyScale
 THRESHOLDS = (0.5, 2.0)
 
 
-def test_shares_are_of_the_cells_that_are_seen_and_unknown_ones_are_as_before():
+def test_shares_are_of_the_cells_that_are_seen_and_unknown_ones_are_as_before_where_rain_is_likely():
     last = torch.tensor([[3.0, 1.0, 1.0, 0.0, torch.nan], [0.0, 0.0, 0.0, 0.0, 2.0]]).view(1, 1, 2, 5)
     field = torch.zeros(1, 2, 1, 2, 5)
     field[0, 0, 0, 0] = torch.tensor([3.0, 1.0, 0.0, torch.nan, 9.0])  # 9 would be where nothing is seen
     field[0, 1] = torch.nan
     field[0, 1, 0, 0, 0] = 2.0
-    shares = shares_reached(field, last, THRESHOLDS)  # before, 4 and 2 of 9 seen cells
-    torch.testing.assert_close(shares[0, 0], torch.tensor([2 / 9 + 1 / 9 * 4 / 9, 1 / 9 + 1 / 9 * 2 / 9]))
-    torch.testing.assert_close(shares[0, 1], torch.tensor([1 / 9 + 8 / 9 * 4 / 9, 1 / 9 + 8 / 9 * 2 / 9]))
-    assert (shares_reached(field, torch.full_like(last, torch.nan), THRESHOLDS) == 0).all()
+    said = torch.full((1, 2, 2, 2, 5), 0.3)
+    said[0, :, :, 0, 4], said[0, :, :, 0, 0] = 0.9, 0.9  # where nothing is seen, and where the field says something
+    levels = torch.tensor([[0.3, 0.4], [0.4, 0.2]])  # by lead time and threshold: reached, not; not, reached
+    shares = shares_reached(field, last, THRESHOLDS, said, levels)  # before, 4 and 2 of 9 seen cells
+    torch.testing.assert_close(shares[0, 0], torch.tensor([2 / 9 + 1 / 9, 1 / 9]))  # one likely, of 4/9 as before
+    torch.testing.assert_close(shares[0, 1], torch.tensor([1 / 9, 1 / 9 + 8 / 9]))  # all that are unknown
+    said[0, 1, 1] = 0.1
+    said[0, 1, 1, 1, 0] = 0.2  # one of eight
+    shares = shares_reached(field, last, THRESHOLDS, said, levels)
+    torch.testing.assert_close(shares[0, 1], torch.tensor([1 / 9, 1 / 9 + 8 / 9 * 2 / 9]))  # more than one, as before
+    assert (shares_reached(field, torch.full_like(last, torch.nan), THRESHOLDS, said, levels) == 0).all()
 
 
 def test_shares_are_those_of_sums_along_axes():
     draw = torch.Generator().manual_seed(1)
     last, field = 4 * torch.rand(3, 1, 9, 11, generator=draw), 4 * torch.rand(3, 5, 1, 9, 11, generator=draw)
+    said, levels = torch.rand(3, 5, 2, 9, 11, generator=draw), torch.linspace(0.05, 1.0, 10).view(5, 2)
     for one in (last, field):
         one[torch.rand(one.shape, generator=draw) < 0.2] = torch.nan
     last[2] = torch.nan
@@ -38,9 +46,15 @@ def test_shares_are_those_of_sums_along_axes():
     seen = last.isfinite()
     known, cells = seen[:, None] & field.isfinite(), seen.sum(dim=(2, 3)).clamp(min=1)
     before = ((last >= limits) & seen).sum(dim=(2, 3)) / cells
-    reached = ((field >= limits) & known).sum(dim=(3, 4)) / cells[:, None]
-    expected = reached + (1 - known.sum(dim=(3, 4)) / cells[:, None]) * before[:, None]
-    torch.testing.assert_close(shares_reached(field, last, THRESHOLDS), expected, rtol=0, atol=0)
+    reached = ((field >= limits) & known).sum(dim=(3, 4))
+    unknown = seen[:, None] & ~field.isfinite()
+    likely = ((said >= levels[:, :, None, None]) & unknown).sum(dim=(3, 4))
+    as_before = unknown.sum(dim=(3, 4)) * before[:, None]
+    inflow = (likely > 0) * torch.maximum(likely, as_before)
+    for case in (likely[:2] == 0, (likely > 0) & (likely < as_before), likely > as_before):
+        assert case.any()
+    expected = (reached + inflow) / cells[:, None]
+    torch.testing.assert_close(shares_reached(field, last, THRESHOLDS, said, levels), expected)
 
 
 def test_as_many_seen_cells_reach_the_level():
