@@ -61,9 +61,16 @@ def difference_table(
     yield from header(f"{model} {MINUS}", columns)
     ours = [row for row in differences if row["model"] == model]
     for other in dict.fromkeys(row["other"] for row in ours):
-        found = at([row for row in ours if row["other"] == other], score, columns)
+        found = at([_of_difference(row) for row in ours if row["other"] == other], score, columns)
         parts = [[number(found, name, c, score) for name in ("difference", "low", "high")] for c in columns]
         yield line(other, (f"{value} ({low} to {high})" for value, low, high in parts))
+
+
+def _of_difference(row: Row) -> Row:
+    """A line whose interval, which is that of the gain, is that of the difference: less is better of some scores."""
+    if not row["gain"] or float(row["gain"]) * float(row["difference"]) >= 0:
+        return row
+    return {**row, "low": f"{-float(row['high'])}", "high": f"{-float(row['low'])}"}
 
 
 def event_table(events: Sequence[Row], model: str, columns: Sequence[tuple[float, float]]) -> Iterator[str]:

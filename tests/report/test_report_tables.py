@@ -20,7 +20,7 @@ flow,probability,brier,0.5,,,30,0.0371,0.03,0.04,16,1
 DIFFERENCES = """\
 model,other,family,score,threshold_mmh,axis,position,lead_time,difference,gain,low,high,verdict,blocks,lead_times
 ours,flow,categorical,csi,0.5,,,30,-0.0223,-0.0223,-0.0385,0.009,level,16,1
-ours,flow,probability,brier,0.5,,,30,-0.00532,0.00532,-0.0063,-0.0035,better,16,1
+ours,flow,probability,brier,0.5,,,30,-0.00532,0.00532,0.0035,0.0063,better,16,1
 """
 EVENTS = """model,other,threshold_mmh,lead_time,ahead,level,behind
 ours,flow,0.5,30,13,1,4
