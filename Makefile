@@ -71,5 +71,5 @@ clean:
 .venv-lowest/installed: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[raster,cloud,tune,sweeps,tensorboard]' \
-		pytest pytest-xdist pytest-timeout hypothesis scores 'dask[array]'
+		pytest pytest-xdist pytest-timeout hypothesis scores 'dask[array]' nanio distributed dask-jobqueue
 	touch $@

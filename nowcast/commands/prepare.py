@@ -30,7 +30,7 @@ def main(config: DictConfig) -> list[Path]:
         limits=plain(config.limits),
         on_error=config.on_error,
         allow_overlapping_sums=config.allow_overlapping_sums,
-        workers=config.workers,
+        engine=build(config.engine),
         attributes={
             "title": f"Radar sequence prepared from {name} files",
             "institution": reader.provider,

@@ -171,6 +171,7 @@ class PrepareConfig:
     on_error: str = MISSING  # stop | skip
     allow_overlapping_sums: bool = MISSING
     workers: int = MISSING
+    engine: Any = MISSING
     attributes: Any = MISSING
     store: Any = MISSING
 

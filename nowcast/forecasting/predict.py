@@ -19,6 +19,7 @@ from nowcast.data.archive.frame import Reader
 from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
 from nowcast.data.archive.limits import Limits, as_plain, limits_of
 from nowcast.data.archive.recent_files import recent_files
+from nowcast.data.prepare.engines import Local
 from nowcast.data.prepare.files import find_names
 from nowcast.data.prepare.netcdf import prepare_archive
 from nowcast.data.results.forecast_writer import Forecast
@@ -134,7 +135,7 @@ def open_files(files: Sequence[Path], reader: Reader, limits: Limits, given: str
             limits=limits,
             on_error="stop",
             allow_overlapping_sums=False,
-            workers=0,
+            engine=Local(0),
             attributes={"institution": reader.provider, "license": reader.licence},
             track=track,
         )

@@ -14,7 +14,7 @@ from nowcast.data.archive.archive import describe_steps
 from nowcast.data.archive.frame import Frame, Reader
 from nowcast.data.archive.limits import Limits
 from nowcast.data.archive.writer import ArchiveWriter
-from nowcast.data.prepare.engines import in_order, processes
+from nowcast.data.prepare.engines import Engine
 from nowcast.data.prepare.files import find_files
 from nowcast.data.prepare.first_pass import first_pass, read_limited, scan
 from nowcast.data.prepare.report import Entry, Report
@@ -42,7 +42,7 @@ def prepare_archive(
     limits: Limits,
     on_error: Literal["stop", "skip"],
     allow_overlapping_sums: bool,
-    workers: int,
+    engine: Engine,
     attributes: Mapping[str, str],
     track: Track,
 ) -> Report:
@@ -55,7 +55,7 @@ def prepare_archive(
         limits: Physical range and what to do outside it.
         on_error: "stop" at the first unreadable or unfitting file, or "skip" it and say so in the history.
         allow_overlapping_sums: Accept amounts whose period is longer than the time step.
-        workers: Processes that read; 0 reads in this one.
+        engine: Who reads.
         attributes: Global attributes of the archive.
         track: Wraps an iterable in a progress bar.
 
@@ -69,17 +69,17 @@ def prepare_archive(
         raise FileExistsError(f"{output} exists; remove it or choose another output=")
     files = find_files(inputs, reader.pattern)
     report = Report(output)
-    with processes(workers) as pool:
-        scans = in_order(partial(scan, reader, limits), files, workers, pool)
-        first, entries = first_pass(track(scans, "checking", len(files)), on_error, report)
+    with engine.pool() as pool:
+        scans = pool.in_order(partial(scan, reader, limits), files)
+        first, entries = first_pass(track(scans, "checking files", len(files)), on_error, report)
         refuse_overlapping_sums(first, entries, allow_overlapping_sums)
         report.frames = len(entries)
         report.steps = describe_steps([entry.time for entry in entries])
         paths = list(dict.fromkeys(entry.path for entry in entries))
-        contents = in_order(partial(read_limited, reader, limits), paths, workers, pool)
+        contents = pool.in_order(partial(read_limited, reader, limits), paths)
         with ArchiveWriter(output, first, attributes) as writer:
             held = _Held(zip(paths, (frames for frames, _ in contents), strict=True), entries)
-            for entry in track(entries, "writing", len(entries)):
+            for entry in track(entries, "writing frames", len(entries)):
                 writer.append(held.take(entry))
             writer.finish(history_of(report.lines(limits), stamp()))
     return report

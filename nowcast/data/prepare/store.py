@@ -14,7 +14,7 @@ from nowcast.data.archive.archive import describe_steps
 from nowcast.data.archive.frame import DataFormatError, Frame, Reader
 from nowcast.data.archive.limits import Limits, as_plain
 from nowcast.data.archive.writer import describe_difference
-from nowcast.data.prepare.engines import in_order, processes
+from nowcast.data.prepare.engines import Engine
 from nowcast.data.prepare.files import find_files
 from nowcast.data.prepare.first_pass import FileScan, first_pass, scan
 from nowcast.data.prepare.ledger import Ledger, Shard, seconds_of
@@ -38,7 +38,7 @@ class _Store:
     reader: Reader
     limits: Limits
     layout: Layout
-    workers: int
+    engine: Engine
     track: Track
 
 
@@ -55,7 +55,7 @@ def prepare_store(
     limits: Limits,
     on_error: Literal["stop", "skip"],
     allow_overlapping_sums: bool,
-    workers: int,
+    engine: Engine,
     attributes: Mapping[str, str],
     layout: Layout,
     track: Track,
@@ -72,7 +72,7 @@ def prepare_store(
         limits: Physical range and what to do outside it.
         on_error: See `prepare_archive`.
         allow_overlapping_sums: See `prepare_archive`.
-        workers: Processes that read and write; 0 = this one.
+        engine: Who reads and writes.
         attributes: Global attributes.
         layout: How the field is cut.
         track: Wraps an iterable in a progress bar.
@@ -91,7 +91,7 @@ def prepare_store(
             "choose another output="
         )
     with written_by_one(folder), Ledger(folder) as ledger:
-        store = _Store(output, ledger, reader, limits, layout, workers, track)
+        store = _Store(output, ledger, reader, limits, layout, engine, track)
         _settle(store)
         report = Report(output)
         with closing(_scans(store, files)) as scans:
@@ -139,9 +139,9 @@ def _scans(store: _Store, files: Sequence[Path]) -> Generator[FileScan]:
     ledger = store.ledger
     unknown = [path for path in files if not ledger.knows(path)]
     again, fresh = set(unknown), list[FileScan]()
-    with processes(store.workers) as pool:
-        read = iter(in_order(partial(scan, store.reader, store.limits), unknown, store.workers, pool))
-        found = iter(store.track(read, "checking", len(unknown)))
+    with store.engine.pool() as pool:
+        read = iter(pool.in_order(partial(scan, store.reader, store.limits), unknown))
+        found = iter(store.track(read, "checking files", len(unknown)))
         try:
             for path in files:
                 if path not in again:
@@ -200,14 +200,14 @@ def _write(store: _Store, first: Frame, entries: Sequence[Entry], kept: int) -> 
             stored = known.stored if known is not None else b""
             works.append(ShardWork(number, start, part, min(held, len(stored) // 32), stored, digest))
     frames = sum(len(work.entries) for work in works)
-    for _ in store.track(_written(store, writer, works), "writing", frames):
+    for _ in store.track(_written(store, writer, works), "writing frames", frames):
         pass
 
 
 def _written(store: _Store, writer: ShardWriter, works: Sequence[ShardWork]) -> Iterator[int]:
     """One item for each frame that is written."""
-    with processes(store.workers) as pool:
-        for work, shard in zip(works, in_order(writer, works, store.workers, pool), strict=True):
+    with store.engine.pool() as pool:
+        for work, shard in zip(works, pool.in_order(writer, works), strict=True):
             store.ledger.add_shard(shard)
             yield from range(len(work.entries))
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.limits import Limits
+from nowcast.data.prepare.engines import Local
 from nowcast.data.prepare.netcdf import prepare_archive
 from tests.data.formats import fakes
 from tests.data.formats.readers import reader
@@ -11,12 +12,12 @@ from tests.data.formats.readers import reader
 LIMITS = Limits((0.0, 300.0), (-60.0, 80.0), below="mask", above="clip")
 
 
-def prepare(tmp_path, inputs=None, source="netcdf", overrides=(), **changes):
+def prepare(tmp_path, inputs=None, source="netcdf", overrides=(), workers=0, **changes):
     options = {
         "limits": LIMITS,
         "on_error": "stop",
         "allow_overlapping_sums": False,
-        "workers": 0,
+        "engine": Local(workers),
         "attributes": {"title": "test"},
         "track": lambda items, text, total: items,
     } | changes

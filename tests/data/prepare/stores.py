@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nowcast.data.prepare.engines import Local
 from nowcast.data.prepare.store import prepare_store
 from nowcast.data.prepare.template import Layout
 from nowcast.data.zarr.opening import archive_at
@@ -14,12 +15,12 @@ from tests.data.prepare.preparing import LIMITS
 EVERYTHING = (slice(None), slice(None), slice(None))
 
 
-def prepare(tmp_path, inputs=None, source="netcdf", overrides=(), shard=4, chunk=(1, None, None), **changes):
+def prepare(tmp_path, inputs=None, source="netcdf", overrides=(), shard=4, chunk=(1, None, None), workers=0, **changes):
     options = {
         "limits": LIMITS,
         "on_error": "stop",
         "allow_overlapping_sums": False,
-        "workers": 0,
+        "engine": Local(workers),
         "attributes": {"title": "test"},
         "track": silent,
         "layout": Layout(shard, chunk),

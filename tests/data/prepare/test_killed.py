@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from nowcast.data.archive.limits import Limits
 from nowcast.data.formats.netcdf import NetcdfReader
+from nowcast.data.prepare.engines import Local
 from nowcast.data.prepare.store import prepare_store
 from nowcast.data.prepare.template import Layout
 from nowcast.progress import silent
@@ -29,7 +30,7 @@ if __name__ == "__main__":
     print("begins", flush=True)
     prepare_store(
         made, sys.argv[1], Path(sys.argv[2]), limits=LIMITS, on_error="stop", allow_overlapping_sums=False,
-        workers=int(sys.argv[3]), attributes={"title": "test"}, track=silent, layout=Layout(3, (1, None, None)),
+        engine=Local(int(sys.argv[3])), attributes={"title": "test"}, track=silent, layout=Layout(3, (1, None, None)),
     )
 """
 

@@ -174,7 +174,8 @@ def test_a_file_that_changes_while_it_is_prepared_is_an_error(tmp_path, monkeypa
 
 def test_what_reads_back_as_something_else_is_an_error(tmp_path, monkeypatch):
     cf(tmp_path, "a.nc", 0)
-    monkeypatch.setattr(shards.np, "array_equal", lambda *these, **how: False)
+    told = iter((b"what was written", b"what is read"))
+    monkeypatch.setattr(shards, "stored_digests", lambda block: next(told))
     with pytest.raises(DataFormatError, match="was written, and reads as something else"):
         prepare(tmp_path)
 
