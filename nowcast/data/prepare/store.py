@@ -3,10 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from nowcast.data.archive.archive import describe_steps
 from nowcast.data.archive.frame import DataFormatError, Frame, Reader
 from nowcast.data.archive.limits import Limits, as_plain
 from nowcast.data.archive.writer import describe_difference
-from nowcast.data.prepare.engines import Engine
+from nowcast.data.prepare.engines import Engine, Pool
 from nowcast.data.prepare.files import find_files
 from nowcast.data.prepare.first_pass import FileScan, first_pass, scan
 from nowcast.data.prepare.ledger import Ledger, Shard, seconds_of
@@ -38,7 +38,7 @@ class _Store:
     reader: Reader
     limits: Limits
     layout: Layout
-    engine: Engine
+    pool: Callable[[], Pool]  # begins with the first call
     track: Track
 
 
@@ -90,8 +90,9 @@ def prepare_store(
             f"{output} exists, and its ledger {folder} does not, so that it cannot be gone on with; remove it or "
             "choose another output="
         )
-    with written_by_one(folder), Ledger(folder) as ledger:
-        store = _Store(output, ledger, reader, limits, layout, engine, track)
+    with written_by_one(folder), Ledger(folder) as ledger, ExitStack() as stack:
+        pool = cache(lambda: stack.enter_context(engine.pool()))
+        store = _Store(output, ledger, reader, limits, layout, pool, track)
         _settle(store)
         report = Report(output)
         with closing(_scans(store, files)) as scans:
@@ -139,22 +140,21 @@ def _scans(store: _Store, files: Sequence[Path]) -> Generator[FileScan]:
     ledger = store.ledger
     unknown = [path for path in files if not ledger.knows(path)]
     again, fresh = set(unknown), list[FileScan]()
-    with store.engine.pool() as pool:
-        read = iter(pool.in_order(partial(scan, store.reader, store.limits), unknown))
-        found = iter(store.track(read, "checking files", len(unknown)))
-        try:
-            for path in files:
-                if path not in again:
-                    yield ledger.scan(path)
-                    continue
-                fresh.append(next(found))
-                yield fresh[-1]
-                if len(fresh) == SCANS_AT_ONCE:
-                    ledger.add_scans(fresh)
-                    fresh.clear()
-            next(found, None)  # the bar ends
-        finally:
-            ledger.add_scans(fresh)
+    read = store.pool().in_order(partial(scan, store.reader, store.limits), unknown) if unknown else iter(())
+    found = iter(store.track(read, "checking files", len(unknown)))
+    try:
+        for path in files:
+            if path not in again:
+                yield ledger.scan(path)
+                continue
+            fresh.append(next(found))
+            yield fresh[-1]
+            if len(fresh) == SCANS_AT_ONCE:
+                ledger.add_scans(fresh)
+                fresh.clear()
+        next(found, None)  # the bar ends
+    finally:
+        ledger.add_scans(fresh)
 
 
 def _later(begun: Frame, before: Sequence[Entry], first: Frame, entries: Sequence[Entry]) -> list[Entry]:
@@ -206,10 +206,10 @@ def _write(store: _Store, first: Frame, entries: Sequence[Entry], kept: int) -> 
 
 def _written(store: _Store, writer: ShardWriter, works: Sequence[ShardWork]) -> Iterator[int]:
     """One item for each frame that is written."""
-    with store.engine.pool() as pool:
-        for work, shard in zip(works, pool.in_order(writer, works), strict=True):
-            store.ledger.add_shard(shard)
-            yield from range(len(work.entries))
+    shards = store.pool().in_order(writer, works) if works else iter(())
+    for work, shard in zip(works, shards, strict=True):
+        store.ledger.add_shard(shard)
+        yield from range(len(work.entries))
 
 
 def _identity(entry: Entry) -> bytes:
