@@ -72,6 +72,7 @@ NOT_RUN = {
     "nowcast train data=radar data.archives=[my/radar.zarr]": "tests/commands/test_stores.py trains with an index",
     "nowcast train data=radar data.archives=[s3://bucket": "tests/data/zarr/test_remote.py reads from a server",
     "nowcast prepare source=knmi input=my/files output=data/mine.zarr": "tests/commands/test_from_s3.py makes one",
+    "nowcast prepare source=knmi input=/data/knmi output=/data/knmi.zarr": "tests/data/prepare/test_engines.py does",
     "createdb ": "needs PostgreSQL",
     "nowcast train -m": "tests/training/test_multirun.py runs grids at tiny size",
     "wandb ": "needs an account; tests/training/test_multirun.py reads the sweep's command",
