@@ -19,6 +19,8 @@ def build(node: Any, **arguments: Any) -> Any:  # noqa: ANN401 (whatever `_targe
         return hydra.utils.instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         cause = error.__cause__
+        if type(cause) is ImportError and getattr(cause.__cause__, "name", "") is None:
+            cause = cause.__cause__  # a module of ours says in its own words what it needs: Python names a module
         if isinstance(cause, (ValueError, OSError, ModuleNotFoundError)):
             raise cause from error
         words = " ".join(str(cause or error).split())

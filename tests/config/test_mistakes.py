@@ -127,7 +127,7 @@ def test_a_misspelt_key_in_a_file_names_the_file(tmp_path):
 
 def test_groups_of_a_program_that_builds_on_another():
     assert {"data", "experiment", "reduced", "model"} <= groups(CONFIGS / "check.yaml")
-    assert groups(CONFIGS / "prepare.yaml") == {"source", "limits"}
+    assert groups(CONFIGS / "prepare.yaml") == {"source", "limits", "engine"}
 
 
 def test_who_asks_for_tracebacks_gets_them(monkeypatch):

@@ -1,18 +1,17 @@
-"""Where the work of `prepare` is done: here, in other processes, on a dask cluster, in jobs of SLURM."""
+"""Where the work of `prepare` is done: here, or in other processes; on clusters: clusters.py."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 AHEAD = 4  # items each worker may be ahead of the one in use: bounds the memory
-SECONDS = 60  # for which a scheduler is waited
 _alone = threading.Lock()
 
 
@@ -80,124 +79,14 @@ class Local:
         try:
             yield Pool(executor, self.workers)
         except BrokenExecutor as error:
-            raise _ended() from error
+            raise ended() from error
         finally:
             executor.shutdown(cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class Dask:
-    """Workers of a dask cluster, which see the same files at the same paths and have this version of nowcast.
-
-    Args:
-        workers: How many, of a cluster that is started here.
-        address: Of a scheduler that is there, such as tcp://host:8786; None = start a cluster on this machine.
-    """
-
-    workers: int
-    address: str | None
-
-    @contextmanager
-    def pool(self) -> Iterator[Pool]:
-        """See Engine.
-
-        Raises:
-            ConnectionError: No scheduler, or one without workers, at the address.
-            ModuleNotFoundError: The extra `cluster` is not installed.
-        """
-        distributed = _distributed()
-        with ExitStack() as stack:
-            place: Any = self.address
-            if place is None:
-                start = distributed.LocalCluster
-                place = stack.enter_context(start(max(1, self.workers), threads_per_worker=1, dashboard_address=None))
-            yield from _workers_at(place, stack)
-
-
-@dataclass(frozen=True)
-class Slurm:
-    """Workers in jobs of SLURM, which end with the preparation.
-
-    Args:
-        workers: Jobs, of one process each.
-        queue: Partition.
-        account: Who pays.
-        walltime: Of a job.
-        memory: Of a job.
-        job_directives: Further lines of #SBATCH.
-        job_prologue: Lines of shell before the worker begins, such as the activation of an environment.
-    """
-
-    workers: int
-    queue: str | None
-    account: str | None
-    walltime: str
-    memory: str
-    job_directives: list[str]
-    job_prologue: list[str]
-
-    def cluster(self) -> Any:  # noqa: ANN401 (dask_jobqueue is untyped)
-        """The cluster, without a job.
-
-        Raises:
-            ModuleNotFoundError: The extra `cluster` is not installed.
-        """
-        _distributed()
-        import dask_jobqueue.slurm
-
-        return dask_jobqueue.slurm.SLURMCluster(
-            queue=self.queue, account=self.account, walltime=self.walltime, memory=self.memory, cores=1, processes=1,
-            job_extra_directives=list(self.job_directives), job_script_prologue=list(self.job_prologue),
-            scheduler_options={"dashboard_address": None},
-        )  # fmt: skip
-
-    @contextmanager
-    def pool(self) -> Iterator[Pool]:
-        """See Engine.
-
-        Raises:
-            FileNotFoundError: There is no sbatch.
-            ModuleNotFoundError: The extra `cluster` is not installed.
-        """
-        with ExitStack() as stack:
-            cluster = stack.enter_context(self.cluster())
-            cluster.scale(jobs=max(1, self.workers))
-            yield from _workers_at(cluster, stack)
-
-
-def _workers_at(place: Any, stack: ExitStack) -> Iterator[Pool]:  # noqa: ANN401
-    distributed = _distributed()
-    try:
-        client = stack.enter_context(distributed.Client(place, timeout=SECONDS))
-        client.wait_for_workers(1, timeout=SECONDS if isinstance(place, str) else None)
-    except OSError as error:  # a TimeoutError, too
-        raise ConnectionError(
-            f"engine.address={place}: no dask scheduler with a worker within {SECONDS} s ({error}); begin them with "
-            "`dask scheduler` and `dask worker <address>`, or leave engine.address out for a cluster on this machine"
-        ) from error
-    executor = client.get_executor()
-    try:
-        yield Pool(executor, max(1, len(client.ncores())))
-    except distributed.KilledWorker as error:
-        raise _ended() from error
-    finally:
-        executor.shutdown(wait=False)
-
-
-def _ended() -> ChildProcessError:
+def ended() -> ChildProcessError:
+    """What is raised where a worker ended before its work was done."""
     return ChildProcessError(
         "a process that reads files ended abruptly, as one does that the system takes its memory from; give the same "
         "command again, with fewer workers= where memory is short"
     )
-
-
-def _distributed() -> Any:  # noqa: ANN401
-    try:
-        import dask_jobqueue  # noqa: F401
-        import distributed
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"engine=dask and engine=slurm need {error.name}; in the checkout: "
-            "pip install -c constraints.txt -e '.[cluster]'"
-        ) from error
-    return distributed

@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from nowcast.data.prepare.engines import Dask, Local, Slurm
+from nowcast.data.prepare.clusters import Dask, Slurm
+from nowcast.data.prepare.engines import Local
 from nowcast.progress import silent
 from tests.data.formats import fakes
 from tests.data.prepare.stores import files_of, prepare
@@ -44,12 +45,20 @@ def test_the_job_of_slurm_asks_for_what_was_set():
 
 @pytest.mark.parametrize("engine", ["dask", "slurm"])
 def test_an_engine_that_is_not_installed_says_how_it_is(tmp_path, monkeypatch, engine):
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    monkeypatch.setitem(sys.modules, "dask_jobqueue.slurm", None)
+    monkeypatch.delitem(sys.modules, "nowcast.data.prepare.clusters")
+    monkeypatch.delattr("nowcast.data.prepare.clusters")
     fakes.cf(tmp_path / "a.nc", np.ones((1, 4, 5), dtype=np.float32))
     given = ["source=netcdf", f"input={tmp_path / 'a.nc'}", f"output={tmp_path / 'a.zarr'}", f"engine={engine}"]
     code, message = run("prepare", *given)
     assert code == 1
-    assert "need dask_jobqueue; in the checkout: pip install -c constraints.txt -e '.[cluster]'" in message
+    assert "need dask_jobqueue.slurm; in the checkout: pip install -c constraints.txt -e '.[cluster]'" in message
+
+
+def test_slurm_without_slurm_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="there is no sbatch here"), Slurm(**SLURM).pool():
+        pass
 
 
 def test_nothing_else_imports_dask():
@@ -116,7 +125,7 @@ def test_an_address_without_a_scheduler_is_one_line(files, tmp_path, monkeypatch
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setattr("nowcast.data.prepare.engines.SECONDS", 1)
+    monkeypatch.setattr("nowcast.data.prepare.clusters.SECONDS", 1)
     with pytest.raises(ConnectionError, match=f"engine.address={address}: no dask scheduler with a worker") as error:
         prepare(tmp_path, str(files), engine=Dask(1, address), track=silent)
     assert "\n" not in str(error.value)
