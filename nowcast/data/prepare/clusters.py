@@ -1,6 +1,7 @@
 """Where the work of `prepare` is done: on a dask cluster, or in jobs of SLURM. Needs the extra `cluster`."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 from nowcast.data.prepare.engines import Pool, ended
 
+_interrupt = signal.getsignal(signal.SIGINT)
 try:
     import distributed
     from dask_jobqueue.slurm import SLURMCluster
@@ -16,6 +18,7 @@ except ModuleNotFoundError as error:
         f"engine=dask and engine=slurm need {error.name}; in the checkout: "
         "pip install -c constraints.txt -e '.[cluster]'"
     ) from error
+signal.signal(signal.SIGINT, _interrupt)  # dask_jobqueue puts a handler in its place that ends without a word
 
 SECONDS = 60  # for which a scheduler is waited
 

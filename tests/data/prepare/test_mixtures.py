@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.prepare.engines import Local
 from nowcast.data.prepare.files import find_files
 from nowcast.data.prepare.netcdf import prepare_archive
 from tests.data.formats import fakes
@@ -92,7 +93,7 @@ def test_a_file_whose_own_frames_do_not_fit_is_skipped(tmp_path):
 
     cf(tmp_path, "a.nc", 0)
     cf(tmp_path, "b.nc", 5)
-    options = {"limits": LIMITS, "allow_overlapping_sums": False, "workers": 0, "attributes": {},
+    options = {"limits": LIMITS, "allow_overlapping_sums": False, "engine": Local(0), "attributes": {},
                "track": lambda items, text, total: items}  # fmt: skip
     report = prepare_archive(Mixed(), str(tmp_path / "in"), tmp_path / "o.nc", on_error="skip", **options)
     assert (report.files, report.frames, report.duplicates) == (1, 1, 1)
