@@ -124,6 +124,7 @@ def test_the_command_tries_the_configured_run(tmp_path, capsys):
 ARCHIVES = ["data.split.method=archives", "data.split.val_archives=[val_*]"]
 
 
+@pytest.mark.thorough
 def test_without_test_windows_training_is_looked_at_all_the_same(tmp_path, capsys):
     output, settings = tmp_path / "check.json", [*TINY, *ARCHIVES, "data.split.test_archives=[]"]
     settings += [f"data.archives.folder={tmp_path / 'data'}", "data.archives.test_events=0", "data.split.gap_minutes=0"]

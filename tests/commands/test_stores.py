@@ -86,6 +86,7 @@ def test_a_forecast_from_a_store_is_that_from_the_archive_and_counts_no_shares(f
     assert np.array_equal(*found, equal_nan=True)
 
 
+@pytest.mark.thorough
 def test_check_tells_of_a_store_what_it_tells_of_the_archive(folder):
     said = []
     for path in ("rain.nc", "a/rain.zarr"):

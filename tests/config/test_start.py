@@ -122,6 +122,7 @@ def test_processes_that_a_command_starts_in_such_a_folder(hostile, command):
     assert "of the working directory" not in result.stderr + result.stdout
 
 
+@pytest.mark.thorough
 def test_the_users_wish_for_tracebacks_reaches_a_program_that_a_program_starts(monkeypatch):
     for users, shown in (("1", True), (None, False)):
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
@@ -138,12 +139,15 @@ def test_the_users_wish_for_tracebacks_reaches_a_program_that_a_program_starts(m
 
 @pytest.mark.parametrize(
     ("line", "found"),
-    [
-        ("nowcast ", "prepare check"),
-        ("nowcast tr", "train"),
-        ("nowcast train optimi", "optimizer= optimizer."),
-        ("nowcast prepare source=kn", "source=knmi"),
-    ],
+    thinned(
+        [
+            ("nowcast ", "prepare check"),
+            ("nowcast tr", "train"),
+            ("nowcast train optimi", "optimizer= optimizer."),
+            ("nowcast prepare source=kn", "source=knmi"),
+        ],
+        fast=[1, 3],
+    ),
 )
 def test_the_shell_completes_commands_and_settings(tmp_path, line, found):
     asked = typed(tmp_path, "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from nowcast.data.datamodule import RadarDataModule
 from nowcast.data.interface import DataModule, Series, as_data_module
 from nowcast.data.mnist.moving_mnist import MovingMnist
+from tests.conftest import thinned
 from tests.data.archives import START, grid, moving_rain
 from tests.extension import declare
 from tests.programs import TINY, rows, run
@@ -145,7 +146,7 @@ def test_it_is_evaluated_with_a_baseline_alone(configs, tmp_path):
     assert {row["model"] for row in rows(tmp_path / "scores" / "scores.csv")} == {"persistence"}
 
 
-@pytest.mark.parametrize("more", [[], ["data=foreign"]])
+@pytest.mark.parametrize("more", thinned([[], ["data=foreign"]], fast=[0]))
 def test_its_checkpoint_is_evaluated(trained, configs, monkeypatch, tmp_path, more):
     """It has no setting of time step or cell size that could be made like that of training."""
     declare(tmp_path, monkeypatch, "[nowcast.data]\nforeign = tests.data.test_interface:Foreign\n")

@@ -174,7 +174,7 @@ def persistence_by_hand(tree, starts):
 @pytest.mark.parametrize(
     ("experiment", "size"),
     [
-        ("paper_radar", ["model.hidden=[2,2]"]),
+        pytest.param("paper_radar", ["model.hidden=[2,2]"], marks=pytest.mark.thorough),
         pytest.param(
             "paper_radar_fc_lstm", ["model.hidden=[4,4]", "model.frame_shape=[16,16]"], marks=pytest.mark.slow
         ),

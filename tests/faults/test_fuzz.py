@@ -38,6 +38,7 @@ def test_no_input_of_many_gets_through(name):
     assert peak < 2000  # MB
 
 
+@pytest.mark.thorough
 def test_the_search_notices_what_it_is_looking_for(tmp_path, monkeypatch):
     """A reader that raises something else, one that hangs and one that crashes are all reported."""
     broken = tmp_path / "broken_reader.py"

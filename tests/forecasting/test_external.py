@@ -42,6 +42,7 @@ def evaluated(folder, *arguments):
     return code, message
 
 
+@pytest.mark.thorough
 def test_a_forecast_belongs_to_the_archive_of_its_place(tmp_path):
     here, there = moving_rain(tmp_path / "here.nc", frames=12), elsewhere(tmp_path / "there.nc")
     files = perfect(Archive(here), tmp_path / "files")

@@ -142,6 +142,7 @@ def test_three_heights_are_not_guessed(tmp_path):
 # -- place ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_forecast_for_ottawa_is_not_read_on_helsinkis_grid(tmp_path):
     archive = observed(tmp_path, mapping=HELSINKI)
     code, message = evaluate(tmp_path, archive, forecast(tmp_path / "f.nc", mapping=OTTAWA))
@@ -151,6 +152,7 @@ def test_a_forecast_for_ottawa_is_not_read_on_helsinkis_grid(tmp_path):
     assert evaluate(tmp_path, archive, forecast(tmp_path / "g.nc", mapping=HELSINKI)) == (0, "")
 
 
+@pytest.mark.thorough
 def test_one_place_in_two_projections_is_one(tmp_path):
     """Coordinates differ by a false easting, cells do not."""
     moved = {

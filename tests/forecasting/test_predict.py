@@ -18,6 +18,7 @@ from nowcast.models.persistence import Persistence
 from nowcast.verification import validation
 from nowcast.verification.validation import validation_scores
 from nowcast.verification.worth import better_than, in_words
+from tests.conftest import thinned
 from tests.data.archives import frame, grid, moving_rain, write
 from tests.data.formats import fakes
 from tests.programs import composed, run
@@ -154,6 +155,7 @@ def test_a_checkpoint_of_before_says_how_to_learn_its_worth(before, capsys):
     assert run("evaluate", *command, "output=worth", "html=false", "scores=basic") == (0, "")
 
 
+@pytest.mark.thorough
 def test_lead_times_that_were_never_trained_are_named(trained, prepared, tmp_path, capsys):
     arguments = [f"checkpoint={trained}", f"input={prepared / 'all.nc'}"]
     assert run("predict", *arguments, f"output={tmp_path / 'long.nc'}", "forecast_steps=12") == (0, "")
@@ -292,7 +294,9 @@ def test_few_of_many_files_are_read_and_limited_as_in_training(trained, prepared
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("source", "folder", "init_time"),
-    [("knmi", "knmi_hdf5", "2010-08-26T03:00"), ("mch_gif", "mch_gif", None), ("fmi_pgm", "fmi_pgm", None)],
+    thinned(
+        [("knmi", "knmi_hdf5", "2010-08-26T03:00"), ("mch_gif", "mch_gif", None), ("fmi_pgm", "fmi_pgm", None)], [0]
+    ),
 )
 def test_real_files_are_found_by_their_names(real_data, tmp_path, source, folder, init_time):
     """The forecast is that from the frames that a reader finds in the files of those times."""

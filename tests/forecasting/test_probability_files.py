@@ -182,6 +182,7 @@ class Members(nn.Module):
         return torch.stack([values[:, -1:].repeat(1, steps, 1, 1, 1) + k for k in range(3)], dim=1)
 
 
+@pytest.mark.thorough
 def test_the_members_of_an_ensemble_are_written_and_read(trained, tmp_path):
     path = next((trained / "data").glob("*/test_000.nc"))
     forecaster = of_model("members", Members(), {"_target_": "Members"})

@@ -67,6 +67,7 @@ def test_what_cannot_be_put_together():
         pool({"pair": before, "z": dataclasses.replace(one, facts=facts)})
 
 
+@pytest.mark.thorough
 def test_two_evaluations_put_together_are_the_evaluation_of_both(tmp_path):
     """From the command line, with what the program wrote: one archive each, and both in one run."""
     one = moving_rain(tmp_path / "one.nc", frames=24)

@@ -24,6 +24,7 @@ def train(trained, folder, *more):
     return run("train", *TINY, *quick, data, f"output={folder}", *more)
 
 
+@pytest.mark.thorough
 def test_a_run_that_learns_nothing_ends_with_the_weights_that_it_began_with(trained, packed, tmp_path):
     folder = tmp_path / "run"
     assert train(trained, folder, f"init={packed}", "optimizer.optimizer.lr=0") == (0, "")

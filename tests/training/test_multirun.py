@@ -226,6 +226,7 @@ def rest_of():
     return type("Process", (), {})()
 
 
+@pytest.mark.thorough
 def test_the_sweeps_command_is_understood_whatever_value_the_agent_chooses(monkeypatch, tmp_path):
     parameters = yaml.safe_load(SWEEP.read_text())["parameters"]
     for last in (False, True):

@@ -9,6 +9,7 @@ import torch
 
 from nowcast.forecasting import checkpoint
 from nowcast.training.task import NowcastTask
+from tests.conftest import thinned
 from tests.programs import run
 from tests.training.resuming import SETTINGS, interrupted, rows, same_weights, train
 
@@ -54,7 +55,7 @@ def test_a_resumed_run_ends_with_the_same_weights(folder, kind, epoch, batch):
 
 @pytest.mark.parametrize(
     ("workers", "epoch", "batch"),
-    [(0, 0, 0), (0, 1, 1), (0, 1, 2), (0, 2, 3), pytest.param(2, 1, 1, marks=pytest.mark.slow)],
+    [*thinned([(0, 0, 0), (0, 1, 1), (0, 1, 2), (0, 2, 3)], fast=[1]), pytest.param(2, 1, 1, marks=pytest.mark.slow)],
 )
 def test_a_run_with_several_crops_of_a_window_goes_on_among_them(folder, workers, epoch, batch):
     """Batches of three crops of two windows are read together; the signal comes before, among and after them."""
@@ -183,6 +184,7 @@ def test_scoring_that_was_interrupted_is_done_again(half):
     assert "finished" in json.loads((half / "unscored" / "provenance.json").read_text())
 
 
+@pytest.mark.thorough
 def test_without_a_best_epoch_the_last_is_scored(half):
     settings = ["trainer.max_epochs=1", "callbacks.checkpoint=null", "evaluate=true"]
     assert train(half, "no_best", *settings) == (0, "")

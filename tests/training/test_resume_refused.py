@@ -62,6 +62,7 @@ def test_a_schedule_that_depends_on_the_epochs_fixes_their_number(runs):
     assert train(runs, "adamw_again", "optimizer=adamw", *advice) == (0, "")
 
 
+@pytest.mark.thorough
 def test_a_schedule_that_has_epochs_left_goes_on_as_a_new_run_as_its_message_says(runs):
     settings = ["optimizer=adamw", "trainer.max_epochs=2"]
     interrupted(runs, "stopped", *settings, epoch=1)

@@ -14,6 +14,7 @@ from nowcast.forecasting.calibration.frequency import FrequencyCalibration
 from nowcast.forecasting.calibration.frequency_fit import CalibrationFit
 from nowcast.forecasting.calibration.method import Frequency
 from nowcast.training.run import scoring_device
+from tests.conftest import thinned
 from tests.data.archives import moving_rain
 from tests.programs import rows, run
 
@@ -60,6 +61,7 @@ def of_six_minutes(tmp_path_factory):
     return folder
 
 
+@pytest.mark.thorough
 def test_scores_carry_the_lead_times_of_the_split_that_is_scored(of_six_minutes, tmp_path):
     best = of_six_minutes / "run" / "checkpoints" / "best.ckpt"
     typed = [f"checkpoint={best}", "scores=basic", "html=false"]
@@ -69,6 +71,7 @@ def test_scores_carry_the_lead_times_of_the_split_that_is_scored(of_six_minutes,
         assert {float(row["lead_time_minutes"]) for row in rows(folder / "scores.csv")} == leads
 
 
+@pytest.mark.thorough
 def test_mixed_test_steps_are_refused_before_training_and_only_where_they_are_scored(tmp_path):
     settings = on(archives(tmp_path, a=5, b=5, c=6, d=5), test=["a", "c"], val=["d"])
     code, message = run("train", *settings, f"output={tmp_path / 'scored'}")
@@ -95,7 +98,9 @@ def test_a_baseline_that_refuses_the_test_grids_does_so_before_training(tmp_path
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
-@pytest.mark.parametrize("metrics", [["frame_scores=paper", "frame_scores.paper=null"], ["frame_scores=pooled"]])
+@pytest.mark.parametrize(
+    "metrics", thinned([["frame_scores=paper", "frame_scores.paper=null"], ["frame_scores=pooled"]], fast=[0])
+)
 def test_a_variant_of_scores_can_be_left_out(tmp_path, metrics):
     typed = ["data=radar", f"data.archives=[{archives(tmp_path, a=5)[0]}]", "data.split.method=all", "scores=basic"]
     typed += ["model=persistence", "data.crop=16", "data.workers=0", "html=false", *metrics]
@@ -221,6 +226,7 @@ def test_the_best_epoch_is_chosen_by_the_csi_of_what_is_used(tmp_path, calibrati
         assert logged > 0.05  # where the raw network, after one epoch, forecasts no event at all
 
 
+@pytest.mark.thorough
 def test_undefined_scores_do_not_stop_a_training_at_once(tmp_path):
     """No validation window has such rain, so that its CSI is undefined in every epoch."""
     settings = on(archives(tmp_path, a=5, b=5, c=5), test=["a"], val=["c"])

@@ -12,6 +12,7 @@ from nowcast.config.build import build
 from nowcast.forecasting.heads import GreyHead
 from nowcast.training.task import NowcastTask
 from nowcast.training.trainer import close_loggers, make_trainer, quieten
+from tests.conftest import thinned
 from tests.programs import composed
 
 
@@ -96,7 +97,7 @@ def test_every_logger_that_can_be_ended_is_ended():
     assert ended == [("ours", 1), ("other", 1)]
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "mae", "balanced"])
+@pytest.mark.parametrize("loss", thinned(["cross_entropy", "mse", "mae", "balanced"], fast=[0, 3]))
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop_paper"])
 def test_every_loss_and_optimiser_trains(loss, optimizer):
     settings = [f"loss={loss}", f"optimizer={optimizer}", "optimizer.optimizer.lr=0.02", "model.hidden=[2,2]"]

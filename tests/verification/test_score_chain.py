@@ -90,6 +90,7 @@ def test_a_run_of_one_radar_and_one_of_two_did_not_score_the_same(radars, tmp_pa
     assert "did not score the same observations in block 2024-05-01" in message
 
 
+@pytest.mark.thorough
 def test_an_ensemble_with_missing_members_is_counted_alike_in_maps_tables_and_regions(radars, tmp_path):
     archive = Archive(radars / "west2.nc")
     files = ensemble(archive, tmp_path / "files")

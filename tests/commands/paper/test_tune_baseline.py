@@ -76,6 +76,7 @@ def test_a_tuned_baseline_is_not_overwritten(settings, tmp_path):
     assert (tmp_path / "overrides.txt").read_text() == "mine"
 
 
+@pytest.mark.thorough
 def test_the_same_search_is_not_done_twice_and_another_one_is_refused(settings, tmp_path, capsys):
     grid = "grid={alpha:[500.0],sigma:[2.0]}"
     assert run("tune_baseline", *settings, grid, f"output={tmp_path}") == (0, "")

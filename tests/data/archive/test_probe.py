@@ -142,6 +142,7 @@ def test_a_fork_does_not_keep_its_parent_from_ending_the_helper(helper, path):
     os.waitpid(child, 0)
 
 
+@pytest.mark.thorough
 def test_a_helper_without_work_ends_and_is_started_again(helper, path, monkeypatch):
     monkeypatch.setattr(probe, "_HELPER", probe._HELPER.replace(f"[], {probe.IDLE_SECONDS})", "[], 0.01)"))
     helper.open(path, opener(under_a_lock))

@@ -53,7 +53,7 @@ def mean(frames, name):
 
 
 def large(*case):
-    """Millions of cells a frame."""
+    """Millions of cells a frame, or more than a hundred files."""
     return pytest.param(*case, marks=pytest.mark.thorough)
 
 
@@ -63,11 +63,11 @@ FACTS = [
     ("fmi_pgm", "fmi_pgm/20160928/*", 1, 40, (1226, 760), 0.30, 0.15, 0.2435),
     ("mch_gif", "mch_gif/20150515/*", 1, 40, (640, 710), 0.17, 0.12, 0.309),
     ("mch_gif", "mch_gif/20160711/*", 1, 40, (640, 710), 0.13, 0.10, 0.296),
-    ("bom", "bom_netcdf_c10/66/20201031/*", 1, 144, (512, 512), 0.13, 0.10, 0.0),
-    ("odim", "opera_odim/20180824_ODYSSEY/*", 4, 24, (2200, 1900), 0.12, 0.05, 0.499),
+    large("bom", "bom_netcdf_c10/66/20201031/*", 1, 144, (512, 512), 0.13, 0.10, 0.0),
+    large("odim", "opera_odim/20180824_ODYSSEY/*", 4, 24, (2200, 1900), 0.12, 0.05, 0.499),
     large("mrms", "mrms_grib2/20190610/*", 9, 20, (3500, 7000), 0.061, 0.044, 0.358),
     ("eccc_gif", "eccc_dpqpe_gif/CASCM/*", 4, 239, (480, 480), 0.46, None, 0.218),
-    ("eccc_gif", "eccc_dpqpe_gif/CASGO/*", 4, 239, (480, 480), 0.24, None, 0.217),
+    large("eccc_gif", "eccc_dpqpe_gif/CASGO/*", 4, 239, (480, 480), 0.24, None, 0.217),
     large("fmi_geotiff", "fmi_geotiff/20160928/*", 2, 3, (7316, 4963), 0.30, 0.15, None),
 ]
 
@@ -93,7 +93,7 @@ def test_facts_of_the_manifest(real_data, name, pattern, every, count, shape, li
         ("mch_gif", "mch_gif/20160711/*", "2016-07-11T20:45", "2016-07-12T00:00", {5}),
         ("fmi_pgm", "fmi_pgm/20160928/*", "2016-09-28T14:45", "2016-09-28T18:00", {5}),
         large("odim", "opera_odim/20180824_ODYSSEY/*", "2018-08-24T18:00", "2018-08-24T23:45", {15}),
-        ("eccc_gif", "eccc_dpqpe_gif/CASCM/*", "2024-07-10T21:06", "2024-07-11T21:00", {6, 12}),
+        large("eccc_gif", "eccc_dpqpe_gif/CASCM/*", "2024-07-10T21:06", "2024-07-11T21:00", {6, 12}),
     ],
 )
 def test_time_axes(real_data, name, pattern, first, last, steps):
@@ -120,6 +120,7 @@ def test_opera_outliers_are_in_the_file_and_left_to_the_limits(real_data):
     assert max(frame.largest for frame in frames) == pytest.approx(8647, abs=1)
 
 
+@pytest.mark.thorough
 def test_bom_missing_pixels(real_data):
     frames = read(real_data, "bom", "bom_netcdf_c10/66/20201031/*")
     missing = [frame.missing for frame in frames]

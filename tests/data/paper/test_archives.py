@@ -48,6 +48,7 @@ def test_archives_are_made_once_and_anew_for_other_settings(days, tmp_path):
     assert archives(tree(days, day_count=1), tmp_path / "made").paths() != paths
 
 
+@pytest.mark.thorough
 def test_a_tree_that_has_grown_is_looked_through_again(days, tmp_path):
     source = archives(tree(days), tmp_path / "made")
     assert [path.stem for path in source.paths()] == ["hko_20110503", "hko_20131231"]
@@ -87,6 +88,7 @@ def interrupted_at_the_second(source, monkeypatch):
             source.paths()
 
 
+@pytest.mark.thorough
 def test_an_interruption_leaves_no_old_clutter_when_the_tree_grows(tmp_path, monkeypatch):
     sizes = {"crop": 40, "disk_radius": 0.0, "size": 40, "clutter": "kmeans"}
     for date in ("2011-05-03", "2011-06-03"):
@@ -123,6 +125,7 @@ def test_clutter_becomes_no_data_in_every_frame(tmp_path):
     assert "1 of 1600 cells removed as clutter (kmeans)" in Archive(path).attributes["history"]
 
 
+@pytest.mark.thorough
 def test_clutter_is_judged_by_the_mean_of_every_month(tmp_path, monkeypatch):
     for date, rain in (("2011-05-03", 0.2), ("2011-05-09", 0.6), ("2011-06-03", 0.4), ("2012-06-03", 0.4)):
         write_day(tmp_path, date, rain, distinct=3)

@@ -57,6 +57,7 @@ def test_days_give_the_papers_counts(tmp_path, count, apart):
     assert by_day.caveat == ""
 
 
+@pytest.mark.thorough
 def test_the_draw_depends_on_the_seed(days, tmp_path):
     source = archives(tree(days, day_count=3), tmp_path / "made")
     draws = []

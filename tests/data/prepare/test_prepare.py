@@ -12,6 +12,7 @@ import pytest
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.archive.limits import Limits
 from nowcast.data.prepare.files import find_files
+from tests.conftest import thinned
 from tests.data.formats import fakes
 from tests.data.prepare.preparing import cf, prepare, read
 
@@ -32,7 +33,7 @@ def test_frames_of_interleaved_files(tmp_path):
     assert read(archive)[:, 0, 0].tolist() == [0, 99, 20]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", thinned([1, 2], fast=[0]))
 def test_workers_change_nothing(tmp_path, workers):
     for k in range(12):
         cf(tmp_path, f"{k:02}.nc", 5 * k, float(k))

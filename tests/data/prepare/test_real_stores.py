@@ -21,7 +21,16 @@ KINDS = {
 SLOW = {"fmi_geotiff", "knmi", "netcdf", "odim"}  # seconds of decoding
 
 
-@pytest.mark.parametrize("source", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in KINDS])
+FAST = {"mch_gif", "ukmo_netcdf"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.thorough] * (name not in FAST))
+        for name in KINDS
+    ],
+)
 def test_a_store_of_real_files_is_their_archive(real_data, tmp_path, source):
     pattern, count, overrides = KINDS[source]
     files = [str(path) for path in sorted(real_data.glob(pattern))[:count]]

@@ -12,6 +12,7 @@ from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.archive.limits import Limits
 from nowcast.data.prepare import shards
 from nowcast.data.prepare.ledger import Ledger
+from tests.conftest import thinned
 from tests.data.formats import fakes
 from tests.data.prepare import preparing
 from tests.data.prepare.preparing import cf
@@ -72,7 +73,9 @@ def test_a_store_holds_what_the_netcdf_archive_of_the_files_holds(tmp_path, name
     ]
 
 
-@pytest.mark.parametrize("options", [{"shard": 1}, {"shard": 100}, {"chunk": (2, 4, 4)}, {"workers": 2}])
+@pytest.mark.parametrize(
+    "options", thinned([{"shard": 1}, {"shard": 100}, {"chunk": (2, 4, 4)}, {"workers": 2}], fast=[0, 1, 2])
+)
 def test_however_it_is_cut_and_by_whom(tmp_path, options):
     netcdf, store, _ = both(tmp_path, "cf", **options)
     same(store, netcdf)
@@ -189,6 +192,7 @@ def test_a_damaged_ledger_is_said_by_name(tmp_path):
         prepare(tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_worker_that_dies_is_one_line(tmp_path, monkeypatch):
     for k in range(12):
         cf(tmp_path, f"{k:02}.nc", 5 * k)

@@ -91,6 +91,7 @@ def test_crops_have_the_shares_of_their_cells(tmp_path, crop):
     assert len(corners) == -(-SHAPE[0] // crop[0]) * -(-SHAPE[1] // crop[1])
 
 
+@pytest.mark.thorough
 def test_importance_weights_go_by_cells(tmp_path):
     values = fields(12, coarse=False)
     path = archive(tmp_path / "a.nc", values).path

@@ -123,6 +123,7 @@ def test_without_motion_and_decay_nothing_changes():
     assert np.abs(rain - rain[0]).max() < 0.05 * rain.max()
 
 
+@pytest.mark.thorough
 def test_moving_does_not_smooth():
     fields = np.stack([replace(RAIN, frames=20, **FROZEN).gaussian(seed) for seed in range(8)])
     roughness = [np.diff(fields[:, k], axis=-1).var() for k in (0, 19)]

@@ -8,6 +8,7 @@ import pytest
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.paths import archive_paths
 from nowcast.data.zarr.opening import archive_at
+from tests.conftest import thinned
 from tests.data.archives import frame, grid, moving_rain, write
 from tests.data.modules import SETTINGS, radar
 from tests.data.zarr.stores import KINDS, mirror
@@ -72,7 +73,7 @@ def test_another_process_gets_a_copy_without_handles(place, netcdf):
     assert np.array_equal(copied.read(*EVERYTHING), netcdf.read(*EVERYTHING), equal_nan=True)
 
 
-@pytest.mark.parametrize("cache", ["none", "memmap"])
+@pytest.mark.parametrize("cache", thinned(["none", "memmap"], fast=[0]))
 def test_windows_of_training_and_validation(place, netcdf, cache):
     changes = {"split": "blocks", "random_crops": True, "augment": "flips_rotations", "cache": cache}
     changes |= {"min_rain_fraction": 0.01, "min_valid_fraction": 0.5}

@@ -11,6 +11,7 @@ from tests.pictures import probability_colour, share
 from tests.report.plots.cases import alone, case
 
 
+@pytest.mark.thorough
 def test_an_animation_shows_probabilities_from_the_first_forecast_on(tmp_path):
     chance = {name: np.full((4, 20, 24), value, np.float32) for name, value in (("p", 0.55), ("q", 0.85))}
     dry = np.zeros((4, 20, 24), np.float32)

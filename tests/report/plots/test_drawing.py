@@ -57,6 +57,7 @@ def test_an_archive_is_drawn_with_its_times_and_without_lead_times(archive, tmp_
     assert case.time_label(4) == str(archive.times[9])[:16].replace("T", " ") + " UTC"
 
 
+@pytest.mark.thorough
 def test_a_long_gap_is_no_long_film(tmp_path, monkeypatch):
     """Sixty days without a frame were 17,272 frames of no data."""
     old, new = ([frame(start + 5 * k) for k in range(4)] for start in (0, 60 * 1440))
@@ -132,6 +133,7 @@ def test_probabilities_are_drawn_below_the_rain_in_colours_of_their_own(archive,
     assert not cases[1].probabilities
 
 
+@pytest.mark.thorough
 def test_of_thresholds_that_a_forecast_lacks_the_nearest_are_drawn_and_said(archive, tmp_path, monkeypatch):
     cases = drawn(monkeypatch)
     file = exceedance(tmp_path / "f.nc", archive)
@@ -143,6 +145,7 @@ def test_of_thresholds_that_a_forecast_lacks_the_nearest_are_drawn_and_said(arch
     )
 
 
+@pytest.mark.thorough
 def test_dbz_colours_are_those_of_the_law(archive, tmp_path):
     rate = 10 ** ((37 - 10 * np.log10(200)) / 16)  # 37 dBZ by Marshall and Palmer
     rain = np.full((1, *archive.grid.shape), rate, np.float32)

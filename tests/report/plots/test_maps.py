@@ -18,6 +18,7 @@ from nowcast.report.plots.colours import (
     rain_colormap,
 )
 from nowcast.report.plots.maps import animate_forecast, panel_lines, plot_forecast, scale_bar_km
+from tests.conftest import thinned
 from tests.pictures import rgb, share
 from tests.report.plots.cases import alone, case
 
@@ -256,7 +257,7 @@ def fail(*_, **__):
     raise OSError("disk full")
 
 
-@pytest.mark.parametrize("earlier", [None, b"an earlier picture"])
+@pytest.mark.parametrize("earlier", thinned([None, b"an earlier picture"], fast=[1]))
 @pytest.mark.parametrize(
     ("name", "draw", "broken"),
     [

@@ -13,6 +13,7 @@ from nowcast.studies.search.slots import is_surplus, next_step, queue_again, slo
 from nowcast.studies.search.space import SearchSpace
 from nowcast.studies.search.study import Objective, hidden, open_storage, open_study, trial_folder
 from nowcast.studies.search.workers import Rules, Workers
+from tests.conftest import thinned
 
 SPACE = SearchSpace({"x": {"key": "x", "type": "float", "low": 0.0, "high": 1.0}})
 SCORE = Objective("score", "val/csi_0p5mmh", "max")
@@ -116,7 +117,7 @@ def proposals(study, count):
 
 
 @pytest.mark.parametrize(
-    "make", [optuna.samplers.RandomSampler, optuna.samplers.TPESampler, optuna.samplers.CmaEsSampler]
+    "make", thinned([optuna.samplers.RandomSampler, optuna.samplers.TPESampler, optuna.samplers.CmaEsSampler], fast=[1])
 )
 def test_a_continued_study_proposes_what_an_uninterrupted_one_does_and_nothing_twice(make, tmp_path):
     whole = optuna.create_study(sampler=SeededByTrial(make, 7))
@@ -196,6 +197,7 @@ def in_threads(workers, count):
     assert not any(thread.is_alive() for thread in threads)
 
 
+@pytest.mark.thorough
 def test_several_workers_run_each_missing_trial_once(tmp_path):
     ran, together = [], threading.Barrier(3, timeout=20)
 

@@ -19,6 +19,7 @@ from nowcast.forecasting import checkpoint
 from nowcast.studies.search import search
 from nowcast.studies.search.report import tie
 from nowcast.studies.search.study import Objective
+from tests.conftest import thinned
 from tests.programs import TINY, run
 
 FAKE = Path(__file__).parent / "fake_train.py"
@@ -208,12 +209,13 @@ def test_interrupting_loses_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
-    [
+    thinned([
         (["tune.space.patch.key=model.pach"], "model.pach"),
         (["tune.space.patch.choices=[4]", "model.patch=2"], "model.patch is given on the command line and searched"),
         (["tune.objectives.score.metric=val/acc"], "one of seconds, train/loss, val/loss, val/csi, val/csi_0p5mmh"),
         (["tune.objectives.score.mode=maximise"], "max or min"),
         (["tune.diverged=ignore"], "failed or worst, got 'ignore'"),
+        (["tune.trails=5"], "did you mean tune.trials?"),
         (["tune.trials=0"], "tune.trials must be at least 1, got 0"),
         (["tune.jobs=0"], "tune.jobs must be at least 1"),
         (["tune.grace_seconds=1"], "must exceed tune.heartbeat_seconds"),
@@ -222,7 +224,7 @@ def test_interrupting_loses_nothing(tmp_path):
         (["tune.storage=nonsense"], "not a database URL"),
         (["loss=exceedance"], "model.patch=2 would be refused: loss ExceedanceLoss does not fit a head that says am"),
         (["model=lagrangian", "tune=optimizer"], "would be refused: nowcast.models.lagrangian.Lagrangian says"),
-    ],
+    ], fast=[0, 1, 2, 9]),
 )  # fmt: skip
 def test_a_search_that_cannot_work_is_refused_before_it_begins(tmp_path, fake, overrides, message):
     code, said = tune(tmp_path, *overrides)
@@ -239,16 +241,11 @@ def test_a_space_may_lie_in_a_folder_of_the_user_and_reaches_the_trials(tmp_path
     space = "lr: {key: optimizer.optimizer.lr, type: float, low: 1.0e-3, high: 2.0e-3}"
     (own / "tune" / "mine.yaml").write_text(f"defaults: [settings]\nspace:\n  {space}\n")
     overrides = ["tune=mine", "optimizer=mine", "tune.trials=1", f"output={tmp_path / 'study'}", *QUICK]
-    code = run("tune", f"--config-dir={own}", *overrides)
-    assert code == (0, "")
+    assert run("tune", f"--config-dir={own}", *overrides) == (0, "")
     given = (tmp_path / "study" / "trial_0000" / "overrides.txt").read_text().splitlines()
     assert f"--config-dir={own}" in given
     assert "optimizer=mine" in given
     assert (tmp_path / "study" / "best.yaml").exists()
-
-
-def test_a_misspelt_setting_is_refused(tmp_path):
-    assert tune(tmp_path, "tune.trails=5")[0] == 1
 
 
 def test_another_search_under_the_same_name_is_refused(tmp_path, fake):
@@ -258,6 +255,7 @@ def test_another_search_under_the_same_name_is_refused(tmp_path, fake):
     assert "data.crop: 64 → 32; tune.space.lr.high: 0.03 → 0.5" in message
 
 
+@pytest.mark.thorough
 def test_a_search_in_which_all_fails_ends_with_the_reason(tmp_path, fake):
     fake("fail=*")
     code, message = tune(tmp_path, *LR_ALONE, "tune.trials=20")
@@ -278,6 +276,7 @@ def test_a_search_too_short_to_be_given_up_ends_with_the_reason_too(tmp_path, fa
     assert [row["state"] for row in rows(tmp_path)] == ["failed"]
 
 
+@pytest.mark.thorough
 def test_a_search_of_which_all_diverged_has_no_best_trial(tmp_path, fake):
     fake("nan=*")
     code, message = tune(tmp_path, *LR_ALONE, "tune.trials=1", "tune.diverged=worst")

@@ -105,6 +105,7 @@ def test_it_goes_on_only_once(folder, monkeypatch):
     assert len(calls) == 6
 
 
+@pytest.mark.thorough
 def test_a_schedule_is_lowered_too_and_stays_so_when_resumed(folder, monkeypatch):
     calls = diverge(monkeypatch, {3})
     settings = ["optimizer=adamw", "optimizer.optimizer.lr=3.0e-3", "callbacks.divergence.retry_lr_factor=0.1"]
