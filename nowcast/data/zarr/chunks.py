@@ -28,7 +28,7 @@ from nowcast.data.zarr.chunk_cache import ChunkCache
 from nowcast.data.zarr.store import StoredArray
 
 KEPT_BYTES = 64 << 20  # of a process and store; those of the last times that were read are kept whatever their size
-AT_ONCE = 32  # chunks that are fetched and decoded side by side
+AT_ONCE = 32  # chunks of a process and store that are fetched and decoded side by side
 INDICES = 256  # of shards that are kept
 NOT_THERE = 2**64 - 1  # offset of a chunk in the index of its shard
 Key = tuple[int, ...]  # number of a chunk along each axis
@@ -47,7 +47,7 @@ class Chunks:
 
     def __init__(self, array: StoredArray, cache: ChunkCache | None) -> None:
         """Nothing is read yet."""
-        self._cache = cache
+        self._cache, self._turns = cache, asyncio.Semaphore(AT_ONCE)
         self._metadata, self._path = array.metadata, array.store_path
         config = parse_array_config({"order": array.metadata.order} if array.metadata.zarr_format == 2 else None)
         self._spec = array.metadata.get_chunk_spec((0,) * array.ndim, config, default_buffer_prototype())
@@ -66,13 +66,7 @@ class Chunks:
         return found
 
     async def _all(self, keys: list[Key]) -> list[NDArray[Any]]:
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def one(key: Key) -> NDArray[Any]:
-            async with turns:
-                return await self._one(key)
-
-        tasks = [asyncio.ensure_future(one(key)) for key in keys]
+        tasks = [asyncio.ensure_future(self._one(key)) for key in keys]
         try:
             return await asyncio.gather(*tasks)
         finally:  # after an error the rest need not be read
@@ -83,7 +77,8 @@ class Chunks:
         place: tuple[Key, RangeByteRequest | None] | None = (key, None)
         if self._shards is not None:
             place = await self._shards.place(key)
-        decoded = None if place is None else await self._read(*place, self._pipeline, self._spec)
+        async with self._turns:
+            decoded = None if place is None else await self._read(*place, self._pipeline, self._spec)
         return self._absent if decoded is None else decoded
 
     async def _read(
