@@ -68,6 +68,7 @@ SINCE: dict[str, dict[str, Any]] = {
         "rain_factor_sigma": 0.0,
         "zoom": 1.0,
         "crops_per_window": 1,
+        "season_weights": None,
     },
     "nowcast.verification.scores.probability.Probabilities": {
         "cost_loss_ratios": [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],

@@ -266,8 +266,7 @@ class RadarDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Sample]:
         """Shuffled, possibly weighted by rain; batches are to go through on_after_batch_transfer, as Lightning does."""
         dataset = self.dataset("train")
-        names = [region.archive.name for region in self.regions]
-        weights = self.sampling.chances(dataset.samples[:, 0], names, dataset.rain_fraction)
+        weights = dataset.chances(self.sampling)
         samples = StoredWindows(dataset) if StoredWindows.are_possible(dataset) else dataset
         self._tables = samples.tables if isinstance(samples, StoredWindows) else None
         order = {"samples": self.sampling.samples_per_epoch, "weights": weights, "seed": self.seed, "done": self._done}

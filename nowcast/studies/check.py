@@ -11,10 +11,12 @@ from rich.table import Table
 
 from nowcast.config.build import build, plain
 from nowcast.config.mistakes import as_typed
+from nowcast.data.balance import balance_of
 from nowcast.data.interface import DataModule, as_data_module
 from nowcast.data.windows.index import SPLITS, NoWindowError
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.network import build_network
+from nowcast.report.climate.balance import balance_table, plain_balance
 from nowcast.report.model_card import print_card
 from nowcast.studies.benchmarks.training import measure_training
 from nowcast.training.trainer import make_task
@@ -85,7 +87,10 @@ def describe(data: DataModule, console: Console) -> dict[str, Any]:
             advice = "Scoring after training needs test windows; evaluate=false trains without"
             console.print(f"warning: {error}. {advice}", highlight=False, soft_wrap=True)
         console.print(f"{split}: {samples[split]} samples", highlight=False)
-    return {"archives": archives, "samples": samples}
+    if whole or not (balance := balance_of(data)):
+        return {"archives": archives, "samples": samples}
+    console.print(balance_table(balance))
+    return {"archives": archives, "samples": samples, "sampling": plain_balance(balance)}
 
 
 def try_training(config: DictConfig, data: DataModule, console: Console) -> dict[str, Any]:

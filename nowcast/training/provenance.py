@@ -14,16 +14,28 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from nowcast import __version__
+from nowcast.data.balance import balance_of
 from nowcast.data.interface import DataModule
 from nowcast.files import written_whole
+from nowcast.report.climate.balance import write_balance
 
 
 def write_provenance(
     folder: Path, config: DictConfig, data: DataModule, parameters: int, init: dict[str, Any] | None
 ) -> None:
-    """Write config.yaml, split.json and provenance.json into a new run directory; `init` = what it begins with."""
+    """Write config.yaml, split.json, provenance.json and, of radar, sampling.csv into a new run directory.
+
+    Args:
+        folder: The run directory.
+        config: Of the run.
+        data: What it trains on.
+        parameters: Of the network.
+        init: What it begins with.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     data.write_split(folder / "split.json")
+    if table := balance_of(data):
+        write_balance(folder / "sampling.csv", table)
     facts = {
         "nowcast": __version__,
         "git_commit": _git_commit(),

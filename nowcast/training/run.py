@@ -18,6 +18,7 @@ from nowcast.config.build import build, plain
 from nowcast.config.command_line.quoting import typed
 from nowcast.config.mistakes import as_typed
 from nowcast.config.program import given_on_command_line
+from nowcast.data.balance import balance_of
 from nowcast.data.interface import DataModule, as_data_module
 from nowcast.data.windows.index import SPLITS
 from nowcast.files import written_by_one
@@ -26,6 +27,7 @@ from nowcast.forecasting.calibration.fitting import fit_calibration
 from nowcast.forecasting.named_models import model_name
 from nowcast.forecasting.network import at_lead_times
 from nowcast.progress import track
+from nowcast.report.climate.balance import BALANCE, plain_balance
 from nowcast.report.plots.cases import draw
 from nowcast.report.plots.contents import Choice
 from nowcast.report.results import Output, Scored, write_results
@@ -205,6 +207,7 @@ def score(
     scored = Scored(models, data, "test", make_plan(config, data, "test"), device)
     scores = score_models(models, data.test_dataloader(), scored.plan, device, track)
     facts = {"split": "test", "caveat": data.caveat, "data": data.provenance(), "settings": plain(config)}
+    facts |= {BALANCE: plain_balance(balance_of(data))}
     uncertainty, evaluation = build(config.uncertainty), folder / "evaluation"
     output = Output(evaluation, console, uncertainty, html=config.picture, colour_blind_safe=config.colour_blind_safe)
     written = write_results(scores, scored, facts, output)

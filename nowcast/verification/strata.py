@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nowcast.data.windows.sample import Sample
+from nowcast.data.windows.settings import SEASONS
 
-SEASONS = ("DJF", "MAM", "JJA", "SON")
 HOURS = tuple(f"{hour:02d} UTC" for hour in range(24))
 
 

@@ -15,8 +15,9 @@ from tests.programs import TINY, rows, run
 
 def test_a_run_leaves_everything_that_it_promises(trained):
     for name in (
-        "config.yaml", "provenance.json", "split.json", "metrics.csv", "train.log", "checkpoints/best.ckpt",
-        "checkpoints/last.ckpt", "evaluation/scores.csv", "evaluation/scores.nc", "evaluation/errors.csv",
+        "config.yaml", "provenance.json", "split.json", "sampling.csv", "metrics.csv", "train.log",
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "evaluation/scores.csv", "evaluation/scores.nc",
+        "evaluation/errors.csv",
         "evaluation/csi.svg", "evaluation/forecast.png", "evaluation/forecast.gif",
     ):  # fmt: skip
         assert (trained / name).stat().st_size > 0, name
@@ -29,6 +30,35 @@ def test_a_run_leaves_everything_that_it_promises(trained):
     split = json.loads((trained / "split.json").read_text())
     assert split["train_000"]["test"] == []
     assert len(split["test_000"]["test"]) > 0
+
+
+def test_what_training_drew_stands_beside_what_there_is_in_a_file_and_the_report(trained, tmp_path):
+    table = {(row["group"], row["name"]): row for row in rows(trained / "sampling.csv")}
+    split = json.loads((trained / "split.json").read_text())
+    for name, windows in split.items():
+        assert int(table["archive", name]["windows"]) == len(windows["train"])  # a tile is the whole grid
+    assert int(table["all", "all"]["windows"]) == sum(len(windows["train"]) for windows in split.values())
+    assert float(table["all", "all"]["rain_ratio"]) > 1  # importance_floor draws rain more often
+    report = (trained / "evaluation" / "report.html").read_text()
+    assert "What training drew, against what there is" in report
+    assert f"<td>archive train_000</td><td>{table['archive', 'train_000']['windows']}</td>" in report
+    assert "drawn_in_training" not in report
+    findings = tmp_path / "check.json"
+    data = f"data.archives.folder={trained.parent / 'data'}"
+    assert run("check", *TINY, data, f"output={findings}") == (0, "")
+    told = json.loads(findings.read_text())["sampling"][0]
+    assert told["rain_drawn"] == pytest.approx(float(table["all", "all"]["rain_drawn"]), rel=1e-5)
+
+
+def test_seasons_are_weighed_by_what_is_typed(trained, tmp_path):
+    data = [f"data.archives.folder={trained.parent / 'data'}", "trainer.max_epochs=1", "evaluate=false"]
+    weights = "data.sampling.season_weights={DJF: 1, MAM: 1, JJA: 2, SON: 0}"
+    assert run("train", *TINY, *data, weights, f"output={tmp_path / 'run'}") == (0, "")
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]["sampling"]["season_weights"] == {
+        "DJF": 1, "MAM": 1, "JJA": 2, "SON": 0,
+    }  # fmt: skip
+    code, text = run("train", *TINY, *data, "data.sampling.season_weights={JJA: 2}", f"output={tmp_path / 'no'}")
+    assert (code, "data.sampling.season_weights must give each of DJF, MAM, JJA, SON a weight" in text) == (1, True)
 
 
 def test_raw_and_calibrated_and_baselines_stand_in_one_table(trained):

@@ -81,6 +81,7 @@ SINCE_GROUPS = {
     "sampling.rain_factor_sigma",
     "sampling.zoom",
     "sampling.crops_per_window",
+    "sampling.season_weights",
 }  # settings that no config of before can say
 
 

@@ -17,7 +17,8 @@ MNIST_GROUPS = {
 def radar(archives, **settings):
     """A RadarDataModule; `split` is the method."""
     new = {
-        name: f"sampling.{name}" for name in ("archive_weights", "rain_factor_sigma", "zoom", "crops_per_window")
+        name: f"sampling.{name}"
+        for name in ("archive_weights", "rain_factor_sigma", "zoom", "crops_per_window", "season_weights")
     }  # since there are groups
     return RadarDataModule(archives, **grouped(settings, NESTED[RADAR] | new, RADAR_GROUPS))
 

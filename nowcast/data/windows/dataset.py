@@ -9,12 +9,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nowcast.data.archive.grid import area_average
+from nowcast.data.shares.climate import climate, months_of
 from nowcast.data.shares.listed import SamplingIndex
 from nowcast.data.shares.tile_shares import crop_shares, window_counts
 from nowcast.data.windows.index import owned_from, tile_corners
 from nowcast.data.windows.region import Region, windows_of
 from nowcast.data.windows.sample import Distances, Sample, turn
-from nowcast.data.windows.settings import Augmentation
+from nowcast.data.windows.settings import Augmentation, SamplingSettings
+
+Listing = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]  # samples, shares of rain and of data
 
 
 class Cut(NamedTuple):
@@ -82,17 +85,10 @@ class RadarDataset(Dataset[Sample]):
         self.crop, self.jitter, self.augment, self.seed = crop, jitter, augment, seed
         self.rain_factor_sigma, self.zoom = rain_factor_sigma, zoom
         self.min_rain_fraction, self.min_valid_fraction = min_rain_fraction, min_valid_fraction
-        rows, fractions = [], []
-        for number, (region, begin) in enumerate(zip(regions, starts, strict=True)):
-            found = (
-                self._of_summaries(number, region, begin)
-                if index is None
-                else self._of_index(index, number, region, begin)
-            )
-            rows.append(found[0])
-            fractions.append(found[1])
-        self.samples = np.concatenate(rows) if rows else np.empty((0, 6), dtype=np.int64)
-        self.rain_fraction = np.concatenate(fractions) if fractions else np.empty(0)
+        self.there: list[NDArray[np.float64]] = []
+        found = [self._list(index, number, *each) for number, each in enumerate(zip(regions, starts, strict=True))]
+        nothing = np.empty((0, 6), dtype=np.int64), np.empty(0), np.empty(0)
+        self.samples, self.rain_fraction, self.valid_fraction = map(np.concatenate, zip(nothing, *found, strict=True))
 
     @property
     def length(self) -> int:
@@ -116,22 +112,40 @@ class RadarDataset(Dataset[Sample]):
             init_times[mine] = region.archive.times[last].astype("datetime64[s]").astype(np.int64)
         return archives, init_times
 
-    def _kept(self, rain: NDArray[np.float64], valid: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which windows hold enough rain and data, by their shares of both."""
+    @property
+    def months(self) -> NDArray[np.int8]:
+        """(N,) month of the first frame of each sample, 1 to 12."""
+        months = np.empty(len(self.samples), dtype=np.int8)
+        for number, region in enumerate(self.regions):
+            mine = self.samples[:, 0] == number
+            months[mine] = months_of(region.archive.times)[self.samples[mine, 1]]
+        return months
+
+    def chances(self, sampling: SamplingSettings) -> NDArray[np.float64] | None:
+        """(N,) relative chance of each sample in training; None where all are alike."""
+        names = [region.archive.name for region in self.regions]
+        return sampling.chances(self.samples[:, 0], names, self.rain_fraction, self.months)
+
+    def cells(self, region: Region) -> int:
+        """Averaged cells of a frame of a sample, without those beyond the grid."""
+        height, width = self.shape_of(region)
+        return min(height, region.shape[0]) * min(width, region.shape[1])
+
+    def _kept(
+        self, region: Region, starts: NDArray[np.int64], rain: NDArray[np.float64], valid: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Which windows hold enough rain and data, by their shares of both; all of them count as what there is."""
+        self.there.append(climate(months_of(region.archive.times)[starts], rain, valid, self.cells(region)))
         keep = (rain >= self.min_rain_fraction) & (valid >= self.min_valid_fraction)
         return keep & (valid > 0) if self.min_valid_fraction > 0 else keep
 
-    def _list(
-        self, index: SamplingIndex | None, number: int, region: Region, starts: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Rows (archive, start, y, x, owned y, owned x) of one archive, with their shares of rain."""
+    def _list(self, index: SamplingIndex | None, number: int, region: Region, starts: NDArray[np.int64]) -> Listing:
+        """Rows (archive, start, y, x, owned y, owned x) of one archive, with their shares of rain and of data."""
         if index is None:
             return self._of_summaries(number, region, starts)
         return self._of_index(index, number, region, starts)
 
-    def _of_summaries(
-        self, number: int, region: Region, starts: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def _of_summaries(self, number: int, region: Region, starts: NDArray[np.int64]) -> Listing:
         height, width = self.shape_of(region)
         ys, xs = tile_corners(region.shape[0], height), tile_corners(region.shape[1], width)
         samples, rain, valid = [], [], []
@@ -146,19 +160,19 @@ class RadarDataset(Dataset[Sample]):
                 rain.append(wet)
                 valid.append(observed)
         order = np.argsort(np.tile(np.arange(len(starts)), len(ys) * len(xs)), kind="stable")
-        shares = np.concatenate(rain)[order]
-        keep = self._kept(shares, np.concatenate(valid)[order])
-        return np.concatenate(samples).astype(np.int64)[order][keep], shares[keep]
+        every = np.concatenate(samples).astype(np.int64)[order]
+        shares, known = np.concatenate(rain)[order], np.concatenate(valid)[order]
+        keep = self._kept(region, every[:, 1], shares, known)
+        return every[keep], shares[keep], known[keep]
 
-    def _of_index(
-        self, index: SamplingIndex, number: int, region: Region, starts: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def _of_index(self, index: SamplingIndex, number: int, region: Region, starts: NDArray[np.int64]) -> Listing:
         tile = self.shape_of(region)
         listed = index.listed(region.archive, windows_of(region, self.length, tile), starts)
         rows, columns = region.cells((0, 0), tile)  # fewer than the tile's where the grid is smaller
         cells = self.length * rows.stop * columns.stop
         rain = np.divide(listed.wet, listed.valid, where=listed.valid > 0, out=np.zeros(len(listed.wet)))
-        keep = self._kept(rain, listed.valid / cells)
+        valid = listed.valid / cells
+        keep = self._kept(region, listed.start, rain, valid)
         corners = [
             part[keep].astype(np.int64) // factor
             for part, factor in zip((listed.y, listed.x), region.factor, strict=True)
@@ -166,7 +180,8 @@ class RadarDataset(Dataset[Sample]):
         owned = [_owned(first, size, side) for first, size, side in zip(corners, region.shape, tile, strict=True)]
         if not index.complete:  # its tiles may lie anywhere, and the one before may not be listed
             owned = [np.zeros_like(part) for part in owned]
-        return np.column_stack([np.full(len(corners[0]), number), listed.start[keep], *corners, *owned]), rain[keep]
+        rows_of = np.column_stack([np.full(len(corners[0]), number), listed.start[keep], *corners, *owned])
+        return rows_of, rain[keep], valid[keep]
 
     def __len__(self) -> int:
         """Number of samples in an epoch without weights."""

@@ -1,5 +1,6 @@
 """What is set of windows: how long their steps are, which split they belong to, which of them training sees and how."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from nowcast.data.windows.index import BlockSplit
 
 SplitMethod = Literal["blocks", "archives", "paper", "by_day", "all"]
 Augmentation = Literal["none", "flips", "flips_rotations"]
+SEASONS = ("DJF", "MAM", "JJA", "SON")  # three months each, from December on
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class SamplingSettings:
         samples_per_epoch: Windows per epoch; None = each once.
         archive_weights: Glob of archive names → relative chance of each archive that it matches (the last one that
             does), however many windows it has; None = by the chances of the windows alone.
+        season_weights: DJF, MAM, JJA and SON → relative chance of each season, that of the month of a window's first
+            frame in UTC, however many windows it has; archive_weights then hold within each season. None = as it comes.
         rain_factor_sigma: Multiply the rain of each window by exp(N(0, this)): rain that training did not hold, and
             radars that measure more or less.
         zoom: See rain that is up to so many times larger or smaller, by averaging more or fewer cells of the archive
@@ -130,6 +134,7 @@ class SamplingSettings:
     rain_factor_sigma: float = 0.0
     zoom: float = 1.0
     crops_per_window: int = 1
+    season_weights: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -141,6 +146,8 @@ class SamplingSettings:
         _check_above("sampling.importance_floor", self.importance_floor)
         if self.archive_weights is not None and min(self.archive_weights.values(), default=0) < 0:
             raise ValueError(f"data.sampling.archive_weights must be 0 or more, got {dict(self.archive_weights)}")
+        if self.season_weights is not None:
+            _check_seasons(self.season_weights)
         if self.rain_factor_sigma < 0:
             raise ValueError(f"data.sampling.rain_factor_sigma must be at least 0, got {self.rain_factor_sigma}")
         if self.zoom < 1:
@@ -152,28 +159,64 @@ class SamplingSettings:
                 f"data.sampling.samples_per_epoch must be at least 1 or null, got {self.samples_per_epoch}"
             )
 
-    def chances(self, archives: NDArray[np.int64], names: Sequence[str], rain: NDArray[Any]) -> NDArray[Any] | None:
-        """(N,) relative chance of windows, given their archives, the names of these and the windows' shares of rain.
+    def chances(
+        self, archives: NDArray[np.int64], names: Sequence[str], rain: NDArray[Any], months: NDArray[np.integer[Any]]
+    ) -> NDArray[Any] | None:
+        """(N,) relative chance of windows.
+
+        Args:
+            archives: (N,) of the windows.
+            names: Of the archives.
+            rain: (N,) share of rain of the windows.
+            months: (N,) of their first frames, 1 to 12.
 
         Returns:
             None where all windows are alike.
 
         Raises:
-            ValueError: No archive with windows has a weight above 0.
+            ValueError: No archive, or no season, with windows has a weight above 0.
         """
         weights = None if self.importance_floor is None else rain + self.importance_floor
-        if self.archive_weights is None:
+        if self.archive_weights is None and self.season_weights is None:
             return weights
         weights = np.ones(len(archives)) if weights is None else weights
-        sums = np.bincount(archives, weights, minlength=len(names))
-        of_archive = np.array([_last_match(self.archive_weights, name) for name in names])
-        if not (of_archive[sums > 0] > 0).any():
-            known = ", ".join(names[number] for number in np.flatnonzero(sums > 0).tolist())
-            raise ValueError(
-                f"data.sampling.archive_weights={dict(self.archive_weights)} gives no training archive a weight above "
-                f"0; the archives with windows: {known}"
-            )
-        return np.asarray(weights / sums[archives] * of_archive[archives])
+        seasons = months.astype(np.int64) % 12 // 3
+        if self.archive_weights is not None:
+            each = np.array([_last_match(self.archive_weights, name) for name in names])
+            _check_some("archive_weights", self.archive_weights, each, archives, names)
+            groups = archives if self.season_weights is None else seasons * len(names) + archives
+            weights = np.asarray(weights / np.bincount(groups, weights)[groups] * each[archives])
+        if self.season_weights is not None:
+            each = np.array([self.season_weights[name] for name in SEASONS])
+            _check_some("season_weights", self.season_weights, each, seasons[weights > 0], SEASONS)
+            sums = np.bincount(seasons, weights, minlength=len(SEASONS))
+            weights = np.asarray(weights * np.divide(each, sums, where=sums > 0, out=np.zeros(len(each)))[seasons])
+        return weights
+
+
+def _check_some(
+    key: str, given: Mapping[str, float], weights: NDArray[Any], there: NDArray[np.int64], names: Sequence[str]
+) -> None:
+    """Refuse weights of which none of those that are there, by their numbers, has one above 0."""
+    numbers = np.unique(there)
+    if not (weights[numbers] > 0).any():
+        raise ValueError(
+            f"data.sampling.{key}={dict(given)} gives nothing that there is a weight above 0; training has windows of "
+            f"{', '.join(names[number] for number in numbers.tolist())}"
+        )
+
+
+def _check_seasons(weights: Mapping[str, float]) -> None:
+    """Refuse what does not name every season: one that is left out by oversight would never be trained on."""
+    typed = "'data.sampling.season_weights={DJF: 1, MAM: 1, JJA: 1, SON: 1}'"
+    if not isinstance(weights, Mapping) or set(weights) != set(SEASONS):
+        found = dict(weights) if isinstance(weights, Mapping) else weights
+        raise ValueError(
+            f"data.sampling.season_weights must give each of {', '.join(SEASONS)} a weight (0 leaves a season out), "
+            f"got {found!r}; write {typed}"
+        )
+    if not all(isinstance(weight, int | float) and 0 <= weight < math.inf for weight in weights.values()):
+        raise ValueError(f"data.sampling.season_weights must be numbers, 0 or more, got {dict(weights)}")
 
 
 def _last_match(weights: Mapping[str, float], name: str) -> float:

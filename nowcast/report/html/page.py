@@ -10,6 +10,7 @@ from typing import Any
 
 from nowcast.data.results.statistics_file import ExampleFields, Statistics
 from nowcast.files import written_whole
+from nowcast.report.climate.balance import BALANCE, HEADINGS, NOTE, balance_cells
 from nowcast.report.html import charts, pictures
 from nowcast.report.html.numbers import Numbers
 from nowcast.report.html.template import render
@@ -55,7 +56,8 @@ def write_report(
         **_charts(statistics, families, estimates),
         **_maps(statistics),
         **_examples(statistics.examples, colour_blind_safe),
-        made=json.dumps(statistics.facts, indent=1),
+        **_balance(statistics.facts),
+        made=json.dumps(_without_balance(statistics.facts), indent=1),
         downloads=[_packed(file) for file in downloads],
     )
     with written_whole(path) as partial:
@@ -152,6 +154,21 @@ def _difference_labels() -> list[str]:
     levels = pictures.DIFFERENCE_LEVELS
     between = [f"{low:g} to {high:g}" for low, high in pairwise(levels)]
     return [f"< {levels[0]:g}", *between, f"≥ {levels[-1]:g}"]
+
+
+def _balance(facts: Mapping[str, Any]) -> Values:
+    return {
+        "balance": [balance_cells(row) for row in facts.get(BALANCE, [])],
+        "balance_headings": HEADINGS,
+        "balance_note": NOTE,
+    }
+
+
+def _without_balance(facts: Any) -> Any:  # noqa: ANN401 (plain values)
+    """The facts without that table, which has a place of its own; those of several runs hold one each."""
+    if not isinstance(facts, Mapping):
+        return facts
+    return {key: _without_balance(value) for key, value in facts.items() if key != BALANCE}
 
 
 def _packed(file: Path) -> dict[str, str]:

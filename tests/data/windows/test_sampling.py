@@ -8,10 +8,12 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.windows.dataset import RadarDataset
 from nowcast.data.windows.region import Region
 from nowcast.data.windows.sampling import EPOCHS, EpochSampler, SameGridBatches, repeats
-from nowcast.data.windows.settings import SamplingSettings
+from nowcast.data.windows.settings import SEASONS, SamplingSettings
 from nowcast.data.windows.stored import StoredWindows, to_rain_rates
 from tests.data.archives import frame, moving_rain, write
 from tests.data.modules import module
+
+MONTHS = np.array([5, 5, 5], dtype=np.int8)
 
 
 def test_training_leaves_out_dry_and_empty_tiles(tmp_path):
@@ -169,21 +171,57 @@ def test_archives_are_drawn_by_their_weights_however_long_they_are(tmp_path):
 
 def test_weights_of_archives_go_with_those_of_windows():
     settings = sampling(importance_floor=0.5, archive_weights={"*": 1.0, "b": 3.0})
-    chances = settings.chances(np.array([0, 0, 1]), ["a", "b", "without windows"], np.array([0.0, 0.5, 0.2]))
+    chances = settings.chances(np.array([0, 0, 1]), ["a", "b", "without windows"], np.array([0.0, 0.5, 0.2]), MONTHS)
     np.testing.assert_allclose(chances, [1 / 3, 2 / 3, 3.0])
-    assert sampling(importance_floor=None).chances(np.array([0]), ["a"], np.array([0.1])) is None
+    assert sampling(importance_floor=None).chances(np.array([0]), ["a"], np.array([0.1]), MONTHS[:1]) is None
 
 
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
         ({"*": -1.0}, "archive_weights must be 0 or more"),
-        ({"other*": 1.0}, "no training archive a weight above 0"),
+        ({"other*": 1.0}, r"nothing that there is a weight above 0; training has windows of a, b"),
     ],
 )
 def test_weights_that_draw_nothing_are_refused(weights, words):
     with pytest.raises(ValueError, match=words):
-        sampling(archive_weights=weights).chances(np.array([0, 1]), ["a", "b"], np.zeros(2))
+        sampling(archive_weights=weights).chances(np.array([0, 1]), ["a", "b"], np.zeros(2), MONTHS[:2])
+
+
+def test_seasons_are_drawn_by_their_weights_and_archives_by_theirs_within_each():
+    """Worked by hand: winter 1 of 4 (archive a alone has it), summer 3 of 4, of which b has 2 of 3."""
+    archives, months = np.array([0, 0, 1, 1, 0]), np.array([12, 2, 6, 8, 7], dtype=np.int8)
+    rain = np.array([0.0, 0.5, 0.1, 0.3, 0.2])
+    seasons = {"DJF": 1, "MAM": 5, "JJA": 3, "SON": 0}  # there is no spring: its weight is nothing
+    chosen = {"importance_floor": 0.5, "season_weights": seasons}
+    both = sampling(**chosen, archive_weights={"a": 1.0, "b": 2.0}).chances(archives, ["a", "b"], rain, months)
+    np.testing.assert_allclose(both / both.sum(), [1 / 12, 2 / 12, 0.5 * 0.6 / 1.4, 0.5 * 0.8 / 1.4, 0.25])
+    alone = sampling(**chosen).chances(archives, ["a", "b"], rain, months)
+    np.testing.assert_allclose(alone / alone.sum(), [1 / 12, 2 / 12, *(0.75 * np.array([0.6, 0.8, 0.7]) / 2.1)])
+    without_b = sampling(**chosen, archive_weights={"a": 1.0}).chances(archives, ["a", "b"], rain, months)
+    np.testing.assert_allclose(without_b / without_b.sum(), [1 / 12, 2 / 12, 0, 0, 0.75])
+
+
+def test_a_season_whose_archives_all_weigh_nothing_is_not_drawn():
+    weights = {"season_weights": dict.fromkeys(SEASONS, 1), "archive_weights": {"a": 1.0}}
+    found = sampling(**weights).chances(np.array([0, 1]), ["a", "b"], np.zeros(2), np.array([1, 6], dtype=np.int8))
+    np.testing.assert_array_equal(found, [1, 0])
+    only_there = weights | {"season_weights": dict.fromkeys(SEASONS, 0) | {"JJA": 1}}
+    with pytest.raises(ValueError, match=r"season_weights=.* gives nothing .* has windows of DJF$"):
+        sampling(**only_there).chances(np.array([0, 1]), ["a", "b"], np.zeros(2), np.array([1, 6], dtype=np.int8))
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"JJA": 2}, {"jja": 1, "djf": 1, "mam": 1, "son": 1}, dict.fromkeys(SEASONS, -1), dict.fromkeys(SEASONS, "1"),
+        dict.fromkeys(SEASONS, float("nan")), dict.fromkeys(SEASONS, float("inf")), {}, [1, 1, 1, 1], "summer",
+        dict.fromkeys(SEASONS), dict.fromkeys(SEASONS, True) | {"X": 1},
+    ],
+)  # fmt: skip
+def test_seasons_that_are_not_weighed_are_refused(weights):
+    with pytest.raises(ValueError, match=r"data\.sampling\.season_weights must (be numbers|give each)"):
+        sampling(season_weights=weights)
 
 
 def sampling(**changes):

@@ -1,0 +1,1 @@
+"""How often it rains in archives, and in what training draws of them → tables, CSV."""
