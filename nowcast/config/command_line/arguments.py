@@ -11,6 +11,7 @@ from nowcast.config.command_line.quoting import typed
 NATIVE, NETWORK = "native", "network"  # cells=
 SCHEMES = ("s3", "gs", "https", "http")  # of addresses at which archives are read
 STORE_MARKS = ("zarr.json", ".zmetadata", ".zgroup")  # one of which the folder of a Zarr store holds
+LEDGER = ".ledger"  # of a store that is prepared: what its folder ends with beside the store's
 PRETRAINED = Path(__file__).parents[2] / "weights" / "pretrained.safetensors"
 
 
@@ -66,12 +67,23 @@ def refuse_secret_address(address: str) -> None:
         )
 
 
+def refuse_unfinished(path: Path) -> None:
+    """Refuse a store that `nowcast prepare` began and has not finished.
+
+    Raises:
+        FileNotFoundError: It has a ledger, and is no store yet.
+    """
+    if path.is_dir() and not is_store(path) and path.with_name(f"{path.name}{LEDGER}").is_dir():
+        raise FileNotFoundError(f"{path} is not finished: give the command again that began it, it goes on")
+
+
 def refuse_missing_archive(path: Path) -> None:
     """Refuse an archive that is not there.
 
     Raises:
         FileNotFoundError: No such file.
     """
+    refuse_unfinished(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"no archive at {path}; make one with `nowcast prepare source=<name> input=<folder> "

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from nowcast.config.command_line.arguments import archive_name, is_address, is_store, refuse_secret_address
+from nowcast.config.command_line.arguments import (
+    archive_name,
+    is_address,
+    is_store,
+    refuse_secret_address,
+    refuse_unfinished,
+)
 
 
 class ArchiveSource(Protocol):
@@ -67,6 +73,7 @@ def _named(text: str) -> Sequence[Path | str]:
         refuse_secret_address(text)
         return [text.rstrip("/")]
     path = Path(text).expanduser()
+    refuse_unfinished(path)
     found = sorted([*path.glob("*.nc"), *path.glob("*.zarr")]) if path.is_dir() and not is_store(path) else [path]
     if any(mark in text for mark in "*?["):
         found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor or "."))))

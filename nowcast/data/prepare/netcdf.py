@@ -109,8 +109,16 @@ class _Held:
 
 
 def stamp() -> str:
-    """Now, or the moment that SOURCE_DATE_EPOCH names, where what is made twice is to be the same."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    """Now, or the moment that SOURCE_DATE_EPOCH names, where what is made twice is to be the same.
+
+    Raises:
+        ValueError: It names none.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch and not epoch.isdecimal():
+        raise ValueError(
+            f"SOURCE_DATE_EPOCH={epoch} in the environment: expected whole seconds since 1970, or unset it"
+        )
     now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -10,6 +10,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from nowcast.config.command_line.arguments import LEDGER
 from nowcast.data.archive.archive import describe_steps
 from nowcast.data.archive.frame import DataFormatError, Frame, Reader
 from nowcast.data.archive.limits import Limits, as_plain
@@ -84,7 +85,7 @@ def prepare_store(
         ValueError: Nothing readable, overlapping sums, other settings than before, or frames that are not later.
     """
     files = find_files(inputs, reader.pattern)
-    folder = output.with_name(f"{output.name}.ledger")
+    folder = output.with_name(f"{output.name}{LEDGER}")
     if output.exists() and not (folder / "ledger.sqlite").is_file():
         raise FileExistsError(
             f"{output} exists, and its ledger {folder} does not, so that it cannot be gone on with; remove it or "
@@ -222,7 +223,7 @@ def _size(path: Path) -> int | None:
 
 def _remove_leftovers(field: Path, shards: int) -> None:
     """Remove what killed processes were writing, and shards that the store no longer has."""
-    for path in field.rglob("*.partial"):
+    for path in field.parent.rglob("*.partial"):
         path.unlink(missing_ok=True)
     for folder in (field / "c").glob("*"):
         if folder.name.isdigit() and int(folder.name) >= shards:

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from nowcast.data.zarr.opening import archive_at
 from tests.data.formats import fakes
 from tests.data.prepare.stores import files_of
 
@@ -51,9 +52,9 @@ def program(tmp_path_factory):
     return folder
 
 
-def begin(program, output, workers):
+def begin(program, output, workers, inputs="in"):
     environment = os.environ | {"SOURCE_DATE_EPOCH": "1000000000", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(program / "program.py"), str(program / "in"), str(output), str(workers)]
+    command = [sys.executable, str(program / "program.py"), str(program / inputs), str(output), str(workers)]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True
     )
@@ -98,3 +99,33 @@ def test_a_store_that_was_killed_again_and_again_is_the_undisturbed_one(program,
     assert ended(process) == 0
     assert files_of(output) == expected
     assert cut_short > kills // 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_store_that_is_killed_while_it_grows_is_the_old_or_the_new_one_at_any_time(program, undisturbed):
+    half = program / "half"
+    half.mkdir()
+    for path in sorted((program / "in").iterdir())[:19]:  # the last shard is not full
+        os.link(path, half / path.name)
+    output = program / "growing.zarr"
+    assert ended(begin(program, output, 0, "half")) == 0
+    archives = [archive_at(program / "undisturbed.zarr"), archive_at(output)]
+    assert len(archives[1].times) % 3
+    values = [archive.read(slice(None), slice(None), slice(None)) for archive in archives]
+    draw, seen = random.Random(1), []
+    for _ in range(12):
+        process = begin(program, output, 0)
+        time.sleep(draw.uniform(0, undisturbed[1] / 4))
+        os.killpg(process.pid, signal.SIGKILL)
+        ended(process)
+        now = archive_at(output)
+        seen.append(len(now.times))
+        expected = values[0][: seen[-1]]
+        assert np.array_equal(now.read(slice(None), slice(None), slice(None)), expected, equal_nan=True)
+    assert set(seen) <= {len(archive.times) for archive in archives}
+    assert len(archives[1].times) in seen
+    assert ended(begin(program, output, 0)) == 0
+    found, expected = files_of(output), undisturbed[0]
+    assert found.keys() == expected.keys()
+    assert [name for name in found if found[name] != expected[name]] == ["zarr.json"]  # two histories

@@ -10,8 +10,10 @@ import xarray as xr
 
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.archive.limits import Limits
+from nowcast.data.archive.paths import archive_paths
 from nowcast.data.prepare import shards
 from nowcast.data.prepare.ledger import Ledger
+from nowcast.data.zarr.opening import archive_at
 from tests.conftest import thinned
 from tests.data.formats import fakes
 from tests.data.prepare import preparing
@@ -226,3 +228,24 @@ def test_xarray_reads_it_as_it_stands(tmp_path):
         absent = dataset["missing_times"].values.astype("M8[m]")
         assert [str(time)[11:] for time in absent] == ["00:20", "00:25"]
         assert dataset.attrs["license"] == "CC-BY-4.0"
+
+
+def test_a_store_that_is_not_finished_is_said_by_name(tmp_path, monkeypatch):
+    cf(tmp_path, "a.nc", 0)
+    monkeypatch.setattr("nowcast.data.prepare.store._publish", None)
+    with pytest.raises(TypeError):
+        prepare(tmp_path)
+    place = tmp_path / "out" / "archive.zarr"
+    for given in (place, place.parent):
+        with pytest.raises(FileNotFoundError, match=r"archive\.zarr is not finished: give the command again"):
+            [archive_at(path) for path in archive_paths([str(given)])]
+    monkeypatch.undo()
+    prepare(tmp_path)
+    assert archive_paths([str(place.parent)]) == [place]
+
+
+def test_a_moment_that_is_none_is_said(tmp_path, monkeypatch):
+    cf(tmp_path, "a.nc", 0)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(ValueError, match="SOURCE_DATE_EPOCH=yesterday in the environment: expected whole seconds"):
+        prepare(tmp_path)
