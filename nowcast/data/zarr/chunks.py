@@ -5,13 +5,14 @@ next crop of the same window uses another part of it. And it fetches the chunks 
 """
 
 import asyncio
+import hashlib
 import math
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,6 @@ from nowcast.data.zarr.store import StoredArray
 
 KEPT_BYTES = 64 << 20  # of a process and store; those of the last times that were read are kept whatever their size
 AT_ONCE = 32  # chunks of a process and store that are fetched and decoded side by side
-INDICES = 256  # of shards that are kept
 NOT_THERE = 2**64 - 1  # offset of a chunk in the index of its shard
 Key = tuple[int, ...]  # number of a chunk along each axis
 
@@ -45,7 +45,7 @@ class Chunks:
         shape: Of a chunk; those at the end of an axis are as large.
     """
 
-    def __init__(self, array: StoredArray, cache: ChunkCache | None) -> None:
+    def __init__(self, array: StoredArray, cache: ChunkCache | None = None) -> None:
         """Nothing is read yet."""
         self._cache, self._turns = cache, asyncio.Semaphore(AT_ONCE)
         self._metadata, self._path = array.metadata, array.store_path
@@ -66,6 +66,8 @@ class Chunks:
         return found
 
     async def _all(self, keys: list[Key]) -> list[NDArray[Any]]:
+        if self._shards is not None:
+            self._shards.forget()
         tasks = [asyncio.ensure_future(self._one(key)) for key in keys]
         try:
             return await asyncio.gather(*tasks)
@@ -74,19 +76,18 @@ class Chunks:
                 task.cancel()
 
     async def _one(self, key: Key) -> NDArray[Any]:
-        place: tuple[Key, RangeByteRequest | None] | None = (key, None)
-        if self._shards is not None:
-            place = await self._shards.place(key)
+        place = _Place(key, None, "") if self._shards is None else await self._shards.place(key)
+        if place is None:
+            return self._absent
         async with self._turns:
-            decoded = None if place is None else await self._read(*place, self._pipeline, self._spec)
+            decoded = await self._read(place, self._pipeline, self._spec)
         return self._absent if decoded is None else decoded
 
-    async def _read(
-        self, key: Key, part: ByteRequest | None, pipeline: CodecPipeline, spec: ArraySpec
-    ) -> NDArray[Any] | None:
+    async def _read(self, place: "_Place", pipeline: CodecPipeline, spec: ArraySpec) -> NDArray[Any] | None:
         """What bytes of a chunk or shard become by some codecs, from the cache or the store; None = it is not there."""
-        path = self._path / self._metadata.encode_chunk_key(key)
-        kept = None if self._cache is None else await asyncio.to_thread(self._cache.get, f"{path.path} {part}")
+        path, part = self._path / self._metadata.encode_chunk_key(place.key), place.part
+        cache, name = self._cache if place.version is not None else None, f"{path.path} {part} {place.version}"
+        kept = None if cache is None else await asyncio.to_thread(cache.get, name)
         prototype = default_buffer_prototype()
         stored = await path.get(prototype, part) if kept is None else prototype.buffer.from_bytes(kept)
         if stored is None:
@@ -94,16 +95,34 @@ class Chunks:
         if isinstance(part, RangeByteRequest) and len(stored) != part.end - part.start:
             raise ValueError(f"{path.path} was cut short")
         (decoded,) = await pipeline.decode([(stored, spec)])
-        if self._cache is not None and kept is None:  # which is therefore sound
-            await asyncio.to_thread(self._cache.put, f"{path.path} {part}", stored.to_bytes())
+        if cache is not None and kept is None:  # which is therefore sound
+            await asyncio.to_thread(cache.put, name, stored.to_bytes())
         return None if decoded is None else decoded.as_numpy_array()
 
 
-Read = Callable[[Key, ByteRequest | None, CodecPipeline, ArraySpec], Awaitable[NDArray[Any] | None]]
+class _Place(NamedTuple):
+    """Where bytes lie.
+
+    Attributes:
+        key: Of the chunk or shard.
+        part: Which bytes of it; None = all.
+        version: Of the shard, which may be written anew when frames are added; None = what is not to be kept on disk.
+    """
+
+    key: Key
+    part: ByteRequest | None
+    version: str | None
+
+
+Read = Callable[[_Place, CodecPipeline, ArraySpec], Awaitable[NDArray[Any] | None]]
+Index = tuple[NDArray[np.uint64], str]  # (…, 2) offset and size of the chunks of a shard, and a digest of them
 
 
 class _Shards:
-    """Where the chunks of shards lie. The index of a shard is read once; Zarr reads it each time.
+    """Where the chunks of shards lie, by the indices of these.
+
+    They are read for each reading anew: a shard to which frames are added is another one, at whose old places other
+    chunks may lie that can be decoded as well.
 
     Attributes:
         spec: Of the chunks inside.
@@ -122,30 +141,30 @@ class _Shards:
         size = self._index_pipeline.compute_encoded_size(16 * math.prod(self._counts), self._index_spec)
         at_start = codec.index_location is ShardingCodecIndexLocation.start
         self._index_range: ByteRequest = RangeByteRequest(0, size) if at_start else SuffixByteRequest(size)
-        self._indices: OrderedDict[Key, asyncio.Future[NDArray[np.uint64] | None]] = OrderedDict()
+        self._indices: dict[Key, asyncio.Future[Index | None]] = {}
 
-    async def place(self, key: Key) -> tuple[Key, RangeByteRequest] | None:
-        """The shard of a chunk, and where it lies inside; None = it is not there."""
+    async def place(self, key: Key) -> _Place | None:
+        """Where a chunk lies; None = it is not there."""
         shard = tuple(number // count for number, count in zip(key, self._counts, strict=True))
-        index = await self._index(shard)
-        if index is None:
+        found = await self._index(shard)
+        if found is None:
             return None
+        index, version = found
         first, size = index[tuple(number % count for number, count in zip(key, self._counts, strict=True))].tolist()
-        return None if first == NOT_THERE else (shard, RangeByteRequest(first, first + size))
+        return None if first == NOT_THERE else _Place(shard, RangeByteRequest(first, first + size), version)
 
-    async def _index(self, shard: Key) -> NDArray[np.uint64] | None:
-        """(…, 2) offset and size of its chunks; None = there is no such shard."""
+    def forget(self) -> None:
+        """Read the indices again."""
+        self._indices.clear()
+
+    async def _index(self, shard: Key) -> Index | None:
         if shard not in self._indices:  # those who ask meanwhile wait for the same
-            self._indices[shard] = asyncio.ensure_future(
-                self._read(shard, self._index_range, self._index_pipeline, self._index_spec)
-            )
-            while len(self._indices) > INDICES:
-                self._indices.popitem(last=False)
-        try:
-            return await asyncio.shield(self._indices[shard])
-        except BaseException:
-            self._indices.pop(shard, None)  # so that it is tried again
-            raise
+            self._indices[shard] = asyncio.ensure_future(self._read_index(shard))
+        return await asyncio.shield(self._indices[shard])
+
+    async def _read_index(self, shard: Key) -> Index | None:
+        index = await self._read(_Place(shard, self._index_range, None), self._index_pipeline, self._index_spec)
+        return None if index is None else (index, hashlib.sha256(index.tobytes()).hexdigest())
 
 
 class DecodedChunks:

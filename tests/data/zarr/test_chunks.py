@@ -11,6 +11,7 @@ import zarr
 from zarr.codecs import ShardingCodec
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
+from nowcast.data.zarr.chunk_cache import ChunkCache
 from nowcast.data.zarr.chunks import DecodedChunks
 
 pytestmark = pytest.mark.filterwarnings("ignore:Combining a `sharding_indexed` codec")  # of the turned shards
@@ -112,10 +113,9 @@ def test_crops_of_one_window_are_fetched_once(layout):
     assert store.asked == before
 
 
-def test_the_index_of_a_shard_is_read_once_and_its_chunks_side_by_side():
+def test_the_index_of_a_shard_is_read_once_a_reading_and_its_chunks_side_by_side():
     array, _, store = made("shards")
-    chunks = DecodedChunks(array, kept=0)
-    chunks.read(np.arange(10), slice(0, 30), slice(0, 18))
+    DecodedChunks(array, kept=0).read(np.arange(10), slice(0, 30), slice(0, 18))
     suffixes = [count for key, count in store.asked.items() if key[1:] == ("SuffixByteRequest",)]
     assert suffixes == [1]
     assert store.asked[("a/c/0/0/0", "RangeByteRequest")] == 2 * 4 * 2
@@ -187,3 +187,20 @@ def test_a_shard_that_was_cut_short_is_an_error(tmp_path, cut):
         with pytest.raises(Exception, match=r"cut short|checksum|size|buffer|decompress|shape"):
             DecodedChunks(array).read(np.arange(10), slice(0, 30), slice(0, 41))
         shutil.rmtree(tmp_path / name)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_shard_that_is_written_anew_may_be_read_on(tmp_path, cached):
+    """As when frames are added to it: the chunks that it had lie elsewhere in the new file."""
+    settings = {"chunks": (5, 30, 9), "shards": (20, 30, 45), "dtype": "i2", "fill_value": -1}
+    array = zarr.create_array(LocalStore(tmp_path), shape=SHAPE, **settings)
+    cache = ChunkCache(tmp_path / "cache", 10**8, "store") if cached else None
+    values = np.random.default_rng(0).integers(0, 30_000, SHAPE)
+    array[5:10] = values[5:10]
+    chunks, everywhere = DecodedChunks(array, cache, kept=0), (slice(0, 30), slice(0, 41))
+    assert np.array_equal(chunks.read(np.arange(5, 10), *everywhere), values[5:10])
+    before = (tmp_path / "c/0/0/0").read_bytes()
+    array[:5] = values[:5]
+    assert before[:1000] != (tmp_path / "c/0/0/0").read_bytes()[:1000]
+    chunks.read(np.arange(10, 12), *everywhere)  # so that the others are no longer kept
+    assert np.array_equal(chunks.read(np.arange(5, 10), *everywhere), values[5:10])
