@@ -55,6 +55,7 @@ class CheckConfig(TrainConfig):
     """`nowcast check`."""
 
     checkpoint: str | None = None  # to be described, in place of a training
+    statistics: str | None = None  # folder for the statistics of the archives
 
 
 @dataclass

@@ -18,6 +18,7 @@ from nowcast.forecasting import checkpoint
 from nowcast.forecasting.network import build_network
 from nowcast.report.climate.balance import balance_table, plain_balance
 from nowcast.report.model_card import print_card
+from nowcast.studies.archive_statistics import archive_statistics
 from nowcast.studies.benchmarks.training import measure_training
 from nowcast.training.trainer import make_task
 from nowcast.training.trial_build import build_objective
@@ -27,6 +28,7 @@ from nowcast.training.validate import validate
 def check(config: DictConfig) -> None:
     """Print size, data, memory and speed of a training run; write the same to output=<file.json> when asked to.
 
+    With statistics=<folder> count all frames of the archives, too: a picture and a JSON file of each.
     With checkpoint=<file> print what that is instead.
 
     Raises:
@@ -45,6 +47,10 @@ def check(config: DictConfig) -> None:
     with as_typed():
         data = as_data_module(build(config.data))
     data.setup()
+    if config.statistics is not None:
+        with as_typed():
+            findings["statistics"] = archive_statistics(data, Path(config.statistics), console)
+        save(findings, config)
     findings |= describe(data, console)
     save(findings, config)
     findings |= try_training(config, data, console)

@@ -5,15 +5,18 @@ import time
 from types import SimpleNamespace
 
 import lightning
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from nowcast.data.archive.archive import Archive
 from nowcast.data.windows.index import NoWindowError
 from nowcast.forecasting import checkpoint
 from nowcast.studies.benchmarks import training
 from nowcast.studies.benchmarks.training import TrainingStep, measure_training
 from nowcast.studies.check import advice, describe
+from tests.data.digits import write_images
 from tests.programs import TINY, run
 
 TRAINER = {"accelerator": "cpu", "precision": "32-true", "gradient_clip_val": 1.0, "accumulate_grad_batches": 1}
@@ -168,6 +171,33 @@ def test_check_counts_parameters_and_windows(trained, tmp_path):
     assert findings["parameters"] == sum(v.numel() for k, v in weights.items() if k.startswith("net."))
     assert next(row["name"] for row in findings["archives"]) == "train_000"
     assert findings["samples"]["train"] > 0
+
+
+def test_statistics_of_archives_are_a_picture_and_json(trained, tmp_path, capsys):
+    data, output = f"data.archives.folder={trained.parent / 'data'}", tmp_path / "c.json"
+    assert run("check", *TINY, data, f"output={output}", f"statistics={tmp_path / 'stats'}") == (0, "")
+    findings = json.loads(output.read_text())
+    assert {path.name for path in (tmp_path / "stats").iterdir()} == {
+        f"{row['name']}.{kind}" for row in findings["archives"] for kind in ("json", "png")
+    }
+    for row, told in zip(findings["archives"], findings["statistics"], strict=True):
+        assert told == json.loads((tmp_path / "stats" / f"{row['name']}.json").read_text())
+        (path,) = (trained.parent / "data").glob(f"*/{row['name']}.nc")
+        rain = Archive(path).read(slice(None), slice(None), slice(None))
+        assert told["rain"] == pytest.approx((rain >= 0.1).sum() / np.isfinite(rain).sum())
+        assert told["no_data"] == pytest.approx(np.isnan(rain).mean(), abs=1e-12)
+    assert "that may be rain" in " ".join(capsys.readouterr().out.split())
+
+
+def test_statistics_are_of_radar(tmp_path):
+    digits = ["data=moving_mnist", f"data.mnist={tmp_path / 'mnist'}", f"data.folder={tmp_path / 'sequences'}"]
+    write_images(tmp_path / "mnist")
+    counts = [f"data.sequences.{split}=3" for split in ("train", "val", "test")]
+    asked = [*digits, *counts, "model=convlstm", "head=grey", "loss=mse", f"statistics={tmp_path / 'stats'}"]
+    code, text = run("check", *asked, "data.digits.images=[0,20]", "data.test_digits.images=[0,20]")
+    assert code != 0
+    assert "statistics=<folder> is of radar archives" in text
+    assert not (tmp_path / "stats").exists()
 
 
 def test_check_counts_parameters_even_without_the_data(tmp_path):

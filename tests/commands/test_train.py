@@ -41,7 +41,7 @@ def test_what_training_drew_stands_beside_what_there_is_in_a_file_and_the_report
     assert float(table["all", "all"]["rain_ratio"]) > 1  # importance_floor draws rain more often
     report = (trained / "evaluation" / "report.html").read_text()
     assert "What training drew, against what there is" in report
-    assert f"<td>archive train_000</td><td>{table['archive', 'train_000']['windows']}</td>" in report
+    assert f"<td>train_000</td><td>{table['archive', 'train_000']['windows']}</td>" in report
     assert "drawn_in_training" not in report
     findings = tmp_path / "check.json"
     data = f"data.archives.folder={trained.parent / 'data'}"

@@ -22,7 +22,7 @@ NOTE = (
     "whether it does."
 )
 BALANCE = "drawn_in_training"  # key of the table among the facts of scores
-KINDS = {"all": "", "archive": "archive ", "month": "month ", "rain": "rain: "}
+KINDS = {"all": "", "archive": "", "month": "month ", "rain": "rain "}
 
 
 def write_balance(path: Path, table: Iterable[Balance]) -> None:
@@ -48,9 +48,8 @@ def _there(table: Sequence[Balance], archives: int) -> list[Balance]:
 
 def balance_cells(row: dict[str, Any]) -> list[str]:
     """One row of `plain_balance` as text, in the order of HEADINGS."""
-    name = "all" if row["group"] == "all" else f"{KINDS[row['group']]}{row['name']}"
     shares = [_text(row[key], form) for key, form in zip(FIELDS[3:], ("%", "%", "x") * 2, strict=True)]
-    return [name, f"{row['windows']:,}", *shares]
+    return [f"{KINDS[row['group']]}{row['name']}", f"{row['windows']:,}", *shares]
 
 
 def _text(value: float | None, form: str) -> str:
@@ -63,7 +62,7 @@ def balance_table(table: Sequence[Balance]) -> Table:
     """For the terminal: all windows, classes of rain, months and, of a few, archives."""
     shown = Table(title="what training draws, against what there is", title_justify="left")
     for number, heading in enumerate(HEADINGS):
-        shown.add_column(heading, justify="right" if number else "left")
+        shown.add_column(heading, justify="right" if number else "left", no_wrap=not number)
     rows = plain_balance(_there(table, SHOWN_ARCHIVES))
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         shown.add_row(*balance_cells(row), end_section=following is None or following["group"] != row["group"])

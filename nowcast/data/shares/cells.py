@@ -1,0 +1,76 @@
+"""How often each cell and each frame of an archive hold data and rain: every frame is read once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nowcast.data.archive.archive import RAIN_THRESHOLD, Archive
+from nowcast.data.shares.build import blocks
+from nowcast.progress import Track
+
+
+@dataclass(frozen=True, eq=False)
+class CellCounts:
+    """Counts of N frames of (H, W) cells.
+
+    Args:
+        name: Of the archive.
+        times: (N,) UTC, rising.
+        valid: (H, W) int64 frames in which a cell has a value.
+        wet: (H, W) int64 frames in which it has at least RAIN_THRESHOLD mm h-1.
+        frame_valid: (N,) int64 cells with a value.
+        frame_wet: (N,) int64 cells with at least RAIN_THRESHOLD mm h-1.
+    """
+
+    name: str
+    times: NDArray[np.datetime64]
+    valid: NDArray[np.int64]
+    wet: NDArray[np.int64]
+    frame_valid: NDArray[np.int64]
+    frame_wet: NDArray[np.int64]
+
+    @property
+    def coverage(self) -> NDArray[np.float64]:
+        """(H, W) share of the frames in which a cell has a value."""
+        return np.asarray(self.valid / len(self.times))
+
+    @property
+    def wet_share(self) -> NDArray[np.float64]:
+        """(H, W) share of the frames with a value in which a cell is wet; NaN where it never has one."""
+        nothing = np.full(self.valid.shape, np.nan)
+        return np.asarray(np.divide(self.wet, self.valid, where=self.valid > 0, out=nothing))
+
+
+def count_cells(archive: Archive, track: Track) -> CellCounts:
+    """Count an archive, by several threads of a store.
+
+    Args:
+        archive: The archive.
+        track: Progress bar.
+
+    Raises:
+        DataFormatError: It cannot be read.
+    """
+    count, shape = len(archive.times), archive.grid.shape
+    found = CellCounts(
+        archive.name, archive.times, *(np.zeros(size, np.int64) for size in (shape, shape, count, count))
+    )
+
+    def of_block(block: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        rain_rate = archive.read(block, slice(None), slice(None))
+        known = np.isfinite(rain_rate)
+        wet = known & (rain_rate >= RAIN_THRESHOLD)
+        found.frame_valid[block], found.frame_wet[block] = known.sum(axis=(1, 2)), wet.sum(axis=(1, 2))
+        return known.sum(axis=0), wet.sum(axis=0)
+
+    parts = blocks(archive)
+    pool = ThreadPoolExecutor(archive.readers)
+    try:
+        for valid, wet in track(pool.map(of_block, parts), f"counting {archive.name}", len(parts)):
+            found.valid[:] += valid
+            found.wet[:] += wet
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error the rest need not be read
+    return found
