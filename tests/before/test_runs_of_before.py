@@ -24,13 +24,22 @@ SETTINGS = [
 
 
 def test_its_checkpoint_makes_the_forecasts_that_it_made_then(before):
-    """To six digits: another processor adds in another order."""
+    """To six digits: another processor adds in another order. Where the calibration is steep it makes more of that."""
     one = checkpoint.load(before / "finished" / "checkpoints" / "best.ckpt")
     with np.load(before / "forecast.npz") as then, torch.inference_mode():
         inputs = torch.from_numpy(then["inputs"])
-        now = {"raw": one.forecaster(inputs, 4).single(), "calibrated": one.calibrated()(inputs, 4).single()}
-        for kind, forecast in now.items():
-            np.testing.assert_allclose(forecast.numpy(), then[kind], rtol=1e-5, atol=1e-6, err_msg=kind)
+        raw, calibrated = one.forecaster(inputs, 4).single(), one.calibrated()(inputs, 4).single()
+        np.testing.assert_allclose(raw.numpy(), then["raw"], rtol=1e-5, atol=1e-6)
+        grey = one.forecaster.said(inputs, 4)
+        low, high = (
+            one.calibration.forecast(grey + by, one.forecaster.head, one.forecaster.scaling).single().numpy()
+            for by in (-1e-6, 1e-6)
+        )
+        for each in (calibrated.numpy(), then["calibrated"]):
+            assert (each >= low * (1 - 1e-5) - 1e-6).all()
+            assert (each <= high * (1 + 1e-5) + 1e-6).all()
+        assert np.median((high - low)[high > 0] / high[high > 0]) < 1e-3  # which leaves little room
+        for kind in ("raw", "calibrated"):
             assert (then[kind] > 0).any()
 
 
