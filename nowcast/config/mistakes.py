@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
@@ -19,7 +21,7 @@ from nowcast.config.grouped import name_now, owner
 
 GROUP_NEEDED = re.compile(r"You must specify '([^']+)'.*?Available options:(.*)", re.DOTALL)
 NO_GROUP = re.compile(r"Could not override '([^']+)'")
-NO_CHOICE = re.compile(r"([\w/]+)(@[\w.]+)?=(null|\{.*)?", re.DOTALL)
+NO_CHOICE = re.compile(r"([\w/]+)(@[\w.]+)?=(null|\{.*|\[.*)?", re.DOTALL)
 IN_FILE = re.compile(r"In '[^']+': ")
 
 
@@ -134,7 +136,7 @@ def _not_chosen_here(group: str, program: Path) -> str:
 
 
 def refuse_no_choice(overrides: Iterable[str], program: Path) -> None:
-    """Refuse a group of configs that is set to nothing or to settings: Hydra names neither it nor what there is.
+    """Refuse a group of configs that is set to nothing, to settings or to what is no name: Hydra does not say what is.
 
     Args:
         overrides: As typed.
@@ -144,7 +146,7 @@ def refuse_no_choice(overrides: Iterable[str], program: Path) -> None:
         UsageError: With what to type.
     """
     for group, place, value in (found.groups(default="") for found in map(NO_CHOICE.fullmatch, overrides) if found):
-        if group not in groups(program):
+        if group not in groups(program) or _are_names(value):
             continue
         choices = sorted(file.stem for file in (program.parent / group).glob("*.yaml"))
         way = f"type {group}=none" if "none" in choices else f"leave {group}= out"
@@ -152,7 +154,20 @@ def refuse_no_choice(overrides: Iterable[str], program: Path) -> None:
             way = f"~{group}{place} takes it out"
         if value.startswith("{"):
             way = f"settings of one are {group}.<name>=<value>"
+        if value.startswith("["):
+            way = f"several are {group}=[<name>,<name>]"
         raise UsageError(f"{group}{place}={value} chooses none of its configs: {way}; allowed: {', '.join(choices)}")
+
+
+def _are_names(value: str) -> bool:
+    """Whether a value is a list of texts, of which Hydra takes each for a config; other things in one crash it."""
+    if not value.startswith("["):
+        return False
+    try:
+        found = OverridesParser.create().parse_override(f"list={value}").value()
+    except HydraException:
+        return True  # told as what cannot be read
+    return isinstance(found, list) and all(isinstance(one, str | QuotedString) for one in found)
 
 
 def _called_otherwise(full_key: str, target: object) -> str:
