@@ -99,7 +99,8 @@ def test_a_last_frame_without_data_is_no_input(trained, tmp_path):
     assert "2024-05-01T00:15:00 holds no data at all" in message
 
 
-@pytest.mark.parametrize("safe", [pytest.param(False, marks=pytest.mark.thorough), True])
+@pytest.mark.thorough
+@pytest.mark.parametrize("safe", [False, True])
 def test_colours_can_be_those_for_the_colour_blind(trained, tmp_path, safe):
     path, best, output = two_km(tmp_path / "now.nc"), trained / "checkpoints" / "best.ckpt", tmp_path / "out.nc"
     arguments = [f"checkpoint={best}", f"input={path}", f"output={output}", "plot=true"]

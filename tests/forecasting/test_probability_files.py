@@ -60,6 +60,7 @@ def test_files_score_as_the_checkpoint_that_wrote_them(trained, tmp_path):
     assert {key: read[key] for key in csi} == pytest.approx(csi, rel=0, abs=0, nan_ok=True)
 
 
+@pytest.mark.thorough
 def test_events_of_more_rain_than_probabilities_are_of_have_no_score(trained, tmp_path, capsys):
     """They would be scored as never forecast."""
     network = f"checkpoint={trained / 'run' / 'checkpoints' / 'best.ckpt'}"

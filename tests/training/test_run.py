@@ -210,7 +210,10 @@ def csi_of_validation(folder, config, threshold, calibrated):
 
 @pytest.mark.parametrize(
     ("calibration", "threshold"),
-    [("frequency", 2.0), pytest.param("frequency", 0.5, marks=pytest.mark.thorough), ("none", 0.5)],
+    [
+        ("frequency", 2.0),
+        *(pytest.param(*case, marks=pytest.mark.thorough) for case in (("frequency", 0.5), ("none", 0.5))),
+    ],
 )
 def test_the_best_epoch_is_chosen_by_the_csi_of_what_is_used(tmp_path, calibration, threshold):
     paths = archives(tmp_path, a=5, b=5, c=6, d=5)

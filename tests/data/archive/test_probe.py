@@ -84,6 +84,7 @@ def test_a_file_that_is_not_there_is_left_to_the_real_opening(helper, tmp_path):
     probe.probe(tmp_path / "none", opener(crash))
 
 
+@pytest.mark.thorough
 def test_a_lock_that_another_thread_holds_does_not_make_a_sound_file_damaged(helper, path, monkeypatch):
     """A fork of this process would wait for the lock until the system ends it."""
     monkeypatch.setattr(probe, "SECONDS", 5)
@@ -111,6 +112,7 @@ def test_a_file_that_changed_is_opened_again(helper, path):
         probe.probe(path, opener(crash))
 
 
+@pytest.mark.thorough
 def test_a_fork_has_a_helper_of_its_own(helper, path, tmp_path):
     with h5py.File(tmp_path / "a.h5", "w"):
         pass
@@ -129,6 +131,7 @@ def test_a_fork_has_a_helper_of_its_own(helper, path, tmp_path):
     assert helper.starts == 1
 
 
+@pytest.mark.thorough
 def test_a_fork_does_not_keep_its_parent_from_ending_the_helper(helper, path):
     probe.probe(path, opener(under_a_lock))
     child = os.fork()

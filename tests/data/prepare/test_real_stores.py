@@ -21,7 +21,7 @@ KINDS = {
 SLOW = {"fmi_geotiff", "knmi", "netcdf", "odim"}  # seconds of decoding
 
 
-FAST = {"mch_gif", "ukmo_netcdf"}
+FAST = {"ukmo_netcdf"}
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ def test_impossible_systems_are_refused(name, value):
 # -- the cases of configs/data/extremes.yaml -----------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_members_are_days_of_which_a_bootstrap_draws(shipped):
     assert [path.stem for path in shipped.paths()] == CASES
     days = [Archive(path).times.astype("datetime64[D]").astype(int).reshape(MEMBERS, 17) for path in shipped.paths()]

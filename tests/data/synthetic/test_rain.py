@@ -89,6 +89,7 @@ def test_correlation_falls_to_one_eth_at_the_lifetime():
     assert correlation(settings, 6) > 0.6
 
 
+@pytest.mark.thorough
 def test_small_scales_live_shorter():
     fields = np.stack([replace(STILL, frames=5).gaussian(seed) for seed in range(20)])
     spectrum = np.fft.rfft2(fields - fields.mean(axis=(2, 3), keepdims=True))

@@ -187,12 +187,12 @@ def test_the_picture_has_a_row_per_field_and_at_most_six_columns(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"observed": np.full((4, 20, 24), np.nan, dtype=np.float32)},
-        {"title": "a long title " * 20},
         {"observed": np.ones((1, 1, 50)), "forecasts": {}, "inputs": None},
         *(
             pytest.param(change, marks=pytest.mark.thorough)
             for change in (
+                {"observed": np.full((4, 20, 24), np.nan, dtype=np.float32)},
+                {"title": "a long title " * 20},
                 {"observed": None},
                 {"inputs": None},
                 {"inputs": np.zeros((9, 20, 24))},
