@@ -33,7 +33,8 @@ def half(folder):
     [("optimizer=adamw", 2, 1),
      *(pytest.param(*case, marks=pytest.mark.thorough) for case in (
          ("optimizer=adamw", 1, 2), ("optimizer=rmsprop_paper", 2, 0), ("optimizer=rmsprop_paper", 0, 0),
-         ("callbacks=ema", 2, 1), ("trainer.accumulate_grad_batches=2", 2, 0), ("callbacks.watch.every_n_epochs=3", 2, 1),
+         ("callbacks=ema", 2, 1), ("trainer.accumulate_grad_batches=2", 2, 0),
+         ("callbacks.watch.every_n_epochs=3", 2, 1),
      )),
      pytest.param("data.workers=2", 2, 1, marks=pytest.mark.slow)],  # processes that load take seconds to begin
 )  # fmt: skip
