@@ -111,6 +111,29 @@ def test_the_table_is_that_of_a_loop_over_the_windows(tmp_path, index, changes):
     assert table["month", "07"].drawn == pytest.approx(2 / 3)  # its weight is 2, that of May 1
 
 
+@pytest.mark.parametrize("crops", [1, 2])
+def test_draws_are_as_the_table_says_and_alike_each_time(tmp_path, crops):
+    paths = [moving_rain(tmp_path / "a.nc", 30, (32, 64)), with_gaps(tmp_path / "b.nc", 70 * DAY)]
+    weights = dict.fromkeys(SEASONS, 1.0) | {"JJA": 3.0}
+    settings = {
+        "crop": 32, "eval_crop": 32, "split": "blocks", "block_minutes": 25.0, "importance_floor": 0.1,
+        "min_valid_fraction": 0.5, "season_weights": weights, "samples_per_epoch": 4000, "crops_per_window": crops,
+    }  # fmt: skip
+    drawn = []
+    for data in (module(*paths, **settings), module(*paths, **settings)):
+        sampler = data.train_dataloader().sampler
+        sampler.set_epoch(3)
+        batches = [batch for group in sampler for batch in group] if crops > 1 else [list(sampler)]
+        drawn.append(np.concatenate(batches))
+    np.testing.assert_array_equal(*drawn)
+    dataset, table = data.dataset("train"), by_name(balance_of(data))
+    months = dataset.months[drawn[0] % len(dataset)]
+    assert len(months) == 4000
+    for month in (5, 7):
+        assert (months == month).mean() == pytest.approx(table["month", f"{month:02}"].drawn, abs=0.03)
+    assert table["month", "07"].drawn == pytest.approx(0.75)
+
+
 def with_gaps(path, later=0):
     """Rain that comes and goes, beyond a part without data, and frames in which all is without data; from May on."""
     draw = np.random.default_rng(later)
