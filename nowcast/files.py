@@ -11,6 +11,25 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
+def of_project(installed: str, source: Path) -> Path:
+    """A file or folder that lies inside the package where that is installed, and beside it in a checkout.
+
+    Args:
+        installed: Its place in the package.
+        source: Its place in the checkout.
+    """
+    package = Path(__file__).parent
+    inside = package / installed
+    return inside if inside.exists() else package.parent / source  # beside an installed one lie other packages
+
+
+def how_to_install(extra: str) -> str:
+    """What to do where an optional dependency is missing."""
+    if (Path(__file__).parent / "configs").exists():
+        return f"install nowcast with its extra {extra}, from where you have it"
+    return f"in the checkout: pip install -c constraints.txt -e '.[{extra}]'"
+
+
 def partial_name(path: Path) -> Path:
     """A name beside `path` that nobody else writes to: processes in two containers often have the same number."""
     return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")

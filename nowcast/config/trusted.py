@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from nowcast.config.moved import as_now
+from nowcast.files import of_project
 
 PACKAGES = (
     "nowcast.models",
@@ -25,7 +26,7 @@ PACKAGES = (
     "nowcast.verification.scores",
     "nowcast.verification.per_frame",
 )
-OURS = Path(__file__).parents[2] / "configs"
+OURS = of_project("configs", Path("configs"))
 OF_DATA = ("data", "echoes")  # groups of ours that say what data is; its room holds much that is no part of a config
 GROUPS = ("nowcast.models", "nowcast.heads", "nowcast.calibrations", "nowcast.losses", "nowcast.scores", "nowcast.data")
 CONFIGS = "nowcast.configs"

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from nowcast.config.command_line.arguments import PRETRAINED
+from nowcast.files import of_project
 from nowcast.forecasting.checkpoint import Checkpoint
 from nowcast.forecasting.forecaster import of_checkpoint
 from nowcast.forecasting.network import thresholds_of
 from nowcast.verification.worth import with_worth
 
-CARD = Path(__file__).parents[2] / "docs" / "pretrained.md"  # of the weights that come with the project
+CARD = of_project("weights/pretrained.md", Path("docs/pretrained.md"))  # of the weights that come with the project
 
 
 def print_card(loaded: Checkpoint, console: Console) -> None:

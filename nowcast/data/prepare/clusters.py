@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from nowcast.data.prepare.engines import Pool, ended
+from nowcast.files import how_to_install
 
 _interrupt = signal.getsignal(signal.SIGINT)
 try:
     import distributed
     from dask_jobqueue.slurm import SLURMCluster
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"engine=dask and engine=slurm need {error.name}; in the checkout: "
-        "pip install -c constraints.txt -e '.[cluster]'"
-    ) from error
+    raise ModuleNotFoundError(f"engine=dask and engine=slurm need {error.name}; {how_to_install('cluster')}") from error
 signal.signal(signal.SIGINT, _interrupt)  # dask_jobqueue puts a handler in its place that ends without a word
 
 SECONDS = 60  # for which a scheduler is waited

@@ -10,6 +10,7 @@ from nowcast.data.archive.frame import Reader
 from nowcast.data.archive.limits import as_plain, limits_of
 from nowcast.data.prepare.netcdf import prepare_archive
 from nowcast.data.prepare.report import Report
+from nowcast.files import how_to_install
 from nowcast.progress import Track
 from nowcast.progress import track as bar
 
@@ -55,7 +56,6 @@ def _into_store(output: Path, store: Mapping[str, Any]) -> Callable[..., Report]
         from nowcast.data.prepare.store import laid_out, prepare_store
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{output} is a Zarr store, which needs {error.name}; in the checkout: "
-            "pip install -c constraints.txt -e '.[cloud]'"
+            f"{output} is a Zarr store, which needs {error.name}; {how_to_install('cloud')}"
         ) from error
     return partial(prepare_store, layout=laid_out(store))

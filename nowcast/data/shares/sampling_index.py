@@ -18,15 +18,13 @@ from nowcast.data.archive.archive import RAIN_THRESHOLD, Archive
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.shares.listed import Listed, Windows
 from nowcast.data.shares.statistics import TileStatistics
-from nowcast.files import written_whole
+from nowcast.files import how_to_install, written_whole
 
 try:
     import pyarrow as pa
     import pyarrow.parquet as pq
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "a sampling index (data.index) needs pyarrow; in the checkout: pip install -c constraints.txt -e '.[cloud]'"
-    ) from error
+    raise ModuleNotFoundError(f"a sampling index (data.index) needs pyarrow; {how_to_install('cloud')}") from error
 
 THEIRS, OURS = b"mlcast.stats", b"nowcast.index"  # keys of the file's metadata
 SCHEMA = pa.schema(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from nowcast.config.command_line.arguments import is_store
 from nowcast.data.archive.archive import Archive
+from nowcast.files import how_to_install
 
 
 def archive_at(place: Path | str, cache_gb: float = 0.0) -> Archive:
@@ -24,7 +25,6 @@ def archive_at(place: Path | str, cache_gb: float = 0.0) -> Archive:
         from nowcast.data.zarr.archive import ZarrArchive
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{place} is a Zarr store, which needs {error.name}; in the checkout: "
-            "pip install -c constraints.txt -e '.[cloud]'"
+            f"{place} is a Zarr store, which needs {error.name}; {how_to_install('cloud')}"
         ) from error
     return ZarrArchive(place, cache_gb)

@@ -12,6 +12,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from nowcast.data.archive.frame import DataFormatError, Grid
+from nowcast.files import how_to_install
 
 Numbers = NDArray[np.float64]
 COAST, DEGREE = "#303030", "#8c8c8c"
@@ -68,10 +69,7 @@ def natural_earth() -> tuple[list[Numbers], str]:
     try:
         from cartopy.io import shapereader
     except ImportError:
-        return [], (
-            "no coastlines: cartopy is not installed; in the checkout: pip install -c constraints.txt -e '.[maps]', or "
-            "give coastlines=<GeoJSON>"
-        )
+        return [], (f"no coastlines: cartopy is not installed; {how_to_install('maps')}, or give coastlines=<GeoJSON>")
     lines: list[Numbers] = []
     try:
         for category, name in (("physical", "coastline"), ("cultural", "admin_0_boundary_lines_land")):

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
+from nowcast.files import how_to_install
 from nowcast.studies.benchmarks.growth import AXES
 from nowcast.studies.benchmarks.rounds import CLOCKS, PRECISIONS
 
@@ -52,7 +53,7 @@ def _check_stores(sides: list[int], largest: int) -> None:
     if not all(0 < side <= largest for side in sides):
         raise ValueError(f"stores={sides}: sides must be 1 to {largest} cells (twice archives.rain.shape)")
     if sides and importlib.util.find_spec("zarr") is None:
-        raise ValueError("stores need the extra cloud; in the checkout: pip install -c constraints.txt -e '.[cloud]'")
+        raise ValueError(f"stores need the extra cloud; {how_to_install('cloud')}")
 
 
 def require_compiler(device: str) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nowcast.data.archive.damage import damage
 from nowcast.data.archive.frame import DataFormatError, check_shape
+from nowcast.files import how_to_install
 
 
 @contextmanager
@@ -27,9 +28,7 @@ def open_raster(path: Path, content: bytes | None = None) -> Iterator[Any]:
         import pyproj  # noqa: F401 (two PROJ libraries: this order does not crash)
         import rasterio
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "this format needs rasterio; in the checkout: pip install -c constraints.txt -e '.[raster]'"
-        ) from error
+        raise ModuleNotFoundError(f"this format needs rasterio; {how_to_install('raster')}") from error
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     # GDAL would turn kg m-2 s-1 into other units and degrees into radians.
