@@ -79,21 +79,18 @@ def describe(data: DataModule, console: Console) -> dict[str, Any]:
     archives = data.describe()
     if archives:
         console.print(archive_table(archives))
-    whole = getattr(data, "split", None) == "all"  # all windows are test's
     samples = {}
     for split in SPLITS:
-        if whole and split != "test":
-            continue
         try:
             samples[split] = len(data.dataset(split))  # type: ignore[arg-type]  # a map-style data set
         except NoWindowError as error:
-            if split != "test" or whole:
+            if split != "test":
                 raise
             samples[split] = 0
             advice = "Scoring after training needs test windows; evaluate=false trains without"
             console.print(f"warning: {error}. {advice}", highlight=False, soft_wrap=True)
         console.print(f"{split}: {samples[split]} samples", highlight=False)
-    if whole or not (balance := balance_of(data)):
+    if not (balance := balance_of(data)):
         return {"archives": archives, "samples": samples}
     console.print(balance_table(balance))
     return {"archives": archives, "samples": samples, "sampling": plain_balance(balance)}

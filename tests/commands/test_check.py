@@ -2,20 +2,17 @@
 
 import json
 import time
-from types import SimpleNamespace
 
 import lightning
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.windows.index import NoWindowError
 from nowcast.forecasting import checkpoint
 from nowcast.studies.benchmarks import training
 from nowcast.studies.benchmarks.training import TrainingStep, measure_training
-from nowcast.studies.check import advice, describe
+from nowcast.studies.check import advice
 from tests.data.digits import write_images
 from tests.programs import TINY, run
 
@@ -140,13 +137,9 @@ def test_without_test_windows_training_is_looked_at_all_the_same(tmp_path, capsy
     assert run("train", *settings, f"output={tmp_path / 'run'}", "evaluate=false", "trainer.max_epochs=1") == (0, "")
 
 
-def test_a_split_of_everything_that_is_empty_stops():
-    def empty(split):
-        raise NoWindowError(split, "all", 7, [("a", 3, 0)])
-
-    data = SimpleNamespace(split="all", describe=list, dataset=empty)
-    with pytest.raises(NoWindowError, match="no test window of 7 frames"):
-        describe(data, Console())
+def test_a_split_of_everything_is_none_to_train_on(tmp_path):
+    code, text = run("check", *TINY, f"data.archives.folder={tmp_path / 'data'}", "data.split.method=all")
+    assert (code, "data.split.method=all is for evaluation; train with" in text) == (1, True)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
