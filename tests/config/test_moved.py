@@ -38,6 +38,7 @@ def test_settings_of_data_are_in_groups_now():
     now = {
         "_target_": "nowcast.data.datamodule.RadarDataModule",
         "crop": 16,
+        "index": None,  # which there was not
         "split": {"_target_": "nowcast.data.windows.settings.SplitSettings", "method": "archives"},
         "windows": {"_target_": "nowcast.data.windows.settings.WindowSettings", "stride": 2},
     }
@@ -54,7 +55,8 @@ def test_settings_of_data_are_in_groups_now():
 def test_a_study_searches_settings_where_they_are_now():
     def study(key):
         space = {"lr": {"key": "optimizer.optimizer.lr"}, "data": {"key": key}, "none": None}
-        return {"data": {"_target_": "nowcast.data.datamodule.RadarDataModule"}, "tune": {"space": space}}
+        data = {"_target_": "nowcast.data.datamodule.RadarDataModule", "index": None}
+        return {"data": data, "tune": {"space": space}}
 
     assert as_now(study("data.stride")) == study("data.windows.stride")
     assert as_now(study("data.crop")) == study("data.crop")

@@ -38,7 +38,7 @@ def test_a_training_opens_its_archives_once_unless_it_unpacks_them(tmp_path, mon
 
     path = moving_rain(tmp_path / "a.nc")
     opened = []
-    monkeypatch.setattr(datamodule, "archive_at", lambda path: opened.append(path) or Archive(path))
+    monkeypatch.setattr(datamodule, "archive_at", lambda path, *_: opened.append(path) or Archive(path))
     data = module(path, cache=cache)
     data.prepare_data()
     data.setup()
