@@ -1,5 +1,5 @@
 # make train   set up .venv and run the main job; ARGS="trainer.max_epochs=1" passes settings on
-# make test    run the fast tests, two minutes on two cores          make lint    ruff, mypy, import-linter
+# make test    run the fast tests, three minutes on two cores          make lint    ruff, mypy, import-linter
 # make test-thorough  the full products, random sets and costly ways through of which a cheaper test is among the fast ones
 # make test-kernels   the CUDA kernels in Triton's interpreter, where there is no GPU
 # make test-pysteps   what goes to and comes from pysteps, and what it is the oracle of; builds it, which takes a minute
@@ -10,7 +10,7 @@ BIN := .venv/bin
 LOWEST := $(addprefix tests/,test_dependencies.py config/test_mistakes.py config/test_settings.py \
 	$(addprefix commands/,test_train.py test_predict.py test_prepare.py) training/test_trainer.py training/callbacks \
 	training/test_optimizers.py studies/search/test_tune.py report/plots/test_drawing.py \
-	data/archive data/cf data/formats data/prepare data/results data/zarr)
+	data/archive data/cf data/formats data/prepare data/results data/shares data/zarr)
 # A file goes to one process: its tests share what is expensive to make. In the order of the alphabet, since the last
 # files are then small; by default those of few tests come last, which are the longest.
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -67,6 +67,7 @@ def test_the_server_gives_ranges_late_and_counts(tmp_path):
         assert time.monotonic() - start >= 0.2
 
 
+@pytest.mark.thorough
 def test_the_command_measures_all_contenders(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(stores, "WINDOWS", 4)
     monkeypatch.setattr(stores, "DELAYS_MS", (0, 1))

@@ -137,6 +137,7 @@ def test_ukmo_is_turned_north_up_and_masked(real_data):
     assert max(frame.largest for frame in frames) < 300
 
 
+@pytest.mark.thorough
 def test_mrms_lies_on_america(real_data):
     (frame,) = reader("mrms").read(sorted(real_data.glob("mrms_grib2/20190610/*"))[9])
     assert (frame.grid.x[0], frame.grid.x[-1]) == (pytest.approx(-129.995), pytest.approx(-60.005))

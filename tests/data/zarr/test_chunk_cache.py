@@ -167,6 +167,7 @@ def used_by(folder, seed):
     return found, cache._writes
 
 
+@pytest.mark.thorough
 def test_processes_read_while_others_write_and_delete(tmp_path):
     folder = tmp_path / "chunks"
     with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
