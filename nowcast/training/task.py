@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torchmetrics import MeanMetric
 
 from nowcast.data.interface import ValidationLeads
 from nowcast.data.windows.sample import Sample, spacing_of
@@ -73,6 +74,8 @@ class NowcastTask(lightning.LightningModule):
         self.net, self.head, self.scaling, self.loss = net, head, scaling, loss
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
         self.thresholds, self.identity = thresholds, identity
+        # Lightning's own mean of several processes divides by a number of windows that it rounds down.
+        self.validation_loss = MeanMetric(nan_strategy="disable")
         self.contingency = Contingency(thresholds, forecast_steps) if thresholds else None
         self.main_threshold, self.leads = main_threshold, leads
         self.calibrated: Csi | None = None
@@ -115,7 +118,8 @@ class NowcastTask(lightning.LightningModule):
     def validation_step(self, batch: Sample, batch_index: int) -> None:
         """Loss and contingency counts of a batch."""
         loss, logits = self._loss(batch)
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]), sync_dist=True)
+        self.validation_loss.update(loss, weight=len(batch["inputs"]))
+        self.log("val/loss", self.validation_loss, prog_bar=True)
         if self.contingency is not None:
             self.contingency.update(self.forecast_of(logits).single(), batch["targets"], batch["mask"])
         if self.calibrated is not None and self.leads is not None:

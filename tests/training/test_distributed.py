@@ -1,4 +1,4 @@
-"""Two processes on a CPU train as one with twice the batch, however they are started, and go on exactly."""
+"""Processes on a CPU, two or two times two, train as one with their batches together, and go on exactly."""
 
 import csv
 import os
@@ -59,6 +59,17 @@ def by_torchrun(folder):
     return [start([*launch, "--no-python", nowcast, "train", *settings(folder, *TWO)])]
 
 
+def by_torchrun_on_two_machines(folder):
+    """Two agents that find each other at an address, as on two machines, with two processes each."""
+    launch = [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=2", "--rdzv-backend=c10d",
+        f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=1", "--local-addr=127.0.0.1",
+    ]  # fmt: skip
+    nowcast = str(Path(sys.executable).with_name("nowcast"))
+    four = [*TWO, "trainer.num_nodes=2", "data.batch_size=1"]
+    return [start([*launch, "--no-python", nowcast, "train", *settings(folder, *four)]) for _ in range(2)]
+
+
 def by_slurm(folder):
     job = {
         "SLURM_NTASKS": "2",
@@ -98,8 +109,8 @@ def one(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("launch", [by_trainer, by_torchrun, by_slurm, sharded_by_trainer])
-def test_two_processes_equal_one_with_twice_the_batch(one, launch):
+@pytest.mark.parametrize("launch", [by_trainer, by_torchrun, by_torchrun_on_two_machines, by_slurm, sharded_by_trainer])
+def test_several_processes_equal_one_with_their_batches_together(one, launch):
     folder = one.parent / launch.__name__
     ended(launch(folder))
     both = validation(one), validation(folder)
