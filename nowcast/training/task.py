@@ -75,7 +75,7 @@ class NowcastTask(lightning.LightningModule):
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
         self.thresholds, self.identity = thresholds, identity
         # Lightning's own mean of several processes divides by a number of windows that it rounds down.
-        self.validation_loss = MeanMetric(nan_strategy="disable")
+        self.validation_loss = MeanMetric(nan_strategy=torch.nan)  # a NaN stays one
         self.contingency = Contingency(thresholds, forecast_steps) if thresholds else None
         self.main_threshold, self.leads = main_threshold, leads
         self.calibrated: Csi | None = None

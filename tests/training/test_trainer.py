@@ -54,6 +54,16 @@ def convolution():
     return NowcastTask(net, GreyHead(), None, torch.nn.L1Loss(), None, None, [], None, None, None, 2, {})
 
 
+@pytest.mark.parametrize(
+    ("losses", "mean"), [([1.0, 3.0], 5 / 3), ([1.0, torch.nan], torch.nan), ([torch.inf, 1.0], torch.inf)]
+)
+def test_the_validation_loss_is_the_mean_of_windows_and_hides_nothing(losses, mean):
+    task = convolution()
+    for loss, windows in zip(losses, (2, 1), strict=True):
+        task.validation_loss.update(torch.tensor(loss), weight=windows)
+    assert float(task.validation_loss.compute()) == pytest.approx(mean, nan_ok=True)
+
+
 def test_fully_sharded_training_cuts_the_weights_and_clips_their_gradients(tmp_path):
     """In a group of one process; tests/training/test_distributed.py trains with two."""
     config = composed("trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.precision=32-true")
