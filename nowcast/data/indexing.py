@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.blocks import blocks
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.shares.build import Plan, blocks, write_indices_of
+from nowcast.data.shares.build import Plan, write_indices_of
 from nowcast.data.shares.listed import Listed, Windows
 from nowcast.data.shares.sampling_index import read_table
 from nowcast.data.windows.index import tile_corners, window_starts
@@ -37,7 +38,7 @@ class SamplingIndices:
     def make(
         self, regions: Sequence[Region], steps: Sequence[int], length: int, tiles: Sequence[tuple[int, int] | None],
         stride: int, track: Track,
-    ) -> list[Path]:  # fmt: skip
+    ) -> None:  # fmt: skip
         """Write what is not there yet; another process that is about it is waited for.
 
         Args:
@@ -48,19 +49,22 @@ class SamplingIndices:
             stride: Archive frames between the starts of two windows.
             track: Progress bar.
 
-        Returns:
-            The files that were written.
-
         Raises:
             DataFormatError: An archive cannot be read.
+            ValueError: There are several archives, and the index is a file, which is of one.
         """
+        if not self.complete and len(regions) > 1:
+            names = ", ".join(region.archive.name for region in regions)
+            raise ValueError(
+                f"data.index={self.path} is a file, which is of one archive, and there are {names}: name a folder, "
+                "such as data.index=data/index, in which what is missing is made"
+            )
         if not self.complete or not any(_plans(self.path, regions, steps, length, tiles, stride)):
-            return []
+            return
         with made_by_one(self.path):
-            found = [(archive, plans) for archive, plans in _plans(self.path, regions, steps, length, tiles, stride)]
+            found = list(_plans(self.path, regions, steps, length, tiles, stride))  # another process may have made some
             for _ in track(_made(found), "counting rain and gaps", sum(len(blocks(archive)) for archive, _ in found)):
                 pass
-        return [plan.path for _, plans in found for plan in plans]
 
     def listed(self, archive: Archive, windows: Windows, starts: NDArray[np.int64]) -> Listed:
         """What is said of the windows of an archive that begin at these frames.

@@ -1,7 +1,6 @@
 """Makes sampling indices: every frame of an archive is read once."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.archive.archive import Archive
+from nowcast.data.archive.blocks import by_block
 from nowcast.data.shares.listed import Windows
 from nowcast.data.shares.sampling_index import Part, write_table
 from nowcast.data.shares.statistics import Tiles, TileStatistics
 
-CELLS_AT_ONCE = 20_000_000  # of a thread: a block of frames in memory
 WINDOWS_AT_ONCE = 10_000
 
 
@@ -38,14 +37,6 @@ class Plan:
     step: int
 
 
-def blocks(archive: Archive) -> list[slice]:
-    """Frames that are read at once: whole chunks, as many as fit."""
-    count, (rows, columns) = len(archive.times), archive.grid.shape
-    together = archive.frames_at_once
-    step = together * max(1, CELLS_AT_ONCE // (rows * columns * together))
-    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
-
-
 def write_indices_of(archive: Archive, plans: Sequence[Plan]) -> Iterator[None]:
     """Write the indices of an archive, whose frames are read once for all of them, by several threads of a store.
 
@@ -62,11 +53,7 @@ def write_indices_of(archive: Archive, plans: Sequence[Plan]) -> Iterator[None]:
         for plan, result in zip(plans, frames, strict=True):
             result.put(block, TileStatistics.of(rain_rate, plan.tiles))
 
-    pool = ThreadPoolExecutor(archive.readers)
-    try:
-        yield from pool.map(count, blocks(archive))
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error the rest need not be read
+    yield from by_block(archive, count)
     for plan, counted in zip(plans, frames, strict=True):
         write_table(plan.path, archive, plan.windows, plan.stride, plan.step, _parts(plan, counted))
 

@@ -1,13 +1,12 @@
 """How often each cell and each frame of an archive hold data and rain: every frame is read once."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.archive.archive import RAIN_THRESHOLD, Archive
-from nowcast.data.shares.build import blocks
+from nowcast.data.archive.blocks import blocks, by_block
 from nowcast.progress import Track
 
 
@@ -65,12 +64,7 @@ def count_cells(archive: Archive, track: Track) -> CellCounts:
         found.frame_valid[block], found.frame_wet[block] = known.sum(axis=(1, 2)), wet.sum(axis=(1, 2))
         return known.sum(axis=0), wet.sum(axis=0)
 
-    parts = blocks(archive)
-    pool = ThreadPoolExecutor(archive.readers)
-    try:
-        for valid, wet in track(pool.map(of_block, parts), f"counting {archive.name}", len(parts)):
-            found.valid[:] += valid
-            found.wet[:] += wet
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error the rest need not be read
+    for valid, wet in track(by_block(archive, of_block), f"counting {archive.name}", len(blocks(archive))):
+        found.valid[:] += valid
+        found.wet[:] += wet
     return found

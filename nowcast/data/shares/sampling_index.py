@@ -6,6 +6,7 @@ Source: github.com/mlcast-community/mlcast, sampling_index_spec.py at b53093c.
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ try:
     import pyarrow.parquet as pq
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"a sampling index (data.index) needs pyarrow; {how_to_install('cloud')}") from error
+
+log = logging.getLogger(__name__)
 
 THEIRS, OURS = b"mlcast.stats", b"nowcast.index"  # keys of the file's metadata
 SCHEMA = pa.schema(
@@ -136,13 +139,16 @@ def read_table(path: Path, archive: Archive, windows: Windows) -> Listed:
             table = file.read([*READ, counted])
     except (pa.ArrowException, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataFormatError(
-            path, f"no sampling index that can be read ({_line(error)}); delete it and make it again"
+            path, f"no sampling index that can be read ({_line(error)}); delete it, and it is made again"
         ) from error
     columns = {name: table.column(name).to_numpy() for name in READ}
     wet = table.column(counted).to_numpy()
     if counted == "frac_wet":
         wet = np.rint(wet.astype(np.float64) * windows.cells)
     y, x = _other_end(archive, windows, columns["y"], columns["x"])
+    for first, size, side in zip((y, x), archive.grid.shape, (windows.height, windows.width), strict=True):
+        if len(first) and (first.min() < 0 or first.max() > max(size - side, 0)):
+            raise DataFormatError(path, f"lists tiles beyond the grid of {archive.path}: it is of another archive")
     return Listed(_frames(archive, columns["t"]), y, x, windows.cells - columns["nan_count"], wet.astype(np.int32))
 
 
@@ -162,12 +168,21 @@ def _check(path: Path, metadata: dict[bytes, bytes], archive: Archive, windows: 
     if ours and ours.get("fingerprint") != archive.fingerprint:
         raise DataFormatError(
             path,
-            f"made of {ours.get('archive')} in another state than {archive.path} is in; delete it and make it again",
+            f"made of {ours.get('archive')} in another state than {archive.path} is in; delete it, and it is made "
+            "again",
         )
-    asked = {"time_depth": windows.length, "height": windows.height, "width": windows.width}
+    if not ours and (theirs.get("data_kind"), theirs.get("wet_threshold")) != ("rainrate", RAIN_THRESHOLD):
+        text = "%s counts as rain %s above %s (mm/h or dBZ), where tile summaries count at least %s mm/h"
+        log.warning(text, path, theirs.get("data_kind"), theirs.get("wet_threshold"), RAIN_THRESHOLD)
+    asked = {"time_depth": windows.length, "height": windows.height, "width": windows.width, "every": windows.every}
+    said = {"every": 1} | theirs | ours  # mlcast's windows are of frames that follow each other
     for key, wanted in asked.items():
-        if theirs.get(key) != wanted:
-            raise DataFormatError(path, f"lists windows with {key} {theirs.get(key)}, these settings ask for {wanted}")
+        if said.get(key) != wanted:
+            raise DataFormatError(
+                path,
+                f"lists windows with {key} {said.get(key)}, these settings ask for {wanted}: change data.input_steps, "
+                "data.forecast_steps, data.crop or data.windows, or choose another data.index",
+            )
 
 
 def _line(error: BaseException) -> str:

@@ -25,12 +25,13 @@ from nowcast.data.zarr.chunk_cache import ChunkCache
 from nowcast.data.zarr.chunks import DecodedChunks
 from nowcast.data.zarr.dataset import StoreGroup, StoreVariable
 from nowcast.data.zarr.header import Header, read_header, tell
-from nowcast.data.zarr.shares import THREADS, tile_shares
+from nowcast.data.zarr.shares import tile_shares
 from nowcast.data.zarr.store import Raw, StoredArray, WholeBlosc, one_line, open_store
 from nowcast.data.zarr.values import translator
 from nowcast.progress import track
 
 METADATA = ("zarr.json", ".zmetadata", ".zattrs")  # of the group; consolidated, it holds that of all arrays
+READERS = 8  # threads: they wait for the disk or the server most of the time
 OF_ARRAY = ("zarr.json", ".zarray", ".zattrs")
 
 
@@ -103,7 +104,7 @@ class ZarrArchive(Archive):
     @property
     def readers(self) -> int:
         """Threads that may read at once: they wait for the disk or the server most of the time."""
-        return THREADS
+        return READERS
 
     @property
     def field_name(self) -> str:
@@ -182,7 +183,7 @@ class ZarrArchive(Archive):
     def _tile_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found = self.__dict__.get("_shares")
         if found is None:
-            shares = tile_shares(self, self._rates, self.frames_at_once, track)
+            shares = tile_shares(self, self._rates, track)
             found = self._shares = shares[0], shares[1]
         return found
 

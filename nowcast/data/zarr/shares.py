@@ -1,31 +1,27 @@
 """Shares of rain and of data by tile, which a store does not hold: its frames are read once, and the result is kept."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.archive.archive import TILE, Archive
+from nowcast.data.archive.blocks import blocks, by_block
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.archive.writer import summarise_tiles
 from nowcast.files import made_by_one, written_whole
 from nowcast.progress import Track
 
-THREADS = 8  # they wait for the disk or the server most of the time
-CELLS_AT_ONCE = 20_000_000  # of a thread: a block of frames in memory
-
 Rates = Callable[[slice], NDArray[np.floating]]
 
 
-def tile_shares(archive: Archive, rates: Rates, frames_at_once: int, track: Track) -> NDArray[np.float32]:
+def tile_shares(archive: Archive, rates: Rates, track: Track) -> NDArray[np.float32]:
     """Shares of an archive, computed unless they were before.
 
     Args:
         archive: The archive; its fingerprint names the file, in the folder tile_shares of its caches.
         rates: Rain rate in mm h-1 of all cells of some frames, NaN = no data; called by several threads.
-        frames_at_once: Frames that lie in one chunk of the store, which are best read together.
         track: Progress bar.
 
     Returns:
@@ -41,7 +37,7 @@ def tile_shares(archive: Archive, rates: Rates, frames_at_once: int, track: Trac
     if not path.exists():
         with made_by_one(folder):
             if not path.exists():
-                _compute(path, shape, rates, _step(frames_at_once, rows * columns), f"rain of {archive.name}", track)
+                _compute(path, shape, archive, rates, track)
     try:
         shares = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -52,25 +48,14 @@ def tile_shares(archive: Archive, rates: Rates, frames_at_once: int, track: Trac
     return found
 
 
-def _step(frames_at_once: int, cells: int) -> int:
-    """Frames of a block: whole chunks, as many as fit."""
-    return frames_at_once * max(1, CELLS_AT_ONCE // (cells * frames_at_once))
-
-
-def _compute(path: Path, shape: tuple[int, ...], rates: Rates, step: int, text: str, track: Track) -> None:
-    blocks = range(0, shape[1], step)
+def _compute(path: Path, shape: tuple[int, ...], archive: Archive, rates: Rates, track: Track) -> None:
     with written_whole(path) as partial:
         shares = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
 
-        def summarise(start: int) -> None:
-            block = slice(start, min(start + step, shape[1]))
-            for number, frame in enumerate(rates(block), start):
+        def summarise(block: slice) -> None:
+            for number, frame in enumerate(rates(block), block.start):
                 shares[0, number], shares[1, number] = summarise_tiles(frame)
 
-        pool = ThreadPoolExecutor(THREADS)
-        try:
-            for _ in track(pool.map(summarise, blocks), text, len(blocks)):
-                pass
-        finally:
-            pool.shutdown(cancel_futures=True)  # after an error the rest need not be read
+        for _ in track(by_block(archive, summarise), f"rain of {archive.name}", len(blocks(archive))):
+            pass
         shares.flush()

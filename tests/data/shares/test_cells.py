@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from nowcast.data.archive import blocks
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.shares import build
 from nowcast.data.shares.cells import count_cells
 from nowcast.progress import silent
 from tests.data.archives import frame, write
@@ -13,7 +13,7 @@ from tests.data.archives import frame, write
 
 @pytest.mark.parametrize("cells_at_once", [80, 400, 20_000_000])
 def test_counts_are_those_of_all_frames(tmp_path, monkeypatch, cells_at_once):
-    monkeypatch.setattr(build, "CELLS_AT_ONCE", cells_at_once)
+    monkeypatch.setattr(blocks, "CELLS_AT_ONCE", cells_at_once)
     draw = np.random.default_rng(3)
     values = draw.choice([0.0, 0.05, 0.1, 3.0, np.nan], size=(70, 8, 10))
     values[:, 0, 0], values[5] = np.nan, np.nan

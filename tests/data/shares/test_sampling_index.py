@@ -152,6 +152,7 @@ def test_the_file_is_one_of_mlcast(netcdf, tmp_path):
 def theirs(path, rows, **changes):
     """An index as mlcast writes it: rows (t, y, x, nan_count, wet cells) of 5 frames of 32 x 32."""
     said = {"time_depth": 5, "width": 32, "height": 32, "schema_version": 1} | changes
+    said = {"data_kind": "rainrate", "wet_threshold": 0.1} | said
     t, y, x, nan, wet = np.array(rows).T
     columns = {"t": t, "x": x, "y": y, "nan_count": nan}
     table = {name: pa.array(values, pa.int32()) for name, values in columns.items()}
@@ -179,6 +180,7 @@ def test_an_index_of_mlcast_says_what_training_draws_from(netcdf, tmp_path):
     [
         ({"time_depth": 24}, "lists windows with time_depth 24, these settings ask for 5"),
         ({"width": 64}, "lists windows with width 64, these settings ask for 32"),
+        ({"every": 2}, "lists windows with every 2, these settings ask for 1"),
     ],
 )
 def test_an_index_of_other_windows_is_refused(netcdf, tmp_path, changes, problem):
@@ -187,10 +189,34 @@ def test_an_index_of_other_windows_is_refused(netcdf, tmp_path, changes, problem
         module(netcdf.path, index=str(path), **WINDOWS).dataset("train")
 
 
+def test_a_file_is_of_one_archive_and_one_time_step(netcdf, tmp_path):
+    path = theirs(tmp_path / "theirs.parquet", [(0, 0, 0, 0, 1)])
+    other = write(tmp_path / "other.nc", [frame(5 * k, np.ones(SHAPE), grid=grid(SHAPE)) for k in range(12)])
+    with pytest.raises(ValueError, match=r"is a file, which is of one archive, and there are rain, other"):
+        module(netcdf.path, other, index=str(path), **ALL_TRAIN).dataset("train")
+    with pytest.raises(DataFormatError, match="lists windows with every 1, these settings ask for 2"):
+        module(netcdf.path, index=str(path), timestep_minutes=10.0, **ALL_TRAIN).dataset("train")
+
+
+@pytest.mark.parametrize("corner", [(33, 0), (0, 39), (-1, 0)])
+def test_tiles_beyond_the_grid_are_of_another_archive(netcdf, tmp_path, corner):
+    path = theirs(tmp_path / "theirs.parquet", [(0, *corner, 0, 1)])
+    with pytest.raises(DataFormatError, match=r"lists tiles beyond the grid of .*rain\.nc: it is of another archive"):
+        module(netcdf.path, index=str(path), **ALL_TRAIN).dataset("train")
+
+
+def test_rain_that_is_counted_otherwise_is_said(netcdf, tmp_path, caplog):
+    path = theirs(tmp_path / "theirs.parquet", [(0, 0, 0, 0, 1)], data_kind="reflectivity", wet_threshold=7.0)
+    module(netcdf.path, index=str(path), **ALL_TRAIN).dataset("train")
+    assert "counts as rain reflectivity above 7.0 (mm/h or dBZ)" in caplog.text
+
+
 def test_an_index_of_another_state_of_the_archive_is_refused(netcdf, tmp_path):
     _, (file, _) = indexed(netcdf.path, tmp_path)
     other = write(tmp_path / "rain.nc", [frame(5 * k, np.ones(SHAPE), grid=grid(SHAPE)) for k in range(12)])
-    with pytest.raises(DataFormatError, match=f"{file.name}: made of rain in another state than .* delete it and make"):
+    with pytest.raises(
+        DataFormatError, match=f"{file.name}: made of rain in another state than .* delete it, and it is made"
+    ):
         module(other, index=str(tmp_path), **WINDOWS).dataset("train")
 
 
