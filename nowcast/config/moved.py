@@ -25,6 +25,15 @@ TARGETS = {
     "nowcast.losses.CrossEntropy": "nowcast.training.losses.CrossEntropy",
     "nowcast.losses.MeanAbsoluteError": "nowcast.training.losses.MeanAbsoluteError",
     "nowcast.losses.MeanSquaredError": "nowcast.training.losses.MeanSquaredError",
+    "nowcast.models.convlstm.ConvLSTM": "nowcast.models.networks.convlstm.ConvLSTM",
+    "nowcast.models.extrapolation.Extrapolation": "nowcast.models.baselines.extrapolation.Extrapolation",
+    "nowcast.models.fc_lstm.FCLSTM": "nowcast.models.networks.fc_lstm.FCLSTM",
+    "nowcast.models.lagrangian_probability.LagrangianProbability": (
+        "nowcast.models.baselines.lagrangian_probability.LagrangianProbability"
+    ),
+    "nowcast.models.persistence.Persistence": "nowcast.models.baselines.persistence.Persistence",
+    "nowcast.models.rover.Rover": "nowcast.models.baselines.rover.Rover",
+    "nowcast.models.unet.UNet": "nowcast.models.networks.unet.UNet",
     "nowcast.optimizers.PaperRMSProp": "nowcast.training.optimizers.PaperRMSProp",
     "nowcast.optimizers.warmup_cosine": "nowcast.training.optimizers.warmup_cosine",
     "nowcast.paper_metrics.PaperScores": "nowcast.verification.per_frame.paper_metrics.PaperScores",

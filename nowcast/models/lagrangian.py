@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nowcast.models.advection import departures, filled, move, sample, smoothed
-from nowcast.models.extrapolation import Extrapolation
+from nowcast.models.baselines.extrapolation import Extrapolation
 from nowcast.units import Spacing
 
 FAINTEST = 0.02  # mm h-1: no rain, on a logarithmic scale

@@ -15,7 +15,7 @@ from nowcast.data.interface import DataModule, ValidationLeads
 from nowcast.data.windows.sample import Sample
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.network import at_lead_times
-from nowcast.models.persistence import Persistence
+from nowcast.models.baselines.persistence import Persistence
 from nowcast.progress import Track
 from nowcast.verification.per_frame.metrics import Contingency
 from nowcast.verification.score_models import run_models

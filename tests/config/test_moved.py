@@ -124,7 +124,7 @@ def test_a_setting_of_data_that_is_in_a_group_now_says_so(data, typed, now):
 
 
 def test_what_did_not_move_stays():
-    stored = {"model": {"_target_": "nowcast.models.convlstm.ConvLSTM", "hidden": [4, 4]}, "none": None}
+    stored = {"model": {"_target_": "nowcast.models.networks.convlstm.ConvLSTM", "hidden": [4, 4]}, "none": None}
     assert as_now(stored) == stored
 
 

@@ -73,7 +73,7 @@ BAD = [
     "subprocess.run",
     "builtins.eval",
     "torch.load",
-    "nowcast.models.convlstm.torch.load",
+    "nowcast.models.networks.convlstm.torch.load",
     "nowcast.data.windows.dataset.np.load",
     "nowcast.verification.scores.spatial.np",
     "nowcast.studies.search.process.run_process",

@@ -10,8 +10,8 @@ import torch
 import nowcast
 from nowcast.forecasting.forecast import Ensemble, Exceedance, Field, ensemble_mean, of_values
 from nowcast.forecasting.network import thresholds_of
-from nowcast.models.lagrangian_probability import LagrangianProbability
-from nowcast.models.persistence import Persistence
+from nowcast.models.baselines.lagrangian_probability import LagrangianProbability
+from nowcast.models.baselines.persistence import Persistence
 from nowcast.verification.plan import ModelSums, ScoringPlan, add_lead_time
 from nowcast.verification.scores.categorical import Categorical
 from nowcast.verification.scores.continuous import Continuous

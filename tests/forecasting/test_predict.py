@@ -13,8 +13,8 @@ from nowcast.data.formats.netcdf import NetcdfReader
 from nowcast.data.results.statistics_file import read_statistics
 from nowcast.data.windows.dataset import RadarDataset
 from nowcast.forecasting import checkpoint
-from nowcast.models.extrapolation import Extrapolation
-from nowcast.models.persistence import Persistence
+from nowcast.models.baselines.extrapolation import Extrapolation
+from nowcast.models.baselines.persistence import Persistence
 from nowcast.verification import validation
 from nowcast.verification.validation import validation_scores
 from nowcast.verification.worth import better_than, in_words

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nowcast.models.advection import departures, filled, move, sample, smoothed
-from nowcast.models.extrapolation import advect
+from nowcast.models.baselines.extrapolation import advect
 
 
 def field(batch=2, channels=3, shape=(9, 14), seed=0, dtype=torch.float64):

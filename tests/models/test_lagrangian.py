@@ -14,7 +14,7 @@ from nowcast.config.program import CONFIGS
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.forecasting.network import build_network
 from nowcast.models.advection import sample
-from nowcast.models.extrapolation import Extrapolation
+from nowcast.models.baselines.extrapolation import Extrapolation
 from nowcast.models.lagrangian import Lagrangian, averaged, displaced, in_blocks
 from nowcast.scaling import GreyScale
 from nowcast.units import Spacing
@@ -223,9 +223,9 @@ def test_a_head_without_thresholds_is_refused_with_one_that_has_them():
     with pytest.raises(UsageError, match=r"Lagrangian says probabilities of thresholds: choose head=exceedance"):
         build_network(node, GreyHead())
     with pytest.raises(
-        UsageError, match=r"needs 3 output channels for each cell, and nowcast\.models\.fc_lstm\.FCLSTM puts out one"
+        UsageError, match=r"needs 3 output channels for each cell, and nowcast\.models\.networks\.fc_lstm\.FCLSTM puts"
     ):
-        build_network(OmegaConf.create({"_target_": "nowcast.models.fc_lstm.FCLSTM"}), HEAD)
+        build_network(OmegaConf.create({"_target_": "nowcast.models.networks.fc_lstm.FCLSTM"}), HEAD)
 
 
 def test_blocks_are_means_of_what_is_known_of_them():

@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nowcast.data.synthetic.archives import SyntheticArchives
-from nowcast.models.convlstm import ConvLSTM
+from nowcast.models.networks.convlstm import ConvLSTM
 from nowcast.studies.benchmarks.growth import enlarged, exponent, measure_growth
 from nowcast.studies.benchmarks.loading import measure_loading
 from nowcast.studies.benchmarks.memory import peak_memory

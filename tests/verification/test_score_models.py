@@ -12,7 +12,7 @@ from nowcast.forecasting.forecaster import Forecaster
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.forecasting.network import NetworkForecaster
 from nowcast.forecasting.predict import Input, predict
-from nowcast.models.convlstm import ConvLSTM
+from nowcast.models.networks.convlstm import ConvLSTM
 from nowcast.report.plots import cases as drawn_cases
 from nowcast.report.plots.contents import Choice
 from nowcast.scaling import GreyScale

@@ -13,6 +13,7 @@ from nowcast.config.checks.signatures import signature
 from nowcast.config.command_line.quoting import typed
 from nowcast.config.grouped import name_now
 from nowcast.config.mistakes import UsageError, near
+from nowcast.config.moved import TARGETS
 
 HYDRAS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 MISSING = "???"
@@ -103,6 +104,9 @@ def _check_arguments(node: dict[str, Any], key: str) -> None:
     try:
         known = signature(target)
     except NotThereError as error:
+        if target in TARGETS:
+            moved = f"{key}._target_={TARGETS[target]}"
+            raise UsageError(f"{key}._target_={target} lies elsewhere now: type {moved}") from None
         raise UsageError(_not_there(f"{key}._target_={target}", error)) from None
     arguments = {str(name): value for name, value in node.items() if name not in HYDRAS}
     for name, value in arguments.items():

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from nowcast.config.build import build, plain
-from nowcast.models.convlstm import ConvLSTM
+from nowcast.models.networks.convlstm import ConvLSTM
 from nowcast.progress import track
 from nowcast.studies.benchmarks.contenders import make_contenders
 from nowcast.studies.benchmarks.growth import measure_growth

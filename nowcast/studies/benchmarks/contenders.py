@@ -7,8 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 from torch import nn
 
-from nowcast.models.convlstm import ConvLSTM
 from nowcast.models.kernels.layer import Execution
+from nowcast.models.networks.convlstm import ConvLSTM
 from nowcast.studies.benchmarks.rounds import Contender
 from nowcast.studies.benchmarks.textbook import Textbook
 

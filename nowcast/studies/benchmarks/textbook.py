@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nowcast.models.convlstm import ConvLSTM, ConvLSTMCell, State
+from nowcast.models.networks.convlstm import ConvLSTM, ConvLSTMCell, State
 
 
 class TextbookCell(nn.Module):

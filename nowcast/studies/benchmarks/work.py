@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nowcast.models.convlstm import ConvLSTM
+from nowcast.models.networks.convlstm import ConvLSTM
 
 KINDS = ("forward", "data_gradient", "weight_gradient")
 

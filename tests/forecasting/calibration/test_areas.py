@@ -10,7 +10,7 @@ from nowcast.forecasting.calibration.method import Frequency
 from nowcast.forecasting.calibration.probability import LevelCalibration
 from nowcast.forecasting.heads import ExceedanceHead
 from nowcast.forecasting.network import NetworkForecaster
-from nowcast.models.extrapolation import Extrapolation
+from nowcast.models.baselines.extrapolation import Extrapolation
 from nowcast.scaling import GreyScale
 
 THRESHOLDS = (0.5, 2.0)

@@ -13,7 +13,7 @@ from nowcast.forecasting.forecaster import Forecaster, of_checkpoint
 from nowcast.forecasting.heads import ExceedanceHead
 from nowcast.forecasting.network import NetworkForecaster, build_network
 from nowcast.forecasting.predict import Input, predict
-from nowcast.models.persistence import Persistence
+from nowcast.models.baselines.persistence import Persistence
 from nowcast.scaling import GreyScale
 from tests.data.archives import frame, grid, write
 from tests.programs import composed

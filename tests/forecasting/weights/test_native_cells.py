@@ -12,7 +12,7 @@ from nowcast.data.archive.frame import Grid
 from nowcast.data.archive.grid import area_average
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.forecast import Exceedance
-from nowcast.models.extrapolation import Extrapolation
+from nowcast.models.baselines.extrapolation import Extrapolation
 from nowcast.units import Spacing
 from tests.data.archives import frame, write
 from tests.programs import ended, rows, run

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from nowcast.models.convlstm import ConvLSTM, ConvLSTMCell
-from nowcast.models.fc_lstm import FCLSTM
 from nowcast.models.kernels import compiler as native
 from nowcast.models.kernels import layer as convlstm_core
 from nowcast.models.kernels import steps as cell_steps
@@ -12,6 +10,8 @@ from nowcast.models.kernels import steps_cpu as cell_native
 from nowcast.models.kernels import winograd
 from nowcast.models.kernels.layer import Execution
 from nowcast.models.kernels.steps import EagerSteps
+from nowcast.models.networks.convlstm import ConvLSTM, ConvLSTMCell
+from nowcast.models.networks.fc_lstm import FCLSTM
 from nowcast.studies.benchmarks.textbook import Textbook
 from tests.conftest import thinned
 

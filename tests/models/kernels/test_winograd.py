@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nowcast.models.convlstm import ConvLSTM
 from nowcast.models.kernels import layer as convlstm_core
 from nowcast.models.kernels import winograd
 from nowcast.models.kernels.convolution import DirectConvolution, MatrixProduct, convolution_for
 from nowcast.models.kernels.winograd import NUMBERS, WinogradConvolution, is_faster, kernel_points
+from nowcast.models.networks.convlstm import ConvLSTM
 from nowcast.studies.benchmarks.textbook import Textbook
 from tests.conftest import thinned
 

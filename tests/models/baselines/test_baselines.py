@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.models.extrapolation import Extrapolation, advect
-from nowcast.models.persistence import Persistence
+from nowcast.models.baselines.extrapolation import Extrapolation, advect
+from nowcast.models.baselines.persistence import Persistence
 from nowcast.verification.per_frame.metrics import Contingency
 
 EXTRAPOLATION = Extrapolation(pairs=2, smoothing_cells=8.0)

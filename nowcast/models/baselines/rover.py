@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nowcast.models.extrapolation import advect
+from nowcast.models.baselines.extrapolation import advect
 from nowcast.scaling import GreyScale
 
 Field = NDArray[Any]  # float32; NumPy's own annotations lose the type in arithmetic

@@ -16,8 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nowcast.models.convlstm import ConvLSTMCell, check_inputs, run_stack, uniform
 from nowcast.models.kernels.layer import Execution
+from nowcast.models.networks.convlstm import ConvLSTMCell, check_inputs, run_stack, uniform
 
 MATRICES = Execution(recompute=False, winograd=False)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nowcast.models.unet import UNet
+from nowcast.models.networks.unet import UNet
 
 
 def convolution(inputs, outputs, side=3):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from nowcast.models.extrapolation import Extrapolation
+from nowcast.models.baselines.extrapolation import Extrapolation
 
 
 class LagrangianProbability(nn.Module):

@@ -10,9 +10,9 @@ from scipy.sparse.linalg import spsolve
 
 from nowcast.config.build import build, plain
 from nowcast.config.program import CONFIGS
-from nowcast.models.persistence import Persistence
-from nowcast.models.rover import Rover, derivative, equations, solve
-from tests.models.test_baselines import cells, csi, forecast
+from nowcast.models.baselines.persistence import Persistence
+from nowcast.models.baselines.rover import Rover, derivative, equations, solve
+from tests.models.baselines.test_baselines import cells, csi, forecast
 
 
 def settings(number):

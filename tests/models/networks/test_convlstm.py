@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.signal import correlate2d
 
-from nowcast.models.convlstm import ConvLSTM
+from nowcast.models.networks.convlstm import ConvLSTM
 
 
 def make(hidden=(3, 2), kernels=(3, 5), patch=1, **options):

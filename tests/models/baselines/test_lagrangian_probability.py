@@ -6,9 +6,9 @@ import torch
 
 from nowcast.forecasting.forecast import Exceedance
 from nowcast.forecasting.network import forecast_with
-from nowcast.models.extrapolation import Extrapolation
-from nowcast.models.lagrangian_probability import LagrangianProbability, share_in_disc
-from tests.models.test_baselines import cells
+from nowcast.models.baselines.extrapolation import Extrapolation
+from nowcast.models.baselines.lagrangian_probability import LagrangianProbability, share_in_disc
+from tests.models.baselines.test_baselines import cells
 
 SETTINGS = {"pairs": 2, "smoothing_cells": 8.0}
 

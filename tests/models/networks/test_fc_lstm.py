@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.models.fc_lstm import FCLSTM
+from nowcast.models.networks.fc_lstm import FCLSTM
 
 
 def make(hidden=(4, 3), shape=(3, 5), peephole="diagonal", seed=0):

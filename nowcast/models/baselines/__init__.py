@@ -1,0 +1,1 @@
+"""Baselines, which are not trained: rain rate → rain rate, or probabilities."""
