@@ -183,6 +183,8 @@ class BenchmarkConfig:
 
     sizes: Any = MISSING  # name → model, frame_shape, input_steps, forecast_steps, batch_size
     run: list[str] = MISSING
+    models: list[str] = MISSING
+    of_models: Any = MISSING  # frame_shape, input_steps, forecast_steps, batch_size, settings
     growth: list[str] = MISSING
     loading: list[int] = MISSING  # cells
     stores: list[int] = MISSING  # cells

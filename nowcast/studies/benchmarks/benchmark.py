@@ -1,4 +1,4 @@
-"""Measures every size, mode and precision asked for, in turns, and growth and loading."""
+"""Measures every size, mode and precision asked for, in turns, and models, growth and loading."""
 
 import json
 import os
@@ -17,8 +17,16 @@ from nowcast.progress import track
 from nowcast.studies.benchmarks.contenders import make_contenders
 from nowcast.studies.benchmarks.growth import measure_growth
 from nowcast.studies.benchmarks.loading import measure_loading
+from nowcast.studies.benchmarks.models.measure import measure_models
 from nowcast.studies.benchmarks.rounds import CLOCKS, Contender, check_equal, measure
-from nowcast.studies.benchmarks.tables import ceilings_of, growth_line, loading_line, table_of, table_of_stores
+from nowcast.studies.benchmarks.tables import (
+    ceilings_of,
+    growth_line,
+    loading_line,
+    table_of,
+    table_of_models,
+    table_of_stores,
+)
 from nowcast.studies.benchmarks.validate import validate
 from nowcast.studies.benchmarks.work import necessary
 
@@ -45,6 +53,10 @@ def benchmark(config: DictConfig) -> list[Path]:
             for line in ceilings_of(rows):
                 console.print(line, highlight=False)
         save(results, config)  # a long measurement that is stopped keeps what it has
+    results["models"] = measure_models(config) if config.models else []
+    for mode in config.modes if config.models else ():
+        console.print(table_of_models(mode, [row for row in results["models"] if row["mode"] == mode]))
+    save(results, config)
     results["growth"] = grow(config)
     for row in results["growth"]:
         console.print(growth_line(row), highlight=False)

@@ -27,6 +27,25 @@ def table_of(name: str, mode: str, rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def table_of_models(mode: str, rows: list[dict[str, Any]]) -> Table:
+    """One row per model and precision: seconds, operations (of convolutions and products), memory, parameters."""
+    table = Table(title=f"models, {mode}", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("")
+    for column in ("parameters", "s", "spread", "seq/s", "GFLOP", "GFLOP/s", "MiB"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        flop = [None if row[key] is None else row[key] / 1e9 for key in ("flop", "flop_per_second")]
+        table.add_row(
+            f"{row['name']} {row['precision']}",
+            f"{row['parameters']:,}",
+            f"{row['seconds']:.3g}",
+            "-" if row["spread"] is None else f"{row['spread']:.0%}",
+            f"{row['sequences_per_second']:.3g}",
+            *map(_short, [*flop, row["peak_memory_mib"]]),
+        )
+    return table
+
+
 def ceilings_of(rows: list[dict[str, Any]]) -> list[str]:
     """A line per precision: how fast the convolutions alone are."""
     ceilings = {row["precision"]: row["ceiling_flop_per_second"] for row in rows}

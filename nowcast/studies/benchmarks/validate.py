@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
+from nowcast.config.program import CONFIGS
 from nowcast.files import how_to_install
 from nowcast.studies.benchmarks.growth import AXES
 from nowcast.studies.benchmarks.rounds import CLOCKS, PRECISIONS
@@ -26,7 +27,8 @@ def validate(config: DictConfig) -> None:
         "modes": ("train", "inference"),
         "growth": AXES,
     }
-    may_be_empty = ("growth", "run") if config.growth or config.loading or config.stores else ("growth",)
+    others = config.models or config.growth or config.loading or config.stores
+    may_be_empty = ("growth", "run") if others else ("growth",)
     for key, allowed in choices.items():
         unknown = [value for value in config[key] if value not in allowed]
         if unknown or not (config[key] or key in may_be_empty):
@@ -35,6 +37,7 @@ def validate(config: DictConfig) -> None:
     if not all(0 < side <= largest for side in config.loading):
         raise ValueError(f"loading={list(config.loading)}: sides must be 1 to {largest} cells (archives.rain.shape)")
     _check_stores(list(config.stores), 2 * largest)
+    _check_models(config)
     if config.rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {config.rounds}")
     if not config.compiled or not all(isinstance(value, bool) for value in config.compiled):
@@ -47,6 +50,16 @@ def validate(config: DictConfig) -> None:
         raise FileNotFoundError(f"against={config.against}: no such file; it must define build(net) -> torch.nn.Module")
     if any(config.compiled):
         require_compiler(config.device)
+
+
+def _check_models(config: DictConfig) -> None:
+    unknown = [name for name in config.models if not (CONFIGS / "model" / f"{name}.yaml").is_file()]
+    if unknown:
+        known = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+        raise ValueError(f"models={list(config.models)}: there is no {unknown[0]}; choose from {', '.join(known)}")
+    for key in ("input_steps", "forecast_steps", "batch_size"):
+        if config.of_models[key] < 1:
+            raise ValueError(f"of_models.{key} must be at least 1, got {config.of_models[key]}")
 
 
 def _check_stores(sides: list[int], largest: int) -> None:

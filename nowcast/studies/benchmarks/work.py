@@ -1,4 +1,7 @@
-"""The convolutions that a ConvLSTM cannot do without, and how fast the machine does them and nothing else."""
+"""The convolutions that a ConvLSTM cannot do without, and how fast the machine does them and nothing else.
+
+They are those of the ceiling beside the textbook's network. The operations of any model are counted: models/flop.py.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

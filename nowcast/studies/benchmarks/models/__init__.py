@@ -1,0 +1,1 @@
+"""Any model of configs/model: time, memory, floating-point operations and parameters beside each other."""
