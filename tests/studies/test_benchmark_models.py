@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from nowcast.models.convlstm import ConvLSTM
-from nowcast.models.unet import UNet
+from nowcast.models.networks.convlstm import ConvLSTM
+from nowcast.models.networks.unet import UNet
 from nowcast.studies.benchmarks.models.flop import count_flop
 from nowcast.studies.benchmarks.models.measure import Candidate, measure
 from nowcast.studies.benchmarks.tables import table_of_models
