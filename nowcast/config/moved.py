@@ -72,7 +72,7 @@ GREY_HEAD = {"_target_": "nowcast.forecasting.heads.GreyHead"}
 # Settings that a class did not have, and what it does now: scores of the same sums stay comparable.
 SINCE: dict[str, dict[str, Any]] = {
     FREQUENCY: {"cost_loss": COST_LOSS, "decide": "bias"},
-    "nowcast.data.datamodule.RadarDataModule": {"index": None},
+    "nowcast.data.datamodule.RadarDataModule": {"index": None, "mask": None},
     "nowcast.data.windows.settings.SamplingSettings": {
         "archive_weights": None,
         "rain_factor_sigma": 0.0,

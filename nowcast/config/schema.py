@@ -56,6 +56,7 @@ class CheckConfig(TrainConfig):
 
     checkpoint: str | None = None  # to be described, in place of a training
     statistics: str | None = None  # folder for the statistics of the archives
+    suspects: Any = MISSING  # which cells their masks leave out
 
 
 @dataclass

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from nowcast.data.archive.frame import DataFormatError, Reader
-from nowcast.data.archive.recent_files import in_order_of_names
 from nowcast.data.prepare.files import names_below
+from nowcast.data.recent_files import in_order_of_names
 
 log = logging.getLogger(__name__)
 State = tuple[int, int, int]  # size, time of the last change and number of a file: another one has another

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.grid import averaging_factor
 from nowcast.data.archive.paths import Archives, archive_paths
-from nowcast.data.archive.unpacked import use_unpacked
+from nowcast.data.facts import caveat_of, facts_of
 from nowcast.data.interface import Series
+from nowcast.data.opened import open_archives
 from nowcast.data.windows.dataset import RadarDataset, rainiest
 from nowcast.data.windows.fitting import way_out
 from nowcast.data.windows.index import SPLITS, NoWindowError, Split, as_typed, sides
@@ -28,7 +29,6 @@ from nowcast.data.windows.splits import Splitting
 from nowcast.data.windows.stored import StoredSample, StoredWindows, to_rain_rates
 from nowcast.data.windows.timesteps import choose_steps, common_lead_times, with_irregular_steps
 from nowcast.data.windows.visits import training_loader
-from nowcast.data.zarr.opening import archive_at
 from nowcast.progress import track
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class RadarDataModule(lightning.LightningDataModule):
         index: Folder of sampling indices, which are made where they are not there and read in place of the frames; or a
             file of mlcast's, that training draws from.
         remote_cache_gb: GB on this disk for chunks of stores at addresses, of all runs together; 0 = none are kept.
+        mask: Files or globs of cells that are no data, in all that is read, one for each grid; None = all cells count.
 
     Raises:
         ValueError: Settings contradict each other or the archives.
@@ -79,7 +80,8 @@ class RadarDataModule(lightning.LightningDataModule):
         seed: int,
         cache: Literal["none", "memmap"] = "none",  # checkpoints from before this setting and the next do not name them
         index: str | None = None,
-        remote_cache_gb: float = 0.0,  # nor this one
+        remote_cache_gb: float = 0.0,  # nor these
+        mask: str | Sequence[str] | None = None,
     ) -> None:
         """Keep the settings; archives are opened by `setup`."""
         super().__init__()
@@ -89,7 +91,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.crop, self.eval_crop = sides("crop", crop), sides("eval_crop", eval_crop)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.index = None if index is None else Path(index).expanduser()
-        self.cache, self.remote_cache_gb = cache, remote_cache_gb
+        self.cache, self.remote_cache_gb, self.mask = cache, remote_cache_gb, mask
         self.regions: list[Region] = []
         self._tables: Tensor | None = None
         self._told: set[str] = set()
@@ -137,10 +139,7 @@ class RadarDataModule(lightning.LightningDataModule):
         self.regions = regions
 
     def _open_archives(self) -> list[Archive]:
-        archives = [archive_at(path, self.remote_cache_gb) for path in archive_paths(self.archive_source)]
-        if self.cache == "memmap":
-            use_unpacked(archives, track)
-        return archives
+        return open_archives(self.archive_source, self.cache, self.remote_cache_gb, self.mask)
 
     def starts(self, split: Split) -> list[NDArray[np.int64]]:
         """Per archive, first frames of the windows of a split."""
@@ -256,10 +255,9 @@ class RadarDataModule(lightning.LightningDataModule):
 
     @property
     def caveat(self) -> str:
-        """What a reader of the scores must know of the split."""
-        if self.splitting.how != "paper":
-            return ""
-        return "data.split.method=paper: test and training windows share days, as in the paper; by_day keeps them apart"
+        """What a reader of the scores must know of the split, and of what is left out."""
+        self.setup()
+        return caveat_of(self.splitting.how, [region.archive for region in self.regions])
 
     # -- loaders -------------------------------------------------------------------------------------------
 
@@ -315,7 +313,6 @@ class RadarDataModule(lightning.LightningDataModule):
     def provenance(self) -> dict[str, Any]:
         """Plain facts that travel in checkpoints: fingerprints, time step (s) and cell size (km)."""
         self.setup()
-        limits = {region.archive.attributes.get("limits", "") for region in self.regions} - {""}
         return {
             "archives": {region.archive.name: region.archive.fingerprint for region in self.regions},
             "split": self.splitting.how,
@@ -323,7 +320,7 @@ class RadarDataModule(lightning.LightningDataModule):
             "cell_km": round(float(np.mean([region.cell_km for region in self.regions])), 4),
             "input_steps": self.input_steps,
             "forecast_steps": self.forecast_steps,
-        } | ({"limits": [json.loads(text) for text in sorted(limits)]} if limits else {})
+        } | facts_of([region.archive for region in self.regions])
 
     def describe(self) -> list[dict[str, Any]]:
         """Plain facts of each archive: span, step, gaps, grid, unit, shares of rain and of no data, windows."""

@@ -18,10 +18,10 @@ from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import Reader
 from nowcast.data.archive.grid import area_average, averaging_factor, cell_km
 from nowcast.data.archive.limits import Limits, as_plain, limits_of
-from nowcast.data.archive.recent_files import recent_files
 from nowcast.data.prepare.engines import Local
 from nowcast.data.prepare.files import find_names
 from nowcast.data.prepare.netcdf import prepare_archive
+from nowcast.data.recent_files import recent_files
 from nowcast.data.results.forecast_writer import Forecast
 from nowcast.data.results.probabilities import Probabilities
 from nowcast.data.windows.index import frames_per_step

@@ -28,7 +28,7 @@ from nowcast.training.validate import validate
 def check(config: DictConfig) -> None:
     """Print size, data, memory and speed of a training run; write the same to output=<file.json> when asked to.
 
-    With statistics=<folder> count all frames of the archives, too: a picture and a JSON file of each.
+    With statistics=<folder> count all frames of the archives, too: a picture, a JSON file and a mask of each.
     With checkpoint=<file> print what that is instead.
 
     Raises:
@@ -49,7 +49,7 @@ def check(config: DictConfig) -> None:
     data.setup()
     if config.statistics is not None:
         with as_typed():
-            findings["statistics"] = archive_statistics(data, Path(config.statistics), console)
+            findings["statistics"] = archive_statistics(data, Path(config.statistics), build(config.suspects), console)
         save(findings, config)
     findings |= describe(data, console)
     save(findings, config)

@@ -28,6 +28,7 @@ def merge(runs: Mapping[str, Statistics]) -> Statistics:
     """
     first = next(iter(runs.values()))
     _check_settings(runs)
+    _check_masks(runs)
     blocks = _common_blocks(runs)
     _check_observations(runs, blocks)
     same_blocks = all(set(_used(run)) == set(blocks) for run in runs.values())
@@ -93,6 +94,21 @@ def _check_settings(runs: Mapping[str, Statistics]) -> None:
             if ours != theirs:
                 raise ValueError(
                     f"{name} has other {what} than {first_name}: {theirs} against {ours}; evaluate them alike"
+                )
+
+
+def _check_masks(runs: Mapping[str, Statistics]) -> None:
+    """Refuse runs that left out other cells of an archive; of those from before there were masks, none were."""
+    (first_name, first), *others = runs.items()
+    for name, run in others:
+        ours, theirs = ((one.facts.get("data") or {}) for one in (first, run))
+        for archive in ours.get("archives", {}).keys() & theirs.get("archives", {}).keys():
+            one, other = ((data.get("masks") or {}).get(archive) for data in (ours, theirs))
+            if one != other:
+                said = [mask[:8] if mask else "none" for mask in (one, other)]
+                raise ValueError(
+                    f"{first_name} and {name} were scored with other masks of {archive}: {said[0]} against {said[1]}. "
+                    "Evaluate both with one data.mask=<file>, or with data.mask=null"
                 )
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from nowcast.data.archive.archive import Archive
+from nowcast.data.masks.file import read_mask
 from nowcast.forecasting import checkpoint
 from nowcast.studies.benchmarks import training
 from nowcast.studies.benchmarks.training import TrainingStep, measure_training
@@ -171,7 +172,7 @@ def test_statistics_of_archives_are_a_picture_and_json(trained, tmp_path, capsys
     assert run("check", *TINY, data, f"output={output}", f"statistics={tmp_path / 'stats'}") == (0, "")
     findings = json.loads(output.read_text())
     assert {path.name for path in (tmp_path / "stats").iterdir()} == {
-        f"{row['name']}.{kind}" for row in findings["archives"] for kind in ("json", "png")
+        f"{row['name']}{kind}" for row in findings["archives"] for kind in (".json", ".png", "_mask.nc")
     }
     for row, told in zip(findings["archives"], findings["statistics"], strict=True):
         assert told == json.loads((tmp_path / "stats" / f"{row['name']}.json").read_text())
@@ -179,6 +180,10 @@ def test_statistics_of_archives_are_a_picture_and_json(trained, tmp_path, capsys
         rain = Archive(path).read(slice(None), slice(None), slice(None))
         assert told["rain"] == pytest.approx((rain >= 0.1).sum() / np.isfinite(rain).sum())
         assert told["no_data"] == pytest.approx(np.isnan(rain).mean(), abs=1e-12)
+        wet, there = (rain >= 0.1).sum(axis=0), np.isfinite(rain).sum(axis=0)
+        grid, hidden = read_mask(tmp_path / "stats" / f"{row['name']}_mask.nc")
+        assert np.array_equal(hidden, (wet > 0.2 * there) | (there < 0.1 * len(rain)))
+        assert grid.same_as(Archive(path).grid)
     assert "that may be rain" in " ".join(capsys.readouterr().out.split())
 
 

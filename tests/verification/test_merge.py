@@ -125,6 +125,21 @@ def test_runs_of_other_radars_are_refused_naming_these():
         merge(runs)
 
 
+@pytest.mark.parametrize("theirs", [{"north": "bb" * 32}, {}, None])
+def test_runs_that_left_out_other_cells_are_refused(theirs):
+    """Even where the same cells had values, so that the sums of observations agree."""
+    (one, _), (two, _) = statistics({"a": 0.3}), statistics({"b": 1.0})
+
+    def with_mask(run, masks):
+        data = {"archives": {"north": "1"}} | ({} if masks is None else {"masks": masks})
+        return dataclasses.replace(run, facts=run.facts | {"data": data})
+
+    ours = {"north": "aa" * 32}
+    with pytest.raises(ValueError, match=r"x and y were scored with other masks of north: aaaaaaaa against [bn]"):
+        merge({"x": with_mask(one, ours), "y": with_mask(two, theirs)})
+    assert merge({"x": with_mask(one, ours), "y": with_mask(two, ours)}).models
+
+
 def test_compare_writes_the_report_of_both(tmp_path):
     for name, models in (("x", {"a": 0.3, "persistence": 2.0}), ("y", {"b": 0.5, "persistence": 2.0})):
         write_statistics(tmp_path / name / "evaluation" / "statistics.nc", statistics(models)[0])

@@ -6,6 +6,7 @@ which is never "no rain". `rain_fraction` and `valid_fraction` summarise tiles o
 sampling by rain needs no second pass over the data.
 """
 
+import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,49 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from nowcast.config.command_line.arguments import refuse_missing_archive
 from nowcast.data.archive.damage import damage, reason
-from nowcast.data.archive.frame import MAX_TIMES, DataFormatError, Grid, check_shape, check_size
+from nowcast.data.archive.frame import MAX_TIMES, DataFormatError, Grid, Packing, ToRainRate, check_shape, check_size
+from nowcast.data.archive.mask import Mask
 from nowcast.data.archive.probe import open_netcdf
-from nowcast.units import ZR, Quantity, amount_to_rate
+from nowcast.units import ZR, Quantity
 
 FILL = 65535  # stored value of "no data" in packed variables
 TILE = 32  # cells per side of a summary tile
 RAIN_THRESHOLD = 0.1  # mm h-1: what counts as rain in the tile summary
 EPOCH = "seconds since 1970-01-01 00:00:00"
 DATA_VARIABLES = tuple(quantity.value for quantity in Quantity)
-
-
-@dataclass(frozen=True)
-class ToRainRate:
-    """How stored physical values of an archive become rain rate in mm h-1.
-
-    Args:
-        quantity: What is stored.
-        period: Seconds over which an amount fell; None unless `quantity` is an amount.
-        no_echo: dBZ at or below which the rain rate is exactly 0; None unless reflectivity.
-        zr: Z-R relation; None unless reflectivity.
-    """
-
-    quantity: Quantity
-    period: float | None
-    no_echo: float | None
-    zr: ZR | None
-
-    def __post_init__(self) -> None:
-        """Refuse a quantity that lacks what its conversion needs."""
-        if self.quantity is Quantity.RAIN_AMOUNT and self.period is None:
-            raise ValueError("a rain amount needs its accumulation period to become a rate")
-        if self.quantity is Quantity.REFLECTIVITY and (self.zr is None or self.no_echo is None):
-            raise ValueError("reflectivity needs a Z-R relation and its no-echo value to become a rain rate")
-
-    def __call__(self, values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        """Rain rate in mm h-1, NaN where `values` is NaN."""
-        if self.quantity is Quantity.RAIN_RATE:
-            return values
-        if self.period is not None:
-            return amount_to_rate(values, self.period)
-        assert self.zr is not None  # __post_init__ saw to it
-        assert self.no_echo is not None
-        return np.where(values <= self.no_echo, values.dtype.type(0), self.zr.rain_rate(values))
 
 
 @dataclass
@@ -76,6 +44,7 @@ class Archive:
         grid: Cells and projection, row 0 north.
         attributes: Global attributes (institution, license, history, fingerprint, …).
         unpacked: File of the same stored values to read instead (unpacked.py), None = there is none.
+        mask: Cells that are read as no data, whatever is stored (nowcast/data/masks); None = none.
 
     Raises:
         FileNotFoundError: No such file.
@@ -88,6 +57,8 @@ class Archive:
     to_rain_rate: ToRainRate = field(init=False, repr=False)
     attributes: dict[str, str] = field(init=False, repr=False)
     unpacked: Path | None = field(default=None, init=False, repr=False)
+    mask: Mask | None = field(default=None, init=False, repr=False)
+    _summaries: tuple[NDArray[np.float32], NDArray[np.float32]] | None = field(default=None, init=False, repr=False)
     _mapped: np.memmap[Any, Any] | None = field(default=None, init=False, repr=False)
     _handle: tuple[int, netCDF4.Dataset] | None = field(default=None, init=False, repr=False)
 
@@ -157,7 +128,15 @@ class Archive:
         return self._tile_shares()[1]
 
     def _tile_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return self._shares
+        return self._shares if self.mask is None else self._counted()
+
+    def _counted(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Shares that the file does not say: its frames are read once, in the life of their caches."""
+        if self._summaries is None:
+            from nowcast.data.archive.summaries import tile_summaries  # which knows archives in turn
+
+            self._summaries = tile_summaries(self)
+        return self._summaries
 
     @property
     def cache_folder(self) -> Path:
@@ -195,6 +174,13 @@ class Archive:
         return self.attributes["fingerprint"]
 
     @property
+    def seen(self) -> str:
+        """Fingerprint of what is read: that of the content, and of the mask where there is one."""
+        if self.mask is None:
+            return self.fingerprint
+        return hashlib.sha256(f"{self.fingerprint} {self.mask.digest}".encode()).hexdigest()
+
+    @property
     def timestep(self) -> int | None:
         """Seconds between frames (the commonest difference), None for a single frame."""
         if len(self.times) < 2:
@@ -204,7 +190,7 @@ class Archive:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the file handle, which belongs to one process."""
-        return {**self.__dict__, "_handle": None, "_table": None, "_mapped": None}
+        return {**self.__dict__, "_handle": None, "_table": None, "_mapped": None, "_summaries": None}
 
     def _variable(self) -> Any:  # noqa: ANN401 (netCDF4 is untyped)
         """The data variable through a handle of this very process (netCDF handles do not survive a fork)."""
@@ -258,16 +244,26 @@ class Archive:
         return self.to_rain_rate, float(self._scale), float(self._offset)
 
     @property
+    def packing(self) -> Packing | None:
+        """Of the stored values; None = they are float32."""
+        return Packing(float(self._scale), float(self._offset)) if self._packed else None
+
+    @property
     def stored_type(self) -> np.dtype[Any]:
         """Type of the stored values: 16 bits where they are packed."""
         return np.dtype(np.uint16 if self._packed else np.float32)
 
     def read_stored(self, frames: slice, rows: slice, columns: slice) -> NDArray[Any]:
-        """A block of values as they are stored.
+        """A block of values as they are stored, no data where the mask hides a cell.
 
         Raises:
             DataFormatError: The file can no longer be read (removed, truncated).
         """
+        stored = self.read_unmasked(frames, rows, columns)
+        return stored if self.mask is None else self.mask.hide(stored, rows, columns, FILL if self._packed else np.nan)
+
+    def read_unmasked(self, frames: slice, rows: slice, columns: slice) -> NDArray[Any]:
+        """The same without regard to the mask."""
         if self.unpacked is not None:
             return np.asarray(self._map(self.unpacked)[frames, rows, columns])
         return self._block(frames, rows, columns)

@@ -3,13 +3,13 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from nowcast.units import ZR, Quantity
+from nowcast.units import ZR, Quantity, amount_to_rate
 
 MAX_CELLS = 100_000_000  # cells of one field: three times the largest composite known (MRMS, 24.5 million)
 
@@ -119,6 +119,40 @@ class Packing:
 
     scale: float
     offset: float
+
+
+@dataclass(frozen=True)
+class ToRainRate:
+    """How stored physical values of an archive become rain rate in mm h-1.
+
+    Args:
+        quantity: What is stored.
+        period: Seconds over which an amount fell; None unless `quantity` is an amount.
+        no_echo: dBZ at or below which the rain rate is exactly 0; None unless reflectivity.
+        zr: Z-R relation; None unless reflectivity.
+    """
+
+    quantity: Quantity
+    period: float | None
+    no_echo: float | None
+    zr: ZR | None
+
+    def __post_init__(self) -> None:
+        """Refuse a quantity that lacks what its conversion needs."""
+        if self.quantity is Quantity.RAIN_AMOUNT and self.period is None:
+            raise ValueError("a rain amount needs its accumulation period to become a rate")
+        if self.quantity is Quantity.REFLECTIVITY and (self.zr is None or self.no_echo is None):
+            raise ValueError("reflectivity needs a Z-R relation and its no-echo value to become a rain rate")
+
+    def __call__(self, values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Rain rate in mm h-1, NaN where `values` is NaN."""
+        if self.quantity is Quantity.RAIN_RATE:
+            return values
+        if self.period is not None:
+            return amount_to_rate(values, self.period)
+        assert self.zr is not None  # __post_init__ saw to it
+        assert self.no_echo is not None
+        return np.where(values <= self.no_echo, values.dtype.type(0), self.zr.rain_rate(values))
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,7 @@ def _build(archive: Archive) -> None:
             values = np.lib.format.open_memmap(partial, "w+", archive.stored_type, _shape(archive))
             for start in range(0, len(values), FRAMES_AT_ONCE):
                 frames = slice(start, start + FRAMES_AT_ONCE)
-                values[frames] = archive.read_stored(frames, everything, everything)
+                values[frames] = archive.read_unmasked(frames, everything, everything)
             values.flush()
     except OSError as error:
         raise OSError(f"{path}: cannot write the unpacked archive ({error}); set data.cache=none") from error

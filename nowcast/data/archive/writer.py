@@ -16,8 +16,8 @@ import pyproj
 from numpy.typing import NDArray
 
 from nowcast import __version__
-from nowcast.data.archive.archive import EPOCH, FILL, RAIN_THRESHOLD, TILE, ToRainRate
-from nowcast.data.archive.frame import Frame, Grid, Packing
+from nowcast.data.archive.archive import EPOCH, FILL, RAIN_THRESHOLD, TILE
+from nowcast.data.archive.frame import Frame, Grid, Packing, ToRainRate
 from nowcast.files import partial_name
 
 TIME_CHUNK = 20  # frames per chunk: about one training window

@@ -42,6 +42,36 @@ class CellCounts:
         return np.asarray(np.divide(self.wet, self.valid, where=self.valid > 0, out=nothing))
 
 
+@dataclass(frozen=True)
+class Suspects:
+    """Which cells of an archive are not to be trusted, by how often they hold data and rain.
+
+    Args:
+        wet_above: Share of the frames with a value above which a wet cell is suspected of clutter.
+        seen_in: Share of the frames: cells with a value in fewer have no coverage, and are suspected of nothing.
+
+    Raises:
+        ValueError: A share that is none.
+    """
+
+    wet_above: float
+    seen_in: float
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in ("wet_above", "seen_in"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"suspects.{name} must be from 0 to 1, got {getattr(self, name)}")
+
+    def clutter(self, counts: CellCounts) -> NDArray[np.bool_]:
+        """(H, W) cells that are wet too often."""
+        return np.asarray((np.nan_to_num(counts.wet_share) > self.wet_above) & ~self.uncovered(counts))
+
+    def uncovered(self, counts: CellCounts) -> NDArray[np.bool_]:
+        """(H, W) cells that hold a value too seldom, or never."""
+        return np.asarray((counts.coverage < self.seen_in) | (counts.valid == 0))
+
+
 def count_cells(archive: Archive, track: Track) -> CellCounts:
     """Count an archive, by several threads of a store.
 

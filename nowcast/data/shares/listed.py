@@ -34,6 +34,7 @@ class Windows:
     def path(self, folder: Path, archive: Archive) -> Path:
         """The file of an archive."""
         apart = f"_every{self.every}" if self.every > 1 else ""
+        apart += "" if archive.mask is None else f"_mask{archive.mask.digest[:8]}"
         return folder / f"{archive.name}_{self.length}x{self.height}x{self.width}{apart}.parquet"
 
 

@@ -92,7 +92,7 @@ def _metadata(archive: Archive, windows: Windows, stride: int, step: int) -> dic
         "units": "mm h-1",
         "schema_version": 1,
     }
-    ours = asdict(windows) | {"archive": archive.name, "fingerprint": archive.fingerprint}
+    ours = asdict(windows) | {"archive": archive.name, "fingerprint": archive.seen}
     return {key: json.dumps(facts, sort_keys=True).encode() for key, facts in ((THEIRS, theirs), (OURS, ours))}
 
 
@@ -165,7 +165,7 @@ def _check(path: Path, metadata: dict[bytes, bytes], archive: Archive, windows: 
         raise DataFormatError(path, "no sampling index: the file holds no parameters of one (mlcast.stats)")
     theirs = json.loads(metadata[THEIRS])
     ours = json.loads(metadata.get(OURS, b"{}"))
-    if ours and ours.get("fingerprint") != archive.fingerprint:
+    if ours and ours.get("fingerprint") != archive.seen:
         raise DataFormatError(
             path,
             f"made of {ours.get('archive')} in another state than {archive.path} is in; delete it, and it is made "

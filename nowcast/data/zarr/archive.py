@@ -19,16 +19,13 @@ from zarr.storage import StorePath
 from nowcast.config.command_line.arguments import archive_name, is_address
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.archive.writer import unpack_values
 from nowcast.data.cf.file import NOTHING_TOLD, CFFile, numbers_of
 from nowcast.data.zarr.chunk_cache import ChunkCache
 from nowcast.data.zarr.chunks import DecodedChunks
 from nowcast.data.zarr.dataset import StoreGroup, StoreVariable
 from nowcast.data.zarr.header import Header, read_header, tell
-from nowcast.data.zarr.shares import tile_shares
 from nowcast.data.zarr.store import Raw, StoredArray, WholeBlosc, one_line, open_store
 from nowcast.data.zarr.values import translator
-from nowcast.progress import track
 
 METADATA = ("zarr.json", ".zmetadata", ".zattrs")  # of the group; consolidated, it holds that of all arrays
 READERS = 8  # threads: they wait for the disk or the server most of the time
@@ -129,10 +126,7 @@ class ZarrArchive(Archive):
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what belongs to one process."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_shares"} | {
-            "_open": None,
-            "_reading": None,
-        }
+        return super().__getstate__() | {"_open": None, "_reading": None}
 
     def close(self) -> None:
         """Forget the store; reading opens it again."""
@@ -181,16 +175,7 @@ class ZarrArchive(Archive):
         return np.ascontiguousarray(translate(stored)[:, *turn])
 
     def _tile_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        found = self.__dict__.get("_shares")
-        if found is None:
-            shares = tile_shares(self, self._rates, track)
-            found = self._shares = shares[0], shares[1]
-        return found
-
-    def _rates(self, frames: slice) -> NDArray[np.floating[Any]]:
-        """Rain rate as the writer of archives counts it."""
-        stored = self._block(frames, slice(None), slice(None))
-        return self.to_rain_rate(unpack_values(stored, self.header.packing))
+        return self._counted()
 
 
 def _caches() -> Path:

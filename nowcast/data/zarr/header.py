@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.archive.archive import ToRainRate
-from nowcast.data.archive.frame import Grid, Packing, check_shape
+from nowcast.data.archive.frame import Grid, Packing, ToRainRate, check_shape
 from nowcast.data.cf.axes import axes_of, find_field
 from nowcast.data.cf.file import CFFile, Variable, attribute, has, number_of, numbers_of
 from nowcast.data.cf.grids import grid_of

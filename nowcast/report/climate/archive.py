@@ -7,29 +7,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.shares.cells import CellCounts
+from nowcast.data.shares.cells import CellCounts, Suspects
 from nowcast.data.shares.climate import months_of
 
-CLUTTER = 0.2  # a cell that is wet in a larger share of the time is suspected of clutter
-SEEN = 0.1  # of the frames: cells with data in fewer are not suspected
 STEP = 0.05  # of the grid: cells that get data, or lose it, from one month to the next
 MOST_SUSPECTS = 1000  # that are listed
 ENOUGH_DAYS = 90  # of frames: in less, rain that stays is wet for as large a share of the time as clutter
 
 
-def statistics_of(counts: CellCounts) -> dict[str, Any]:
+def statistics_of(counts: CellCounts, suspects: Suspects) -> dict[str, Any]:
     """Plain values, None = undefined.
 
-    months and hours are those of the calendar (hours UTC), record has each month from the first to the last that has
-    frames; rain is the share of wet among cells with a value, no_data that of cells without. Rows and columns count
-    from 0 at the upper left cell.
+    Args:
+        counts: Of the archive.
+        suspects: Which cells are suspected of clutter.
+
+    Returns:
+        months and hours are those of the calendar (hours UTC), record has each month from the first to the last that
+        has frames; rain is the share of wet among cells with a value, no_data that of cells without. Rows and columns
+        count from 0 at the upper left cell.
     """
     months = counts.times.astype("datetime64[M]")
     record, place = np.unique(months, return_inverse=True)
     hours = counts.times.astype("datetime64[h]").astype(np.int64) % 24
     by_record = _by(counts, "month", place, [str(month) for month in record])
-    suspects = clutter_suspects(counts)
-    rows, columns = np.nonzero(suspects)
+    clutter = suspects.clutter(counts)
+    rows, columns = np.nonzero(clutter)
     shares = counts.wet_share[rows, columns]
     order = np.argsort(-shares, kind="stable")[:MOST_SUSPECTS]
     return {
@@ -46,9 +49,10 @@ def statistics_of(counts: CellCounts) -> dict[str, Any]:
         "steps": _steps(by_record),
         "cells": counts.valid.size,
         "cells_without_data": int((counts.valid == 0).sum()),
+        "cells_without_coverage": int(suspects.uncovered(counts).sum()),
         "clutter": {
-            "wet_above": CLUTTER,
-            "cells": int(suspects.sum()),
+            "wet_above": suspects.wet_above,
+            "cells": int(clutter.sum()),
             "most_suspect": [
                 {"row": int(rows[k]), "column": int(columns[k]), "wet": float(shares[k])} for k in order.tolist()
             ],
@@ -59,11 +63,6 @@ def statistics_of(counts: CellCounts) -> dict[str, Any]:
 def days_of(counts: CellCounts) -> int:
     """Days (UTC) with frames."""
     return len(np.unique(counts.times.astype("datetime64[D]")))
-
-
-def clutter_suspects(counts: CellCounts) -> NDArray[np.bool_]:
-    """(H, W) cells that are wet in more than CLUTTER of the frames in which they have a value."""
-    return (counts.coverage >= SEEN) & (np.nan_to_num(counts.wet_share) > CLUTTER)
 
 
 def _by(counts: CellCounts, key: str, groups: NDArray[np.int64], names: list[Any]) -> list[dict[str, Any]]:
@@ -103,7 +102,8 @@ def remarks(found: dict[str, Any]) -> list[str]:
     said = []
     if found["clutter"]["cells"]:
         text = (
-            f"{found['clutter']['cells']:,} of {found['cells']:,} cells are wet in more than {CLUTTER:.0%} of the time"
+            f"{found['clutter']['cells']:,} of {found['cells']:,} cells are wet in more than "
+            f"{found['clutter']['wet_above']:.0%} of the time"
         )
         short = f"; of {found['days']} days that may be rain" if found["days"] < ENOUGH_DAYS else ": clutter?"
         said.append(f"{found['name']}: {text}{short}")

@@ -9,19 +9,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nowcast.data.shares.cells import CellCounts
+from nowcast.data.shares.cells import CellCounts, Suspects
 from nowcast.files import written_whole
-from nowcast.report.climate.archive import CLUTTER, clutter_suspects
 
 UNSEEN, SUSPECT, BARS = "#b9b9b9", "#d55e00", "#0072b2"
 
 
-def plot_statistics(counts: CellCounts, found: dict[str, Any], path: Path) -> Path:
+def plot_statistics(counts: CellCounts, found: dict[str, Any], suspects: Suspects, path: Path) -> Path:
     """Write a PNG.
 
     Args:
         counts: Of the archive.
         found: `statistics_of` them.
+        suspects: Which cells are suspected of clutter.
         path: File to write.
     """
     figure = Figure((13, 8), dpi=100, layout="constrained")
@@ -37,7 +37,7 @@ def plot_statistics(counts: CellCounts, found: dict[str, Any], path: Path) -> Pa
     known = wet[np.isfinite(wet)]
     most = max(float(np.quantile(known, 0.999)) if known.size else 0.0, 1.0)
     _map(figure, upper[1], wet, "time with rain, of that with data, %", most)
-    _suspects(upper[2], wet, clutter_suspects(counts), most)
+    _suspects(upper[2], wet, suspects.clutter(counts), suspects.wet_above, most)
     _bars(lower[0], found["months"], "month", "rain by month, % of cells")
     _bars(lower[1], found["hours"], "hour", "rain by hour (UTC), % of cells")
     _record(lower[2], found["record"])
@@ -52,9 +52,9 @@ def _map(figure: Figure, axes: Axes, values: NDArray[np.float64], title: str, mo
     figure.colorbar(axes.imshow(values, cmap="viridis", vmin=0, vmax=most, interpolation="nearest"), ax=axes)
 
 
-def _suspects(axes: Axes, wet: NDArray[np.float64], suspects: NDArray[np.bool_], most: float) -> None:
+def _suspects(axes: Axes, wet: NDArray[np.float64], suspects: NDArray[np.bool_], wet_above: float, most: float) -> None:
     axes.set(xticks=[], yticks=[], facecolor=UNSEEN)
-    axes.set_title(f"wet more than {CLUTTER:.0%} of the time: {int(suspects.sum()):,} cells", fontsize=10)
+    axes.set_title(f"wet more than {wet_above:.0%} of the time: {int(suspects.sum()):,} cells", fontsize=10)
     axes.imshow(wet, cmap="gray", vmin=0, vmax=most, interpolation="nearest")
     rows, columns = np.nonzero(suspects)
     axes.scatter(columns, rows, s=4, marker="s", color=SUSPECT, linewidths=0)

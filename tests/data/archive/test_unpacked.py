@@ -88,7 +88,7 @@ def test_an_interrupted_build_leaves_nothing(path, monkeypatch):
     def broken(*block):
         raise OSError("no space left")
 
-    monkeypatch.setattr(archive, "read_stored", broken)
+    monkeypatch.setattr(archive, "read_unmasked", broken)
     with pytest.raises(OSError, match=r"data\.cache=none"):
         use_unpacked([archive], quiet)
     assert list(unpacked_path(archive).parent.iterdir()) == []

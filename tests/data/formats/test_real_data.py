@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nowcast.data.archive.archive import ToRainRate
+from nowcast.data.archive.frame import ToRainRate
 from tests.data.formats.readers import reader
 
 pytestmark = pytest.mark.real_data

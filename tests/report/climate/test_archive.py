@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nowcast.data.shares.cells import CellCounts
+from nowcast.data.shares.cells import CellCounts, Suspects
 from nowcast.report.climate import archive as climate
 from nowcast.report.climate.archive import remarks, statistics_of
 from nowcast.report.climate.picture import SUSPECT, plot_statistics
 
+SUSPECTS = Suspects(wet_above=0.2, seen_in=0.1)
 TIMES = ["2023-12-31T23:55", "2024-01-01T00:00", "2024-01-01T00:05", "2024-03-05T12:00", "2024-12-31T23:00"]
 
 
@@ -28,7 +29,7 @@ def years():
 
 
 def test_months_hours_and_record_are_those_of_the_calendar():
-    found = statistics_of(years())
+    found = statistics_of(years(), SUSPECTS)
     assert (found["frames"], found["days"], found["rain"]) == (5, 4, pytest.approx(6 / 11))
     assert found["no_data"] == pytest.approx(9 / 20)
     months = {row["month"]: row for row in found["months"]}
@@ -44,7 +45,7 @@ def test_months_hours_and_record_are_those_of_the_calendar():
 
 
 def test_a_radar_that_appears_is_a_step():
-    found = statistics_of(years())
+    found = statistics_of(years(), SUSPECTS)
     assert found["steps"] == [
         {"month": "2024-03", "more_cells_with_data": 0.25}, {"month": "2024-12", "more_cells_with_data": -0.25},
     ]  # fmt: skip
@@ -55,7 +56,7 @@ def test_a_radar_that_appears_is_a_step():
 
 
 def test_cells_that_are_always_wet_are_suspects_the_most_wet_first(monkeypatch):
-    found = statistics_of(years())
+    found = statistics_of(years(), SUSPECTS)
     suspects = [{"row": 0, "column": 0, "wet": 1.0}, {"row": 0, "column": 1, "wet": 0.25}]
     assert found["clutter"] == {"wet_above": 0.2, "cells": 2, "most_suspect": suspects}
     assert found["cells_without_data"] == 1
@@ -64,7 +65,7 @@ def test_cells_that_are_always_wet_are_suspects_the_most_wet_first(monkeypatch):
         "radar: 1 of 4 cells never have data",
     ]
     monkeypatch.setattr(climate, "MOST_SUSPECTS", 1)
-    assert statistics_of(years())["clutter"]["most_suspect"] == suspects[:1]
+    assert statistics_of(years(), SUSPECTS)["clutter"]["most_suspect"] == suspects[:1]
     monkeypatch.setattr(climate, "ENOUGH_DAYS", 4)
     assert remarks(found)[0].endswith("of the time: clutter?")
 
@@ -74,13 +75,13 @@ def test_a_cell_that_is_hardly_seen_is_no_suspect_and_20_percent_is_not_more():
     rain[:8, 0, 0] = 1.0  # 20 %
     rain[3:, 0, 1], rain[:3, 0, 1] = np.nan, 1.0  # in 3 of 40 frames
     times = np.datetime64("2024-05-01T00:00", "s") + np.arange(40) * 300
-    assert statistics_of(counts_of(rain, times))["clutter"]["cells"] == 0
+    assert statistics_of(counts_of(rain, times), SUSPECTS)["clutter"]["cells"] == 0
     rain[8, 0, 0] = 1.0
-    assert statistics_of(counts_of(rain, times))["clutter"]["cells"] == 1
+    assert statistics_of(counts_of(rain, times), SUSPECTS)["clutter"]["cells"] == 1
 
 
 def test_an_archive_without_any_data_has_no_numbers():
-    found = statistics_of(counts_of(np.full((5, 2, 2), np.nan)))
+    found = statistics_of(counts_of(np.full((5, 2, 2), np.nan)), SUSPECTS)
     assert (found["rain"], found["no_data"], found["cells_without_data"]) == (None, 1.0, 4)
     assert all(row["rain"] is None for row in found["months"] + found["hours"] + found["record"])
     assert (found["steps"], found["clutter"]["cells"]) == ([], 0)
@@ -92,7 +93,7 @@ def test_the_picture_shows_suspects_where_there_are_some(tmp_path, wet):
     if wet == "a cell":
         rain[:, 10, 12] = 2.0
     counts = counts_of(rain)
-    path = plot_statistics(counts, statistics_of(counts), tmp_path / "radar.png")
+    path = plot_statistics(counts, statistics_of(counts, SUSPECTS), SUSPECTS, tmp_path / "radar.png")
     pixels = np.asarray(Image.open(path).convert("RGB"))
     assert pixels.shape == (800, 1300, 3)
     right = pixels[:400, 870:]  # the third map

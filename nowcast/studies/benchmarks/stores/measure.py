@@ -169,7 +169,9 @@ def _measure(one: Contender, folder: Path, server: Served, side: int, seed: int)
 def _reader(one: Contender, place: Path | str, folder: Path, side: int, seed: int) -> Callable[[], int]:
     """Opens an archive and returns what reads the windows and says how many stored bytes they have."""
     archive = archive_at(place, CACHE_GB * one.cached)
-    archive._shares = Archive(folder / "rain.nc")._tile_shares()  # which would be computed once; not what is measured
+    archive._summaries = Archive(
+        folder / "rain.nc"
+    )._tile_shares()  # which would be computed once; not what is measured
     windows = windows_of(archive, side, seed)
     bytes_used = WINDOWS * WINDOW * side**2 * archive.stored_type.itemsize
     if one.reader != "nowcast":

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.archive.recent_files import KINDS, in_order_of_names, recent_files, time_in_name
 from nowcast.data.prepare.files import find_names
+from nowcast.data.recent_files import KINDS, in_order_of_names, recent_files, time_in_name
 from tests.data.archives import START, frame
 
 

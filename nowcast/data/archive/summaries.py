@@ -1,6 +1,5 @@
-"""Shares of rain and of data by tile, which a store does not hold: its frames are read once, and the result is kept."""
+"""Shares of rain and of data by tile, which a store or a masked archive does not hold: its frames are read once."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,51 +8,49 @@ from numpy.typing import NDArray
 from nowcast.data.archive.archive import TILE, Archive
 from nowcast.data.archive.blocks import blocks, by_block
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.archive.writer import summarise_tiles
+from nowcast.data.archive.writer import summarise_tiles, unpack_values
 from nowcast.files import made_by_one, written_whole
-from nowcast.progress import Track
-
-Rates = Callable[[slice], NDArray[np.floating]]
+from nowcast.progress import track
 
 
-def tile_shares(archive: Archive, rates: Rates, track: Track) -> NDArray[np.float32]:
-    """Shares of an archive, computed unless they were before.
+def tile_summaries(archive: Archive) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Shares of an archive, computed unless they were before, with a progress bar.
 
     Args:
-        archive: The archive; its fingerprint names the file, in the folder tile_shares of its caches.
-        rates: Rain rate in mm h-1 of all cells of some frames, NaN = no data; called by several threads.
-        track: Progress bar.
+        archive: The archive; what is seen of it names the file, in the folder tile_shares of its caches.
 
     Returns:
-        (2, N, tiles_y, tiles_x): rainy among valid cells, and valid cells; mapped, not in memory.
+        Two (N, tiles_y, tiles_x): rainy among valid cells, and valid cells; mapped, not in memory.
 
     Raises:
-        DataFormatError: The store cannot be read, or the file is damaged.
+        DataFormatError: The archive cannot be read, or the file is damaged.
     """
     folder = archive.cache_folder / "tile_shares"
-    path = folder / f"{archive.name}-{archive.fingerprint[:16]}.npy"
+    path = folder / f"{archive.name}-{archive.seen[:16]}.npy"
     rows, columns = archive.grid.shape
     shape = (2, len(archive.times), -(-rows // TILE), -(-columns // TILE))
     if not path.exists():
         with made_by_one(folder):
             if not path.exists():
-                _compute(path, shape, archive, rates, track)
+                _compute(path, shape, archive)
     try:
         shares = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataFormatError(path, f"damaged ({error}); delete it, it will be made again") from error
     if shares.shape != shape or shares.dtype != np.float32:
         raise DataFormatError(path, f"holds {shares.shape}, expected {shape}; delete it, it will be made again")
-    found: NDArray[np.float32] = shares
-    return found
+    return shares[0], shares[1]
 
 
-def _compute(path: Path, shape: tuple[int, ...], archive: Archive, rates: Rates, track: Track) -> None:
+def _compute(path: Path, shape: tuple[int, ...], archive: Archive) -> None:
+    everything = slice(None)
     with written_whole(path) as partial:
         shares = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
 
         def summarise(block: slice) -> None:
-            for number, frame in enumerate(rates(block), block.start):
+            stored = archive.read_stored(block, everything, everything)
+            rates = archive.to_rain_rate(unpack_values(stored, archive.packing))  # as the writer of archives counts
+            for number, frame in enumerate(rates, block.start):
                 shares[0, number], shares[1, number] = summarise_tiles(frame)
 
         for _ in track(by_block(archive, summarise), f"rain of {archive.name}", len(blocks(archive))):
