@@ -9,6 +9,7 @@ sampling by rain needs no second pass over the data.
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ FILL = 65535  # stored value of "no data" in packed variables
 TILE = 32  # cells per side of a summary tile
 RAIN_THRESHOLD = 0.1  # mm h-1: what counts as rain in the tile summary
 EPOCH = "seconds since 1970-01-01 00:00:00"
+Shares = tuple[NDArray[np.float32], NDArray[np.float32]]  # of rain and of data
 DATA_VARIABLES = tuple(quantity.value for quantity in Quantity)
 
 
@@ -45,6 +47,7 @@ class Archive:
         attributes: Global attributes (institution, license, history, fingerprint, …).
         unpacked: File of the same stored values to read instead (unpacked.py), None = there is none.
         mask: Cells that are read as no data, whatever is stored (nowcast/data/masks); None = none.
+        summarise: What counts the tile shares where the file does not say them, or not those of what is read.
 
     Raises:
         FileNotFoundError: No such file.
@@ -58,7 +61,8 @@ class Archive:
     attributes: dict[str, str] = field(init=False, repr=False)
     unpacked: Path | None = field(default=None, init=False, repr=False)
     mask: Mask | None = field(default=None, init=False, repr=False)
-    _summaries: tuple[NDArray[np.float32], NDArray[np.float32]] | None = field(default=None, init=False, repr=False)
+    summarise: "Callable[[Archive], Shares] | None" = field(default=None, init=False, repr=False)
+    _summaries: Shares | None = field(default=None, init=False, repr=False)
     _mapped: np.memmap[Any, Any] | None = field(default=None, init=False, repr=False)
     _handle: tuple[int, netCDF4.Dataset] | None = field(default=None, init=False, repr=False)
 
@@ -127,15 +131,11 @@ class Archive:
         """(N, tiles_y, tiles_x) share of cells that hold data of each tile."""
         return self._tile_shares()[1]
 
-    def _tile_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return self._shares if self.mask is None else self._counted()
-
-    def _counted(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Shares that the file does not say: its frames are read once, in the life of their caches."""
+    def _tile_shares(self) -> Shares:
+        if self.summarise is None:
+            return self._shares
         if self._summaries is None:
-            from nowcast.data.archive.summaries import tile_summaries  # which knows archives in turn
-
-            self._summaries = tile_summaries(self)
+            self._summaries = self.summarise(self)
         return self._summaries
 
     @property

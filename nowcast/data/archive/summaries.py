@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nowcast.data.archive.archive import TILE, Archive
+from nowcast.data.archive.archive import TILE, Archive, Shares
 from nowcast.data.archive.blocks import blocks, by_block
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.archive.writer import summarise_tiles, unpack_values
@@ -13,7 +12,7 @@ from nowcast.files import made_by_one, written_whole
 from nowcast.progress import track
 
 
-def tile_summaries(archive: Archive) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def tile_summaries(archive: Archive) -> Shares:
     """Shares of an archive, computed unless they were before, with a progress bar.
 
     Args:

@@ -10,6 +10,7 @@ from nowcast.config.mistakes import UsageError
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import Grid
 from nowcast.data.archive.mask import Mask
+from nowcast.data.archive.summaries import tile_summaries
 from nowcast.data.masks.file import read_mask
 
 Read = tuple[Path, Grid, NDArray[np.bool_]]
@@ -39,7 +40,7 @@ def use_masks(archives: Sequence[Archive], given: str | Sequence[str] | None) ->
             raise UsageError(
                 f"data.mask leaves out all cells of {archive.name}: in a mask, cells that are to count are 0"
             )
-        archive.mask = Mask(hidden)
+        archive.mask, archive.summarise = Mask(hidden), tile_summaries
     for path, grid, _ in masks:
         if not any(grid.same_as(archive.grid) for archive in archives):
             raise UsageError(f"data.mask: {path} ({_size(grid)}) is of no archive's grid; leave it out of data.mask")

@@ -19,6 +19,7 @@ from zarr.storage import StorePath
 from nowcast.config.command_line.arguments import archive_name, is_address
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.archive.summaries import tile_summaries
 from nowcast.data.cf.file import NOTHING_TOLD, CFFile, numbers_of
 from nowcast.data.zarr.chunk_cache import ChunkCache
 from nowcast.data.zarr.chunks import DecodedChunks
@@ -68,6 +69,7 @@ class ZarrArchive(Archive):
         self._scale, self._offset = (1.0, 0.0) if header.packing is None else dataclasses.astuple(header.packing)
         self.attributes = {name: str(value) for name, value in group.attributes.items()}
         self.attributes["fingerprint"] = _fingerprint(raw, header)
+        self.summarise = tile_summaries
 
     def _group(self) -> tuple[StoreGroup, Raw]:
         store, raw = open_store(self.path)
@@ -173,9 +175,6 @@ class ZarrArchive(Archive):
             stored = chunks.read(header.kept[frames], *across)
         turn = tuple(slice(None, None, -1 if flip else 1) for flip in header.flips)
         return np.ascontiguousarray(translate(stored)[:, *turn])
-
-    def _tile_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return self._counted()
 
 
 def _caches() -> Path:
