@@ -23,6 +23,7 @@ def test_the_default_corrects_extrapolation_and_says_probabilities():
 
 @pytest.mark.parametrize("model", ["convlstm", "convlstm_small", "unet"])
 def test_other_networks_say_probabilities_as_well(model):
+    """All of them: tests/models/networks/test_every_network.py."""
     built(f"model={model}")
 
 

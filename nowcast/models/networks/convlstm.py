@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nowcast.models.kernels.convolution import convolution_for
 from nowcast.models.kernels.layer import Execution, Shared, Weights, run_layer
+from nowcast.models.networks.frames import check_inputs
 
 State = tuple[Tensor, Tensor]  # hidden H and cell C, each (B, C_h, H, W)
 Peephole = Literal["channel", "location", "none"]
@@ -260,18 +261,6 @@ def _pieces(steps: int) -> list[int]:
     """Steps that all layers do before the next ones: all in training, which keeps all, else a few to save memory."""
     size = max(1, steps if torch.is_grad_enabled() else STEPS_WITHOUT_GRADIENT)
     return [min(size, steps - start) for start in range(0, steps, size)]
-
-
-def check_inputs(inputs: Tensor, channels: int, forecast_steps: int) -> None:
-    """Refuse inputs that are not (B, T, channels, H, W) with T >= 1, and forecast_steps < 1.
-
-    Raises:
-        ValueError: Naming the shape or the number.
-    """
-    if inputs.ndim != 5 or inputs.shape[2] != channels or inputs.shape[1] < 1:
-        raise ValueError(f"inputs must be (B, T, {channels}, H, W), got {tuple(inputs.shape)}")
-    if forecast_steps < 1:
-        raise ValueError(f"forecast_steps must be at least 1, got {forecast_steps}")
 
 
 def uniform(outputs: int, inputs: int, kernel: int) -> Tensor:

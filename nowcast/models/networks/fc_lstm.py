@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from nowcast.models.kernels.layer import Execution
-from nowcast.models.networks.convlstm import ConvLSTMCell, check_inputs, run_stack, uniform
+from nowcast.models.networks.convlstm import ConvLSTMCell, run_stack, uniform
+from nowcast.models.networks.frames import check_inputs
 
 MATRICES = Execution(recompute=False, winograd=False)
 

@@ -74,6 +74,9 @@ NOT_RUN = {
     "nowcast prepare source=knmi input=my/files output=data/mine.zarr": "tests/commands/test_from_s3.py makes one",
     "nowcast prepare source=knmi input=/data/knmi output=/data/knmi.zarr": "tests/data/prepare/test_engines.py does",
     "createdb ": "needs PostgreSQL",
+    "nowcast train model=": "tests/models/networks trains each of them at tiny size",
+    "nowcast train model@model.net=": "the same",
+    "nowcast benchmark ": "tests/studies/test_benchmark_models.py measures models",
     "nowcast train -m": "tests/training/test_multirun.py runs grids at tiny size",
     "wandb ": "needs an account; tests/training/test_multirun.py reads the sweep's command",
 }
