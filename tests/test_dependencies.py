@@ -239,7 +239,7 @@ def test_a_module_is_asked_about_each_of_its_states():
 
 
 def test_the_profiler_counts_memory_event_by_event():
-    """benchmarks/memory.py."""
+    """callbacks/memory.py."""
     with torch.profiler.profile(profile_memory=True) as profiler:
         torch.ones(1000)
     events = [one for one in profiler.profiler.kineto_results.events() if one.name() == "[memory]"]

@@ -37,8 +37,9 @@ CHANGED_SINCE = {
 }
 # What a run has that does not name it, since it was begun before there was such a setting.
 UNNAMED = {"data.split.shared_blocks": False, "init": None}
+TIME = "callbacks.processor_time"
 # What the configs count since, and a run that does not name it may count as well: it has no part in the weights.
-COUNTED_SINCE = ("scores.probability", "baselines.lagrangian_probability")
+COUNTED_SINCE = ("scores.probability", "baselines.lagrangian_probability", TIME)
 HOW = "resume must be never, auto or the path of a checkpoint"
 
 
@@ -90,16 +91,25 @@ def choose_start(folder: Path, config: dict[str, Any], data: dict[str, Any], fir
     content = checkpoint.read(chosen)
     if "loops" not in content:
         raise UsageError(f"{chosen} holds weights alone and no training to go on with: init={chosen} begins with them")
-    identity, epochs, planned = content["nowcast"], checkpoint.epochs_trained(content), config["trainer"]["max_epochs"]
-    if 0 <= planned <= epochs:
-        more = f"trainer.max_epochs={2 * epochs}"
-        way = f"give more, such as {more}"
-        if config["optimizer"]["schedule"]:
-            way = f"over them the learning rate's schedule spans, so that more need a start anew: resume=never {more}"
-        raise UsageError(f"{chosen} has trained {epochs} epochs; with trainer.max_epochs={planned} none is left: {way}")
+    identity, limit = content["nowcast"], config["callbacks"].get("processor_time") or {}
+    _refuse_all_done(chosen, checkpoint.epochs_trained(content), "trainer.max_epochs", "epochs", config)
+    if limit.get("limit_seconds") is not None:
+        done = content["callbacks"].get("ProcessorTime", {}).get("seconds", 0.0)
+        _refuse_all_done(chosen, done, f"{TIME}.limit_seconds", "processor seconds", config)
     _refuse_another(chosen, identity["config"], config, A_NEW_RUN)
     _refuse_other_data(chosen, identity["data"], data, config["allow_data_change"])
     return Start(chosen, known=False)
+
+
+def _refuse_all_done(chosen: Path, done: float, key: str, what: str, config: dict[str, Any]) -> None:
+    planned = flat(config)[key]
+    if not 0 <= planned <= done:
+        return
+    more = f"{key}={2 * done:.6g}"
+    way = f"give more, such as {more}"
+    if config["optimizer"]["schedule"]:
+        way = f"over them the learning rate's schedule spans, so that more need a start anew: resume=never {more}"
+    raise UsageError(f"{chosen} has trained {done:.6g} {what}; with {key}={planned} none is left: {way}")
 
 
 def stored_settings(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -146,8 +156,10 @@ def _refuse_another(
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any], may_differ: tuple[str, ...]) -> list[str]:
-    if now["optimizer"]["schedule"] and "trainer" in may_differ:  # the schedule spans all epochs
-        may_differ = (*(key for key in may_differ if key != "trainer"), "trainer.devices", "trainer.accelerator")
+    if now["optimizer"]["schedule"] and "trainer" in may_differ:  # the schedule spans all epochs, or all seconds
+        others = {f"callbacks.{name}" for name in (*before["callbacks"], *now["callbacks"])} - {TIME}
+        kept = (key for key in may_differ if key not in ("trainer", "callbacks"))
+        may_differ = (*kept, "trainer.devices", "trainer.accelerator", *others)
     if now["allow_data_change"]:
         may_differ = (*may_differ, "data")
     before, now = (_relative(config, config["output"]) for config in (before, now))  # however output= was typed

@@ -19,6 +19,7 @@ from nowcast.forecasting.forecast import FieldForecast
 from nowcast.forecasting.heads import Head
 from nowcast.forecasting.network import outputs_of
 from nowcast.scaling import Scaling
+from nowcast.training.callbacks.processor_time import SCHEDULE_STEPS, follow_time, limit_of
 from nowcast.units import Spacing
 from nowcast.verification.per_frame.metrics import Contingency
 
@@ -144,12 +145,22 @@ class NowcastTask(lightning.LightningModule):
         self.contingency.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and the schedule by step where there is one."""
+        """The optimiser, and the schedule where there is one: by step, or by seconds where those are limited."""
         optimizer = self.optimizer_factory(self.parameters())
         if self.schedule_factory is None:
             return optimizer
-        schedule = self.schedule_factory(optimizer=optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        limited = limit_of(self.trainer) is not None
+        steps = SCHEDULE_STEPS if limited else int(self.trainer.estimated_stepping_batches)
+        schedule = self.schedule_factory(optimizer=optimizer, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:  # noqa: ANN401 (Lightning's)
+        """Advance the schedule after a step."""
+        limit = limit_of(self.trainer)
+        if limit is None:
+            super().lr_scheduler_step(scheduler, metric)
+        else:
+            follow_time(scheduler, limit)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what `evaluate` and `predict` need beside the weights."""

@@ -26,6 +26,7 @@ def validate(config: DictConfig) -> None:
     main, thresholds = config.verification.main_threshold, list(config.verification.thresholds)
     if thresholds and main not in thresholds:
         raise ValueError(f"verification.main_threshold={main} is not among verification.thresholds={thresholds}")
+    refuse_two_ends(config)
     refuse_unknown_monitor(config.callbacks, logged(config.verification))
 
 
@@ -42,6 +43,22 @@ def refuse_device(config: DictConfig) -> None:
         raise ValueError(
             "several processes were started (torchrun or SLURM), and each would choose a run directory of its own; "
             "give output=<one directory>"
+        )
+
+
+def refuse_two_ends(config: DictConfig) -> None:
+    """Refuse a limit of processor seconds beside one of epochs or steps, which might end the training first.
+
+    Raises:
+        ValueError: With what to type.
+    """
+    seconds = (config.callbacks.get("processor_time") or {}).get("limit_seconds")
+    ends = [f"trainer.{key}={config.trainer[key]}" for key in ("max_epochs", "max_steps") if config.trainer[key] != -1]
+    if seconds is not None and ends:
+        raise ValueError(
+            f"callbacks.processor_time.limit_seconds={seconds} and {' and '.join(ends)}: either might end the "
+            "training, and the learning rate's schedule spans the seconds; type trainer.max_epochs=-1 "
+            "trainer.max_steps=-1"
         )
 
 

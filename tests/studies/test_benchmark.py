@@ -12,11 +12,11 @@ from nowcast.data.synthetic.archives import SyntheticArchives
 from nowcast.models.networks.convlstm import ConvLSTM
 from nowcast.studies.benchmarks.growth import enlarged, exponent, measure_growth
 from nowcast.studies.benchmarks.loading import measure_loading
-from nowcast.studies.benchmarks.memory import peak_memory
 from nowcast.studies.benchmarks.rounds import Contender, check_equal, measure
 from nowcast.studies.benchmarks.tables import table_of
 from nowcast.studies.benchmarks.textbook import Textbook
 from nowcast.studies.benchmarks.work import Ceiling, necessary
+from nowcast.training.callbacks.memory import peak_memory
 from tests.data.synthetic.test_rain import RAIN
 from tests.programs import run
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nowcast.studies.benchmarks.memory import peak_memory
 from nowcast.studies.benchmarks.work import Ceiling, Convolution, synchronise
+from nowcast.training.callbacks.memory import peak_memory
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -11,8 +11,8 @@ import lightning
 import torch
 from torch import Tensor
 
-from nowcast.studies.benchmarks.memory import peak_memory
 from nowcast.studies.benchmarks.work import synchronise
+from nowcast.training.callbacks.memory import peak_memory
 
 LOADER_BATCHES, LOADER_SECONDS = 20, 3.0  # whichever is reached first
 STEPS, STEP_SECONDS = 5, 5.0

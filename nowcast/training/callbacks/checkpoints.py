@@ -103,7 +103,8 @@ class LastCheckpoint(Checkpoint):
         batch_idx: int,
     ) -> None:
         """Save when it is time, but not between the batches of one optimiser step, nor before a validation."""
-        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+        before_validation = trainer.is_last_batch or trainer.should_stop
+        if before_validation or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         old = time.monotonic() - self.written > 60 * self.minutes
         if any_process(trainer, old or bool(self.received)):

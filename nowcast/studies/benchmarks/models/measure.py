@@ -14,11 +14,11 @@ from nowcast.config.compose import compose_train
 from nowcast.data.windows.sample import Sample, spacing_of
 from nowcast.forecasting.network import NetworkForecaster, build_network, forecast_with
 from nowcast.progress import track
-from nowcast.studies.benchmarks.memory import peak_memory
 from nowcast.studies.benchmarks.models.flop import count_flop
 from nowcast.studies.benchmarks.rounds import CLOCKS
 from nowcast.studies.benchmarks.training import TrainingStep
 from nowcast.studies.benchmarks.work import synchronise
+from nowcast.training.callbacks.memory import peak_memory
 from nowcast.training.losses import refuse_loss_of_another_head
 from nowcast.training.task import NowcastTask
 from nowcast.training.trainer import quieten
