@@ -12,7 +12,7 @@ from nowcast.config.program import CONFIGS
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.forecasting.network import build_network
 from nowcast.studies.search.space import SearchSpace
-from tests.models.networks.learning import node
+from tests.models.networks.shared.learning import node
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")

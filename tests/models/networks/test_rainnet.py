@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nowcast.models.networks.rainnet import RainNet
-from tests.models.networks.learning import learns_in_all_ways, plain
+from tests.models.networks.shared.learning import learns_in_all_ways, plain
 
 SMALL = {"widths": [3, 4, 5], "dropout": 0.1}
 

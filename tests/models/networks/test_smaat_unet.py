@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nowcast.models.networks.smaat_unet import Attention, SmaAtUNet
-from tests.models.networks.learning import learns_in_all_ways, plain
+from tests.models.networks.shared.learning import learns_in_all_ways, plain
 
 SMALL = {"widths": [4, 6, 8], "kernels_per_channel": 2, "reduction": 2}
 
