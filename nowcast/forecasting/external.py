@@ -54,7 +54,14 @@ class FileForecasts(nn.Module):
             lambda one: f"has {_held(one.thresholds)}",
             "the forecasts of a system hold the same, with the same thresholds",
         )
+        _refuse_different(
+            found,
+            lambda one: one.heavy is not None,
+            lambda one: f"has {'rates' if one.heavy is not None else 'no rates'} of heavy rain",
+            "the forecasts of a system hold the same",
+        )
         self.members, self.thresholds = found[0].members, found[0].thresholds
+        self.tells_heavy = found[0].heavy is not None
 
     def has(self, batch: Sample) -> Tensor:
         """(B,) bool: whether there is a forecast from the time of a window's last input, for its cells."""
@@ -88,7 +95,8 @@ class FileForecasts(nn.Module):
         if self.thresholds:
             nothing = torch.full((1, steps, len(self.thresholds), *shape), torch.nan)
             values = torch.cat([nothing if forecast is None else forecast.values for forecast in found])
-            return Exceedance(values, self.thresholds, _levels_of_all(found, steps, len(self.thresholds)))
+            levels = _levels_of_all(found, steps, len(self.thresholds))
+            return Exceedance(values, self.thresholds, levels, heavy=_heavy_of_all(found))
         nothing = torch.full((1, self.members, steps, 1, *shape), torch.nan)
         return Ensemble(torch.cat([nothing if forecast is None else forecast.values for forecast in found]))
 
@@ -136,7 +144,8 @@ def read_forecast(files: ForecastFiles, init_time: int, lead_seconds: Sequence[i
     if found is not None and found.thresholds:
         said = files.probabilities(init_time, lead_seconds, grid)
         levels = None if said.levels is None else torch.from_numpy(said.levels)
-        return Exceedance(torch.from_numpy(said.values)[None], said.thresholds, levels)
+        heavy = None if said.heavy is None else torch.from_numpy(said.heavy)[None]
+        return Exceedance(torch.from_numpy(said.values)[None], said.thresholds, levels, heavy=heavy)
     return Ensemble(torch.from_numpy(files.read(init_time, lead_seconds, grid))[None, :, :, None])
 
 
@@ -170,6 +179,16 @@ def _levels_of_all(found: Sequence[FieldForecast | None], steps: int, thresholds
         return None
     half = torch.full((steps, thresholds), HALF)
     return torch.stack([half if levels is None else levels for levels in held])
+
+
+def _heavy_of_all(found: Sequence[FieldForecast | None]) -> Tensor | None:
+    """(B, 2, T, Q) what heavy rain is made of in forecasts of a window each, NaN where one has none; None of all."""
+    said = [None if forecast is None else forecast.exceedance for forecast in found]
+    held = [None if one is None else one.heavy for one in said]
+    known = next((one for one in held if one is not None), None)
+    if known is None:
+        return None
+    return torch.cat([torch.full_like(known, torch.nan) if one is None else one for one in held])
 
 
 def check_common_windows(systems: Mapping[str, FileForecasts], data: DataModule, split: Split) -> None:

@@ -139,12 +139,14 @@ class Exceedance(FieldForecast):
             each window has its own; None = ½.
         decision: What these levels are for, such as "bias"; "" where that is not known.
         choices: Every decision that there are levels for → its levels (T, K).
+        heavy: (B, 2, T, Q) knots of rates from the last threshold on, see `decided_field`; None = not known.
     """
 
     thresholds: tuple[float, ...] = ()
     levels: Tensor | None = None
     decision: str = ""
     choices: Mapping[str, Tensor] = field(default_factory=dict)
+    heavy: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes.
@@ -166,7 +168,7 @@ class Exceedance(FieldForecast):
         Without steps in between, 0 below the first threshold: see `decided_field`.
         """
         half = torch.full(self.values.shape[1:3], HALF, device=self.values.device)
-        return decided_field(self.values, half if self.levels is None else self.levels, self.thresholds)
+        return decided_field(self.values, half if self.levels is None else self.levels, self.thresholds, self.heavy)
 
     def members(self) -> Tensor:
         """It has none.
@@ -202,8 +204,8 @@ class Exceedance(FieldForecast):
         return self
 
     def reaches(self, threshold: float) -> bool:
-        """Whether it is at most the last threshold: of more rain nothing was said."""
-        return says_of(self.thresholds, threshold)
+        """Whether it is at most the last threshold: of more rain nothing was said, unless heavy rates are known."""
+        return self.heavy is not None or says_of(self.thresholds, threshold)
 
     def gives(self, need: Need) -> bool:
         """All but members."""
@@ -219,10 +221,9 @@ class Exceedance(FieldForecast):
 
     def _with(self, values: Tensor, change: Callable[[Tensor], Tensor]) -> "Exceedance":
         """The same of other values, with changed levels."""
-        levels = None if self.levels is None else change(self.levels)
-        return replace(
-            self, values=values, levels=levels, choices={name: change(one) for name, one in self.choices.items()}
-        )
+        levels, heavy = (None if one is None else change(one) for one in (self.levels, self.heavy))
+        choices = {name: change(one) for name, one in self.choices.items()}
+        return replace(self, values=values, levels=levels, choices=choices, heavy=heavy)
 
     def _place(self, threshold: float) -> int | None:
         close = (k for k, one in enumerate(self.thresholds) if math.isclose(one, threshold, rel_tol=SAME_THRESHOLD))

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from nowcast.config.build import build
 from nowcast.config.checks.signatures import signature
 from nowcast.config.mistakes import UsageError
-from nowcast.forecasting.calibration.areas import levels_of_areas, shares_reached
+from nowcast.forecasting.calibration.areas import heavy_rates, levels_of_areas, shares_reached
 from nowcast.forecasting.calibration.by_lead_time import Calibration
-from nowcast.forecasting.calibration.probability import AREA, BIAS, CSI
+from nowcast.forecasting.calibration.probability import AREA, BIAS, CSI, LevelCalibration
 from nowcast.forecasting.forecast import Exceedance, FieldForecast, of_values
 from nowcast.forecasting.heads import Head
 from nowcast.scaling import Scaling
@@ -74,6 +74,12 @@ def thresholds_of(model: nn.Module) -> tuple[float, ...]:
     return tuple(getattr(model, "thresholds", ()))
 
 
+def last_threshold(model: nn.Module) -> float | None:
+    """The rain rate in mm h-1 that a model says nothing of more than; None = it may say how heavy any rain is."""
+    thresholds = thresholds_of(model)
+    return None if not thresholds or getattr(model, "tells_heavy", False) else thresholds[-1]
+
+
 class NetworkForecaster(nn.Module):
     """A trained network as a function of physical values: rain rate in mm h-1, or whatever its scaling speaks of.
 
@@ -93,6 +99,11 @@ class NetworkForecaster(nn.Module):
     def thresholds(self) -> tuple[float, ...]:
         """Those of its head."""
         return self.head.thresholds
+
+    @property
+    def tells_heavy(self) -> bool:
+        """Whether its field of rain is told how heavy rain is beyond the last threshold (`heavy_rates`)."""
+        return isinstance(self.calibration, LevelCalibration) and self.calibration.used == AREA
 
     def at(self, lead_times: Sequence[float]) -> "NetworkForecaster":
         """The same network, calibrated for forecasts with these lead times (Calibration.at)."""
@@ -129,11 +140,14 @@ class NetworkForecaster(nn.Module):
         return forecast if held is None or held.decision != AREA else self._by_area(held, values, spacing, back)
 
     def _by_area(self, one: Exceedance, values: Tensor, spacing: Spacing | None, back: Tensor | None) -> Exceedance:
-        """Decided so that as many cells are wet as in the last frame, moved along the same trajectories."""
+        """As many cells are wet, and heavy rain is as heavy, as in the last frame moved along the same trajectories."""
         refuse_area_without_motion(self.net)
         extrapolated = cast(Any, self.net).extrapolated(values, one.values.shape[1], spacing, back)
         shares = shares_reached(extrapolated, values[:, -1], self.head.thresholds, one.values, one.choices[BIAS])
-        return replace(one, levels=levels_of_areas(one.values, values[:, -1].isfinite(), shares))
+        seen = values[:, -1].isfinite()
+        levels = levels_of_areas(one.values, seen, shares)
+        heavy = heavy_rates(extrapolated, one.values, levels, seen, self.head.thresholds)
+        return replace(one, levels=levels, heavy=heavy)
 
     def forward(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> FieldForecast:
         """Forecast.

@@ -289,7 +289,8 @@ def probabilities_of(said: FieldForecast) -> Probabilities | None:
         return None
     levels = None if held.levels is None else held.levels.expand(held.values.shape[:3])[0].numpy()
     choices = {name: one.numpy() for name, one in held.choices.items()}
-    return Probabilities(held.values[0].numpy(), held.thresholds, levels, held.decision, choices)
+    heavy = None if held.heavy is None else held.heavy[0].numpy()
+    return Probabilities(held.values[0].numpy(), held.thresholds, levels, held.decision, choices, heavy)
 
 
 def _other_limits(source: Input, forecaster: Forecaster) -> list[str]:

@@ -118,3 +118,55 @@ def test_it_has_no_step(levels):
     assert wet[0] == pytest.approx(1.0, rel=1e-3)  # below the first threshold nothing was said
     assert (wet[1:] / wet[:-1]).max() < 1.002
     assert (wet[wet < 30].diff() > 0).all()  # nowhere flat
+
+
+def test_heavy_rain_is_worked_by_hand():
+    """Level ½ of 8 mm/h, whose odds of 1, 2 and 4 make 8, 16 and 8·4^¾ mm/h, which are to be 9, 13 and 40."""
+    steps = [8.0, 16.0, 8 * 4**0.75]
+    heavy = torch.tensor([[steps], [[9.0, 13.0, 40.0]]], dtype=torch.float64)[None]
+    cells = {0.4: None, 0.5: 9.0, 2 / 3: 13.0, 0.8: 40.0, 0.95: 40.0}
+    values = torch.tensor([(0.9, 0.85, p) for p in cells], dtype=torch.float64).clamp(max=0.9).T[None, None, :, None]
+    values[..., -1] = 0.95
+    without = Exceedance(values, (1.0, 2.0, 8.0)).single().flatten()
+    field = Exceedance(values, (1.0, 2.0, 8.0), heavy=heavy).single().flatten()
+    assert field.tolist() == pytest.approx([without[0].item(), *list(cells.values())[1:]])
+    halfway = Exceedance(values[..., 2:3], (1.0, 2.0, 8.0), heavy=heavy.index_fill(-1, torch.tensor(1), 18.0)).single()
+    assert halfway.item() == pytest.approx(9.0 + (18.0 - 9.0) * (16 - 8) / (18 - 8))
+    unknown = Exceedance(values, (1.0, 2.0, 8.0), heavy=torch.full_like(heavy, torch.nan)).single().flatten()
+    assert torch.equal(unknown, without)
+
+
+def test_heavy_rates_are_those_of_the_lead_time():
+    values = torch.full((1, 2, 2, 1, 1), 0.7)
+    heavy = torch.tensor([[[2.0, 4.0], [2.0, 4.0]], [[3.0, 5.0], [30.0, 50.0]]])[None]
+    both = Exceedance(values, (1.0, 2.0), heavy=heavy)
+    assert both.single()[0, 1, 0, 0, 0] == pytest.approx(10 * both.single()[0, 0, 0, 0, 0].item())
+    torch.testing.assert_close(both.lead(1).single(), both.single()[:, 1:])
+
+
+def test_cells_that_are_alike_have_the_middle_of_what_they_are_matched_with():
+    values = torch.full((1, 1, 1, 1, 2), 0.75, dtype=torch.float64)
+    said = Exceedance(values, (1.0,)).single().flatten()[0].item()
+    heavy = torch.tensor([[[said] * 3], [[2.0, 3.0, 4.0]]], dtype=torch.float64)[None]
+    assert Exceedance(values, (1.0,), heavy=heavy).single().flatten().tolist() == [2.5, 2.5]
+
+
+@pytest.mark.parametrize("thresholds", THRESHOLDS)
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_heavy_rates_change_no_decision_and_no_order(thresholds, seed):
+    values, levels = falling(seed, thresholds), some_levels(seed, thresholds, rising=True)
+    values[0, 1, :, 3, 4] = torch.nan
+    draw = torch.Generator().manual_seed(seed)
+    heavy = (thresholds[-1] * (1 + 9 * torch.rand(2, 2, 3, 17, generator=draw))).sort(dim=3).values
+    heavy[1, :, 2] = torch.nan
+    without, field = (decided_field(values, levels, thresholds, told) for told in (None, heavy))
+    for threshold in thresholds:
+        assert torch.equal(field >= threshold, without >= threshold)
+    lighter = ~(without >= thresholds[-1])
+    torch.testing.assert_close(field[lighter], without[lighter], rtol=0, atol=0, equal_nan=True)
+    for one, before, told in zip(field.flatten(0, 2), without.flatten(0, 2), heavy[:, 1].flatten(0, 1), strict=True):
+        order = before[before.isfinite()].sort().indices
+        assert (one[before.isfinite()][order].diff() >= 0).all()
+        if told.isfinite().all():
+            assert one[one.isfinite()].max() <= told.max()

@@ -14,7 +14,7 @@ from nowcast.data.cf.file import CFFile, Variable, attribute, lookup, numbers, v
 from nowcast.data.cf.grids import grid_of
 from nowcast.data.cf.times import decode, field_times, since
 from nowcast.data.cf.values import physical
-from nowcast.data.results.probabilities import ProbabilityField, find_probabilities, levels_of
+from nowcast.data.results.probabilities import ProbabilityField, find_probabilities, heavy_of, levels_of
 from nowcast.units import Quantity, conversion, parse_unit
 
 RATES = ("rainfall_rate", "lwe_precipitation_rate", "rainfall_flux", "precipitation_flux")  # standard names
@@ -35,6 +35,7 @@ class FoundForecast:
         thresholds: Rain rates in mm h-1 that it has probabilities of, rising; none where it has rain rates.
         levels: For each lead time and threshold the probability from which on it is decided that it rains so much;
             None where the file does not say.
+        heavy: What heavy rain is made of (`Probabilities.heavy`); None where the file does not say.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class FoundForecast:
     members: int
     thresholds: tuple[float, ...] = ()
     levels: NDArray[np.float32] | None = None
+    heavy: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +88,13 @@ def _found(file: CFFile, content: _Content) -> list[tuple[int, FoundForecast]]:
     thresholds = () if probability is None else probability.thresholds
     steps = axes["time" if "time" in axes else "lead"]
     levels = None if probability is None else levels_of(file, probability, steps.name)
+    heavy = None if probability is None else heavy_of(file, probability, steps.name)
     return [
         (
             init,
             FoundForecast(
                 file.path, number, tuple(leads or (time - init for time in valid)), grid, content.members,
-                thresholds, levels,
+                thresholds, levels, heavy,
             ),
         )
         for number, init in enumerate(inits)

@@ -107,7 +107,8 @@ class ForecastFiles:
         found, steps = self._look_up(init_time, lead_seconds, grid)
         with _readable(found.path):
             values = exceedance_of(self._file(found.path), found.number, steps)
-        return Probabilities(values, found.thresholds, None if found.levels is None else found.levels[steps])
+        levels, heavy = (None if one is None else one[..., steps, :] for one in (found.levels, found.heavy))
+        return Probabilities(values, found.thresholds, levels, heavy=heavy)
 
     def _look_up(self, init_time: int, lead_seconds: Sequence[int], grid: Grid) -> tuple[FoundForecast, list[int]]:
         """Where a forecast lies, and at which places of its axis the lead times."""

@@ -17,7 +17,10 @@ from nowcast.data.results.probabilities import (
     CHOICES,
     DECISION,
     LEVEL,
+    MATCHED,
+    ODDS,
     PROBABILITY,
+    QUANTILE,
     RELATION,
     THRESHOLD,
     Probabilities,
@@ -130,19 +133,38 @@ def _write_probabilities(dataset: netCDF4.Dataset, probabilities: Probabilities)
         standard_name=Quantity.RAIN_RATE.standard_name, units=Quantity.RAIN_RATE.units, **{RELATION: AT_LEAST},
     )  # fmt: skip
     dataset[Quantity.RAIN_RATE.value].setncattr(DECISION, probabilities.decision or "probability 0.5")
-    beside = BESIDE
+    ancillary = [BESIDE["ancillary_variables"]]
     if probabilities.levels is not None:
-        beside = BESIDE | {"ancillary_variables": f"{BESIDE['ancillary_variables']} {LEVEL}"}
+        ancillary.append(LEVEL)
         _variable(
             dataset, LEVEL, "f4", (THRESHOLD, "time"), probabilities.levels.T, units="1", coordinates="forecast_period",
             long_name="probability from which on rain_rate reaches the threshold",
         )  # fmt: skip
+    if probabilities.heavy is not None:
+        ancillary += [ODDS, MATCHED]
+        _write_heavy(dataset, probabilities.heavy)
     if probabilities.choices:
         _write_choices(dataset, probabilities.choices)
     _variable(
         dataset, PROBABILITY, "f4", (THRESHOLD, "time", "y", "x"), probabilities.values.swapaxes(0, 1), units="1",
-        long_name="probability of a rainfall rate at or above the threshold", **beside,
+        long_name="probability of a rainfall rate at or above the threshold",
+        **BESIDE | {"ancillary_variables": " ".join(ancillary)},
     )  # fmt: skip
+
+
+def _write_heavy(dataset: netCDF4.Dataset, heavy: NDArray[np.float32]) -> None:
+    """What makes the same field of rain out of the probabilities, where they say no more than "at least so much"."""
+    dataset.createDimension(QUANTILE, heavy.shape[2])
+    _variable(
+        dataset, QUANTILE, "f4", (QUANTILE,), np.linspace(0, 1, heavy.shape[2]), units="1",
+        long_name="share of the cells at or above the highest threshold",
+    )  # fmt: skip
+    names = {ODDS: "rain rate that odds of reaching the highest threshold make", MATCHED: "rain_rate in place of that"}
+    for (name, text), values in zip(names.items(), heavy, strict=True):
+        _variable(
+            dataset, name, "f4", (QUANTILE, "time"), values.T, units=Quantity.RAIN_RATE.units,
+            coordinates="forecast_period", long_name=text,
+        )  # fmt: skip
 
 
 def _write_choices(dataset: netCDF4.Dataset, choices: Mapping[str, NDArray[np.float32]]) -> None:

@@ -18,6 +18,7 @@ from nowcast.units import Quantity, conversion, parse_unit
 
 PROBABILITY, THRESHOLD, LEVEL = "probability_of_exceedance", "threshold", "decision_level"  # names of our variables
 DECISION, CHOICES = "decision", "level_by_decision"
+ODDS, MATCHED, QUANTILE = "rain_rate_by_odds", "rain_rate_matched", "quantile"
 RELATION, AT_LEAST = "spp__relative_to_threshold", "greater_than_or_equal_to"
 RELATIONS = {
     "above": True, "greater_than": True, AT_LEAST: True,
@@ -38,6 +39,8 @@ class Probabilities:
         levels: (T, K) probabilities from which on it is decided that it rains so much, or None.
         decision: What these levels are for: "bias", "csi" or a ratio of cost to loss; "" where that is not known.
         choices: Every decision that there are levels for → its levels (T, K).
+        heavy: (2, T, Q) of the field of rain where it reaches the last threshold: Q rates in mm h-1 that odds make of
+            the probabilities, rising, and those in their place; NaN of a lead time without any, None = as odds say.
     """
 
     values: NDArray[np.float32]
@@ -45,6 +48,7 @@ class Probabilities:
     levels: NDArray[np.float32] | None = None
     decision: str = ""
     choices: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    heavy: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +120,28 @@ def levels_of(file: CFFile, field: ProbabilityField, time: str) -> NDArray[np.fl
         )
     by_threshold = values.transpose([variable.dimensions.index(name) for name in axes]).reshape(len(field.order), -1)
     return by_threshold[list(field.order)].T.astype(np.float32)
+
+
+def heavy_of(file: CFFile, field: ProbabilityField, time: str) -> NDArray[np.float32] | None:
+    """What heavy rain is made of (2, T, Q) (`Probabilities.heavy`), None where the file has none.
+
+    Raises:
+        DataFormatError: It does not go with the probabilities.
+    """
+    found = [variable for name in (ODDS, MATCHED) if (variable := lookup(field.variable, name)) is not None]
+    if not found:
+        return None
+    axes = (QUANTILE, time) if time else (QUANTILE,)
+    read = [np.asarray(numbers(file, variable)) for variable in found]
+    for variable, values in zip(found, read, strict=True):
+        if variable.dimensions != axes or len(values) < 2 or (np.diff(values, axis=0) < 0).any():
+            raise file.refuse(
+                f"{variable.name}({', '.join(variable.dimensions)}) must be rain rates that rise with {QUANTILE}, by "
+                f"{', '.join(axes)}"
+            )
+    if len(found) != 2:
+        raise file.refuse(f"has {found[0].name} alone; {ODDS} and {MATCHED} make heavy rain together")
+    return np.stack([values.reshape(len(values), -1).T for values in read]).astype(np.float32)
 
 
 def _names(variable: Variable) -> tuple[str, str]:

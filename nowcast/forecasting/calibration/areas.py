@@ -5,10 +5,16 @@ rains on changes little within an hour, and which cells it will be is what a net
 outside extrapolation does not know: there the network says whether it rains at all, by levels of bias 1.
 """
 
+import math
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
+
+from nowcast.forecasting.decided_field import rates_of_cells
+
+QUANTILES = 17  # of heavy rain: from the least rate to the greatest
 
 
 def shares_reached(
@@ -53,6 +59,36 @@ def _counts(rain_rate: Tensor, thresholds: Sequence[float]) -> Tensor:
     fields = rain_rate.flatten(0, -4).unbind()
     counts = torch.stack([(one >= limit).count_nonzero() for one in fields for limit in limits])
     return counts.view(*rain_rate.shape[:-3], len(limits))
+
+
+def heavy_rates(
+    field: Tensor, probabilities: Tensor, levels: Tensor, seen: Tensor, thresholds: Sequence[float]
+) -> Tensor:
+    """Knots (B, 2, T, QUANTILES) that give rain beyond the last threshold the rates that a field has there.
+
+    Of so heavy rain too little is seen for thresholds of its own; what there is will be about as heavy for a while.
+
+    Args:
+        field: (B, T, 1, H, W) mm h-1, NaN = no forecast.
+        probabilities: (B, T, K, H, W) of reaching the thresholds.
+        levels: (B, T, K) from which on it is decided that they are reached.
+        seen: (B, 1, H, W) which cells count.
+        thresholds: K rain rates in mm h-1.
+
+    Returns:
+        Quantiles of the rates that odds make of the probabilities and those of the field, in mm h-1, from the least to
+        the greatest; NaN where one of them reaches no such rate.
+    """
+    knots = field.new_full((len(field), 2, field.shape[1], QUANTILES), math.nan)
+    ranks = torch.linspace(0, 1, QUANTILES).to(knots)
+    for b, t in product(range(len(field)), range(field.shape[1])):
+        reached = seen[b, 0] & (probabilities[b, t, -1] >= levels[b, t, -1])
+        said = probabilities[b, t][:, reached]  # (K, N)
+        odds = rates_of_cells(said, levels[b, t][:, None].expand_as(said), thresholds)
+        both = [rates[rates >= thresholds[-1]] for rates in (odds, field[b, t])]
+        if all(len(rates) for rates in both):
+            knots[b, :, t] = torch.stack([rates.quantile(ranks) for rates in both])
+    return knots
 
 
 def levels_of_areas(probabilities: Tensor, seen: Tensor, shares: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from nowcast.forecasting.checkpoint import Checkpoint
 from nowcast.forecasting.external import FileForecasts
 from nowcast.forecasting.forecast import says_of
 from nowcast.forecasting.named_models import RESERVED, as_typed, free_name, joined, model_name, renamed
-from nowcast.forecasting.network import thresholds_of
+from nowcast.forecasting.network import last_threshold
 
 Models = dict[str, nn.Module]
 
@@ -140,10 +140,10 @@ def beyond_training(checkpoints: Mapping[str, Mapping[str, Any]], forecast_steps
 
 def beyond_thresholds(models: Mapping[str, nn.Module], thresholds: list[float]) -> list[str]:
     """What is to be said of models that say nothing of a threshold that is scored: they have no score there."""
-    said = {name: thresholds_of(model) for name, model in models.items()}
-    unknown = {name: [one for one in thresholds if known and not says_of(known, one)] for name, known in said.items()}
+    last = {name: last_threshold(model) for name, model in models.items()}
+    unknown = {name: [one for one in thresholds if most and not says_of([most], one)] for name, most in last.items()}
     return [
-        f"{name} says nothing of more than {said[name][-1]:g} mm/h, and has no score at "
+        f"{name} says nothing of more than {last[name]:g} mm/h, and has no score at "
         f"{', '.join(f'{one:g}' for one in beyond)} mm/h (verification.thresholds={_listed(thresholds)}; without: "
         f"verification.thresholds={_listed([one for one in thresholds if one not in beyond])})"
         for name, beyond in unknown.items()

@@ -19,9 +19,14 @@ LEVELS = np.array([[0.5, 0.4, 0.3], [0.45, 0.35, 0.25]], dtype=np.float32)  # (T
 NAME = "probability_of_lwe_precipitation_rate_above_threshold"
 
 
-def ours(path, values=FALLING, levels=LEVELS, rain=None):
+HEAVY = np.array(
+    [[[7.5, 11.0, 12.25], [7.3, 9.0, 10.0]], [[7.3, 9.0, 48.25], [7.5, 7.5, 30.0]]], dtype=np.float32
+)  # (2, T, Q)
+
+
+def ours(path, values=FALLING, levels=LEVELS, rain=None, heavy=None):
     rain = np.zeros((2, 4, 5), dtype=np.float32) if rain is None else rain
-    probabilities = Probabilities(values.swapaxes(0, 1), THRESHOLDS, levels)
+    probabilities = Probabilities(values.swapaxes(0, 1), THRESHOLDS, levels, heavy=heavy)
     write_forecast(path, Forecast(INIT, 300, rain, np.ones(GRID.shape, dtype=bool), GRID, probabilities), {})
     return path
 
@@ -67,6 +72,32 @@ def test_ours_come_back_to_the_last_bit(tmp_path):
     np.testing.assert_array_equal(later.values, gap.swapaxes(0, 1)[1:])
     np.testing.assert_array_equal(later.levels, LEVELS[1:])
     assert read(ours(tmp_path / "b.nc", levels=None)).levels is None
+
+
+def test_heavy_rain_comes_back_and_says_of_what_it_is(tmp_path):
+    heavy = HEAVY.copy()
+    heavy[:, 1] = np.nan  # nothing so heavy
+    path = ours(tmp_path / "a.nc", heavy=heavy)
+    np.testing.assert_array_equal(read(path).heavy, heavy)
+    np.testing.assert_array_equal(ForecastFiles([str(path)]).probabilities(SECONDS, [600], GRID).heavy, heavy[:, 1:])
+    with netCDF4.Dataset(path) as dataset:
+        for name in ("rain_rate_by_odds", "rain_rate_matched"):
+            assert dataset[name].dimensions == ("quantile", "time")
+            assert dataset[name].units == "mm h-1"
+            assert name in dataset["probability_of_exceedance"].ancillary_variables.split()
+        assert dataset["quantile"][:].tolist() == [0.0, 0.5, 1.0]
+    assert read(ours(tmp_path / "b.nc")).heavy is None
+
+
+def test_heavy_rain_that_falls_or_is_half_there_is_refused(tmp_path):
+    path = ours(tmp_path / "a.nc", heavy=HEAVY[..., ::-1])
+    with pytest.raises(DataFormatError, match=r"rain_rate_by_odds\(quantile, time\) must be rain rates that rise with"):
+        read(path)
+    path = ours(tmp_path / "b.nc", heavy=HEAVY)
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset.renameVariable("rain_rate_matched", "other")
+    with pytest.raises(DataFormatError, match="has rain_rate_by_odds alone; rain_rate_by_odds and rain_rate_matched"):
+        read(path)
 
 
 def test_ours_follow_cf_where_it_has_a_word_for_them(tmp_path):

@@ -1,13 +1,15 @@
 """Decisions by area: as many cells as extrapolation reaches, and those that the network holds most probable."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from nowcast.config.mistakes import UsageError
-from nowcast.forecasting.calibration.areas import levels_of_areas, shares_reached
+from nowcast.forecasting.calibration.areas import QUANTILES, heavy_rates, levels_of_areas, shares_reached
 from nowcast.forecasting.calibration.method import Frequency
 from nowcast.forecasting.calibration.probability import LevelCalibration
+from nowcast.forecasting.decided_field import decided_field
 from nowcast.forecasting.heads import ExceedanceHead
 from nowcast.forecasting.network import NetworkForecaster
 from nowcast.models.baselines.extrapolation import Extrapolation
@@ -55,6 +57,31 @@ def test_shares_are_those_of_sums_along_axes():
         assert case.any()
     expected = (reached + inflow) / cells[:, None]
     torch.testing.assert_close(shares_reached(field, last, THRESHOLDS, said, levels), expected)
+
+
+def test_heavy_rates_are_quantiles_of_the_field_and_of_what_odds_say_of_seen_cells():
+    draw = np.random.default_rng(0)
+    field = torch.from_numpy(draw.gamma(0.5, 3.0, (2, 3, 1, 9, 11)).astype(np.float32))
+    field[torch.from_numpy(draw.random(field.shape) < 0.2)] = torch.nan
+    field[1, 2] = 1.0  # nothing heavy
+    field[1, 1] = torch.nan
+    field[1, 1, 0, 4, 4] = 12.5  # one cell
+    seen = torch.from_numpy(draw.random((2, 1, 9, 11)) < 0.7)
+    said = torch.from_numpy(draw.random((2, 3, 2, 9, 11)).astype(np.float32)).sort(dim=2, descending=True).values
+    levels = torch.tensor([0.4, 0.3]).expand(2, 3, 2)
+    found = heavy_rates(field, said, levels, seen, THRESHOLDS)
+    assert found.shape == (2, 2, 3, QUANTILES)
+    odds = decided_field(said, levels, THRESHOLDS)
+    for window, lead in np.ndindex(2, 3):
+        heavy = [one[one >= 2.0].numpy() for one in (odds[window, lead, 0][seen[window, 0]], field[window, lead])]
+        expected = [np.quantile(one, np.linspace(0, 1, QUANTILES)) if len(heavy[1]) else np.nan for one in heavy]
+        for row, one in zip(found[window, :, lead].numpy(), expected, strict=True):
+            np.testing.assert_allclose(row, one, rtol=1e-5)
+    assert (found[1, 1, 1] == 12.5).all()
+    assert found[1, :, 2].isnan().all()
+    assert found[0].isfinite().all()
+    no_cell = torch.zeros_like(seen)
+    assert heavy_rates(field, said, levels, no_cell, THRESHOLDS).isnan().all()
 
 
 def test_as_many_seen_cells_reach_the_level():

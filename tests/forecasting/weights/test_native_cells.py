@@ -88,17 +88,29 @@ def test_in_both_cells_it_says_the_same_but_for_the_detail(forecasts):
 
 
 @pytest.mark.thorough
-def test_the_file_scores_as_the_network_in_these_cells(forecasts, tmp_path):
+def test_the_file_scores_as_the_network_in_these_cells(forecasts, tmp_path, capsys):
     asked = ["checkpoint=pretrained", f"data.archives=[{forecasts / 'a.nc'}]", "data.windows.cell_km=null"]
     asked += ["data.eval_crop=null", "data.workers=0", "data.batch_size=1", "uncertainty.resamples=20"]
+    asked += ["verification.thresholds=[0.5,2,5,10,20]"]
     more = ["html=false", f"forecasts={{file: {forecasts / 'native.nc'}}}", f"output={tmp_path / 'scores'}"]
     assert run("evaluate", *asked, *more) == (0, "")
     found = {}
     for row in rows(tmp_path / "scores" / "scores.csv"):
         found.setdefault(row.pop("model"), []).append(row)
-    assert len(found["file"]) == 4 * 12
+    assert len(found["file"]) == 5 * 12
     assert max(int(row["hits"]) for row in found["file"]) > 1000
+    heavy = [int(row["hits"]) for row in found["file"] if float(row["threshold"]) == 20]  # beyond the last threshold
+    assert min(heavy[:6]) > 50
     assert found["file"] == found["lagrangian_calibrated"]
+    errors: dict[str, list[dict[str, str]]] = {}
+    for row in rows(tmp_path / "scores" / "errors.csv"):
+        errors.setdefault(row.pop("model"), []).append(row)
+    ours, theirs = (
+        [[float(value) for value in row.values()] for row in errors[name]] for name in ("file", "lagrangian_calibrated")
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    assert len(errors["file"]) >= 12
+    assert "lagrangian_calibrated says nothing of more" not in capsys.readouterr().out
 
 
 def test_the_motion_is_found_once_in_the_cells_of_the_network(forecasts, monkeypatch):
@@ -149,6 +161,14 @@ def test_the_area_is_that_of_the_same_moved_frame():
         expected = ((moved >= threshold) & here).sum(dim=(2, 3, 4))
         expected = expected + (likely > 0) * torch.maximum(likely, before)
         assert (wet - expected).abs().max() <= 1
+    for rates, theirs in zip(said.single().flatten(0, 2), moved.flatten(0, 2), strict=True):  # as heavy as it was
+        heaviest = theirs[theirs >= 10.0]
+        assert heaviest.max() > 20  # where odds would end
+        assert rates.max() == heaviest.max()
+        shares = torch.linspace(0, 1, 9)
+        torch.testing.assert_close(
+            rates[rates >= 10.0].quantile(shares), heaviest.quantile(shares), rtol=0.02, atol=0.0
+        )
 
 
 def test_from_python_the_cells_are_chosen_once(forecasts):
