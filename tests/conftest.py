@@ -1,6 +1,7 @@
 """Fixtures shared by all tests, what stays fast of a product, and that the real-data tests run wherever the data is."""
 
 import fcntl
+import gc
 import os
 import tarfile
 from collections.abc import Iterator
@@ -27,6 +28,21 @@ def thinned(cases, fast):
         pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=() if k in fast else pytest.mark.thorough)
         for k, case in enumerate(cases)
     ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """What is imported stays to the end: half a million objects that each full collection would walk through again.
+
+    With it and with rarer collections of what is young, a sixth of the processor time of all tests.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
+        gc.set_threshold(1000, 10, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -39,6 +39,7 @@ def test_settings_of_data_are_in_groups_now():
         "_target_": "nowcast.data.datamodule.RadarDataModule",
         "crop": 16,
         "index": None,  # which there was not
+        "mask": None,
         "split": {"_target_": "nowcast.data.windows.settings.SplitSettings", "method": "archives"},
         "windows": {"_target_": "nowcast.data.windows.settings.WindowSettings", "stride": 2},
     }
@@ -55,7 +56,7 @@ def test_settings_of_data_are_in_groups_now():
 def test_a_study_searches_settings_where_they_are_now():
     def study(key):
         space = {"lr": {"key": "optimizer.optimizer.lr"}, "data": {"key": key}, "none": None}
-        data = {"_target_": "nowcast.data.datamodule.RadarDataModule", "index": None}
+        data = {"_target_": "nowcast.data.datamodule.RadarDataModule", "index": None, "mask": None}
         return {"data": data, "tune": {"space": space}}
 
     assert as_now(study("data.stride")) == study("data.windows.stride")
