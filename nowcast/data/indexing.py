@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nowcast.data.archive.archive import Archive
-from nowcast.data.archive.blocks import blocks
 from nowcast.data.archive.frame import DataFormatError
-from nowcast.data.shares.build import Plan, write_indices_of
+from nowcast.data.shares.build import Plan, blocks_left, write_indices_of
 from nowcast.data.shares.listed import Listed, Windows
 from nowcast.data.shares.sampling_index import read_table
 from nowcast.data.windows.index import tile_corners, window_starts
@@ -39,7 +38,7 @@ class SamplingIndices:
         self, regions: Sequence[Region], steps: Sequence[int], length: int, tiles: Sequence[tuple[int, int] | None],
         stride: int, track: Track,
     ) -> None:  # fmt: skip
-        """Write what is not there yet; another process that is about it is waited for.
+        """Write what is not there yet; another process that is about it is waited for, a killed one gone on with.
 
         Args:
             regions: Of the archives.
@@ -63,7 +62,7 @@ class SamplingIndices:
             return
         with made_by_one(self.path):
             found = list(_plans(self.path, regions, steps, length, tiles, stride))  # another process may have made some
-            for _ in track(_made(found), "counting rain and gaps", sum(len(blocks(archive)) for archive, _ in found)):
+            for _ in track(_made(found), "counting rain and gaps", sum(blocks_left(*one) for one in found)):
                 pass
 
     def listed(self, archive: Archive, windows: Windows, starts: NDArray[np.int64]) -> Listed:

@@ -1,6 +1,6 @@
 """All frames of an archive, a block at a time, by as many threads as may read it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,10 +18,16 @@ def blocks(archive: Archive) -> list[slice]:
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-def by_block(archive: Archive, work: Callable[[slice], Found]) -> Iterator[Found]:
-    """What is found in each of the `blocks`, in order; called by several threads where the archive allows it."""
+def by_block(archive: Archive, work: Callable[[slice], Found], some: Sequence[slice] | None = None) -> Iterator[Found]:
+    """What is found in each of the `blocks`, in order; called by several threads where the archive allows it.
+
+    Args:
+        archive: The archive.
+        work: What is done with the frames of a block.
+        some: Blocks; None = all.
+    """
     pool = ThreadPoolExecutor(archive.readers)
     try:
-        yield from pool.map(work, blocks(archive))
+        yield from pool.map(work, blocks(archive) if some is None else some)
     finally:
         pool.shutdown(cancel_futures=True)  # after an error the rest need not be read
