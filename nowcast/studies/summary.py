@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -16,41 +16,92 @@ from nowcast.config.moved import as_now
 from nowcast.forecasting.named_models import model_name
 from nowcast.report.csv_files import read_records, write_rows
 from nowcast.report.mean_csi import MeanScore, mean_csi
+from nowcast.studies.comparison import compare
+from nowcast.studies.time_to_skill import MODEL, labels_of, read_learning, report_learning
 
 SEEDS = ("seed", "data.seed")
+MIN_COMPARED = 2
 MAX_COLUMNS = 6  # settings in the printed table; the file has them all
 SCORES = {"val_best": "best validation score", "test_csi": "test CSI", "test_csi_calibrated": "test CSI, calibrated"}
 OVER_LEAD_TIMES = ("test_csi", "test_csi_calibrated")
 
 
 class SummaryAtEnd(Callback):
-    """Hydra's callback: the table when `nowcast train -m` ends, also after a job failed."""
+    """Hydra's callback for the end of `nowcast train -m`: tables, also after a job failed, and a report of scores."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401 (Hydra's)
         """Hydra tells of the end only when no job failed."""
         atexit.register(summarise_if_any, Path(config.hydra.sweep.dir))
 
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401 (Hydra's)
+        """Now, since at the very end what reads files can no longer be imported."""
+        compare_all(Path(config.hydra.sweep.dir), config)
+
 
 def summarise_if_any(folder: Path) -> None:
-    """The table, unless no run got as far as a directory."""
+    """The tables, unless no run got as far as a directory."""
     if list(folder.glob("*/config.yaml")):
         summarise(folder)
 
 
+def compare_all(folder: Path, config: DictConfig) -> None:
+    """Scores of all runs of a folder beside each other, with intervals: the report in its folder `comparison`.
+
+    Args:
+        folder: Holds the runs' directories.
+        config: Whose uncertainty, main threshold and colours hold.
+    """
+    found = {name: run / "evaluation" / "statistics.nc" for run, name in named_runs(folder).items()}
+    found = {name: path for name, path in found.items() if path.exists()}
+    if len(found) < MIN_COMPARED:
+        return
+    settings = {
+        "pool": False,
+        "uncertainty": config.uncertainty,
+        "main_threshold": config.verification.main_threshold,
+        "html": True,
+        "colour_blind_safe": config.colour_blind_safe,
+    }
+    console = Console()
+    try:
+        written = compare(found, folder / "comparison", OmegaConf.create(settings), Console(quiet=True))
+    except ValueError as error:  # of runs on other data, or with other lead times
+        console.print(f"no comparison of the runs: {error}", highlight=False, soft_wrap=True)
+        return
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def named_runs(folder: Path) -> dict[Path, str]:
+    """Directory → name of each run: that of its settings (`labels_of`), and of its directory."""
+    runs = read_runs(folder)
+    names, rows = table(runs)
+    labels = dict(zip((repr(row["settings"]) for row in rows), labels_of(names, rows), strict=True))
+    settings = ([run["settings"].get(name, "") for name in names] for run in runs)
+    return {run["folder"]: f"{labels[repr(own)]} {run['folder'].name}" for run, own in zip(runs, settings, strict=True)}
+
+
+def read_runs(folder: Path) -> list[dict[str, Any]]:
+    """Every run of a folder (`read_run`)."""
+    return [read_run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
+
+
 def summarise(folder: Path) -> None:
-    """Read the runs of a folder, print the table and write summary.csv.
+    """Read the runs of a folder, print tables and write them.
 
     Raises:
         FileNotFoundError: There is no run in the folder.
     """
-    runs = [read_run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
+    runs = read_runs(folder)
     if not runs:
         raise FileNotFoundError(f"{folder} has no run: no {folder}/*/config.yaml")
     names, rows = table(runs)
     path, console = folder / "summary.csv", Console()
     write_summary(path, names, rows)
     console.print(summary_table(f"{folder}: mean ± standard deviation over seeds", names, rows))
-    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    groups = {label: row["learning"] for label, row in zip(labels_of(names, rows), rows, strict=True)}
+    for written in (path, *report_learning(folder, groups, console)):
+        console.print(f"wrote {written}", highlight=False, soft_wrap=True)
 
 
 def write_summary(path: Path, names: list[str], rows: list[dict[str, Any]]) -> None:
@@ -68,12 +119,14 @@ def write_summary(path: Path, names: list[str], rows: list[dict[str, Any]]) -> N
 def summary_table(title: str, names: list[str], rows: list[dict[str, Any]]) -> Table:
     """The same for a terminal, with the first MAX_COLUMNS settings."""
     shown = Table(title=title, title_justify="left")
-    for name in [*names[:MAX_COLUMNS], "runs", *SCORES.values()]:
+    of_models = f"{MODEL}_target_" in names  # which have hardly a setting in common
+    labels = labels_of(names, rows)
+    for name in [*([""] if of_models else names[:MAX_COLUMNS]), "runs", *SCORES.values()]:
         shown.add_column(name, overflow="fold")
-    for row in rows:
+    for label, row in zip(labels, rows, strict=True):
         count = f"{row['runs']}" + (f" (+{row['unfinished']} unfinished)" if row["unfinished"] else "")
         cells = [_cell(*row["scores"][s]) + ("*" if s in row["partial"] else "") for s in SCORES]
-        shown.add_row(*map(str, row["settings"][:MAX_COLUMNS]), count, *cells)
+        shown.add_row(*([label] if of_models else map(str, row["settings"][:MAX_COLUMNS])), count, *cells)
     if any(row["partial"] for row in rows):
         shown.caption = "* over fewer lead times than there are, in a run that is undefined at some (see summary.csv)"
     return shown
@@ -105,9 +158,11 @@ def read_run(folder: Path) -> dict[str, Any]:
         if csi is not None and csi.defined:
             scores[key], means[key] = csi.value, csi
     return {
+        "folder": folder,
         "settings": settings,
         "scores": scores,
         "means": means,
+        "learning": read_learning(folder, config),
         "finished": finished and (bool(values) or not monitor),
     }
 
@@ -136,6 +191,7 @@ def table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
                 "runs": len(done),
                 "unfinished": len(group) - len(done),
                 "scores": scores,
+                "learning": [run["learning"] for run in done],
                 "lead_times": {s: min((one.defined for one in of), default="") for s, of in means.items()},
                 "partial": [s for s, of in means.items() if any(one.is_part for one in of)],
             }
