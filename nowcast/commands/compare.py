@@ -17,11 +17,9 @@ def main(config: DictConfig) -> list[Path]:
         raise FileExistsError(f"{folder} holds a comparison already; choose another output=")
     with as_typed():
         runs = find_runs(plain(config.runs) if config.runs else [])
-    from rich.console import Console
-
     from nowcast.studies.comparison import compare
 
-    return compare(runs, folder, config, Console())
+    return compare(runs, folder, config, quiet=False)
 
 
 def find_runs(given: list[str] | dict[str, str]) -> dict[str, Path]:

@@ -17,14 +17,14 @@ from nowcast.verification.merge import merge
 from nowcast.verification.plan import pooled_scores
 
 
-def compare(runs: Mapping[str, Path], folder: Path, config: DictConfig, console: Console) -> list[Path]:
+def compare(runs: Mapping[str, Path], folder: Path, config: DictConfig, quiet: bool) -> list[Path]:
     """Merge or pool the statistics of several runs, print and write the report; return what was written.
 
     Args:
         runs: Name of each run → its statistics.nc.
         folder: Where the report goes.
         config: Of `nowcast compare`: pool, uncertainty, main_threshold, html, colour_blind_safe.
-        console: For tables.
+        quiet: Without tables.
 
     Raises:
         ValueError: The runs cannot be compared.
@@ -32,7 +32,7 @@ def compare(runs: Mapping[str, Path], folder: Path, config: DictConfig, console:
     together = pool if config.pool else merge
     statistics = together({name: read_statistics(path) for name, path in runs.items()})
     families = make_families(trusted(statistics.families, "scores of the runs"))
-    output = Output(folder, console, build(config.uncertainty), config.html, config.colour_blind_safe)
+    output = Output(folder, Console(quiet=quiet), build(config.uncertainty), config.html, config.colour_blind_safe)
     written = report_pooled(pooled_scores(statistics), folder, output.console)
     write_statistics(folder / "statistics.nc", statistics)
     written += [folder / "statistics.nc"]

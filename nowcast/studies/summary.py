@@ -64,7 +64,7 @@ def compare_all(folder: Path, config: DictConfig) -> None:
     }
     console = Console()
     try:
-        written = compare(found, folder / "comparison", OmegaConf.create(settings), Console(quiet=True))
+        written = compare(found, folder / "comparison", OmegaConf.create(settings), quiet=True)
     except ValueError as error:  # of runs on other data, or with other lead times
         console.print(f"no comparison of the runs: {error}", highlight=False, soft_wrap=True)
         return
