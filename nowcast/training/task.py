@@ -109,6 +109,13 @@ class NowcastTask(lightning.LightningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]))
         return loss
 
+    def on_train_batch_start(self, batch: Sample, batch_index: int) -> None:
+        """Tell a loss that changes while it is trained with how far the training is."""
+        if hasattr(self.loss, "progress"):
+            limit, planned = limit_of(self.trainer), float(self.trainer.estimated_stepping_batches)
+            done = min(1.0, self.global_step / planned) if limit is None else limit.done
+            cast(Any, self.loss).progress = done
+
     def on_train_batch_end(self, outputs: object, batch: Sample, batch_index: int) -> None:
         """Log the loss of an epoch's last batch, however rarely losses are logged: each epoch has one."""
         if batch_index + 1 == self.trainer.num_training_batches:

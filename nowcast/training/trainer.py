@@ -21,7 +21,7 @@ from nowcast.forecasting.network import build_network, refuse_area_without_motio
 from nowcast.training.callbacks.checkpoints import AtomicCheckpointIO
 from nowcast.training.callbacks.stopping import DivergedError, LowerRate
 from nowcast.training.loggers.metrics import MetricsLogger
-from nowcast.training.losses import refuse_head_without_rain, refuse_loss_of_another_head
+from nowcast.training.losses.fitting import refuse_head_without_rain, refuse_loss_of_another_head
 from nowcast.training.resume import Start, keep_metrics, retry_once
 from nowcast.training.task import NowcastTask
 

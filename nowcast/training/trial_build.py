@@ -7,7 +7,7 @@ from nowcast.config.build import build
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting import network as forecasting
 from nowcast.forecasting.calibration.method import Method
-from nowcast.training.losses import (
+from nowcast.training.losses.fitting import (
     refuse_events_beyond_head,
     refuse_head_without_rain,
     refuse_loss_of_another_head,

@@ -24,7 +24,7 @@ def test_every_class_is_where_it_is_said_to_be(old, new):
 
 
 def test_targets_are_found_wherever_they_stand():
-    old, new = "nowcast.losses.CrossEntropy", "nowcast.training.losses.CrossEntropy"
+    old, new = "nowcast.losses.CrossEntropy", "nowcast.training.losses.cells.CrossEntropy"
     stored = {"loss": {"_target_": old, "reduction": "cell"}, "several": [{"_target_": old}, 1, None], "name": old}
     assert as_now(stored) == {
         "loss": {"_target_": new, "reduction": "cell"},

@@ -8,15 +8,17 @@ import torch
 
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
-from nowcast.training.losses import (
+from nowcast.training.losses.cells import (
     BalancedError,
     CrossEntropy,
-    ExceedanceLoss,
     MeanAbsoluteError,
     MeanSquaredError,
-    refuse_head_without_rain,
-    refuse_loss_of_another_head,
+    Pinball,
+    WeightedError,
 )
+from nowcast.training.losses.events import ExceedanceLoss, SoftCsi
+from nowcast.training.losses.fields import FourierLoss, ProbabilityMatching
+from nowcast.training.losses.fitting import refuse_head_without_rain, refuse_loss_of_another_head
 from nowcast.training.trial_build import build_objective
 from tests.programs import composed
 
@@ -29,6 +31,12 @@ LOSSES = [
     MeanAbsoluteError("sequence"),
     BalancedError(**HKO7, scale=1.0, **SCALE),
     ExceedanceLoss([1.0], 0.5),
+    SoftCsi([5.0], [1.0], 0.1, **SCALE),
+    FourierLoss(0.4),
+    FourierLoss(0.4).eval(),  # both of its parts
+    ProbabilityMatching(0.25),
+    Pinball("cell", 0.9),
+    WeightedError("sequence", 24.0, **SCALE),
 ]
 
 

@@ -72,8 +72,9 @@ CASES = {
         r"did you mean (trainer\.benchmark)\?", "+trainer.benchmrk=false", "+<advice>=false",
     ),
     "a misspelt class": (
-        train("loss._target_=nowcast.training.losses.CrosEntropy"), r"did you mean (\w+)\?",
-        "loss._target_=nowcast.training.losses.CrosEntropy", "loss._target_=nowcast.training.losses.<advice>",
+        train("loss._target_=nowcast.training.losses.cells.CrosEntropy"), r"did you mean (\w+)\?",
+        "loss._target_=nowcast.training.losses.cells.CrosEntropy",
+        "loss._target_=nowcast.training.losses.cells.<advice>",
     ),
     "no GPU": (train("trainer=gpu"), r"use (trainer=cpu)", "trainer=gpu", "<advice>"),
     "a score that is not logged": (

@@ -10,7 +10,7 @@ import torch
 from nowcast.data.windows.stored import to_rain_rates
 from nowcast.forecasting import checkpoint
 from nowcast.training.callbacks.checkpoints import BestCheckpoint
-from nowcast.training.losses import CrossEntropy
+from nowcast.training.losses.cells import CrossEntropy
 from nowcast.training.task import NowcastTask
 from tests.programs import TINY, rows, run
 

@@ -19,7 +19,7 @@ from nowcast.studies.benchmarks.rounds import CLOCKS
 from nowcast.studies.benchmarks.training import TrainingStep
 from nowcast.studies.benchmarks.work import synchronise
 from nowcast.training.callbacks.memory import peak_memory
-from nowcast.training.losses import refuse_loss_of_another_head
+from nowcast.training.losses.fitting import refuse_loss_of_another_head
 from nowcast.training.task import NowcastTask
 from nowcast.training.trainer import quieten
 

@@ -11,7 +11,8 @@ from nowcast.config.program import CONFIGS
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.forecasting.network import build_network, outputs_of
 from nowcast.scaling import GreyScale
-from nowcast.training.losses import CrossEntropy, ExceedanceLoss
+from nowcast.training.losses.cells import CrossEntropy
+from nowcast.training.losses.events import ExceedanceLoss
 from nowcast.units import Spacing
 
 STEPS = {"input_steps": 3, "forecast_steps": 2}
