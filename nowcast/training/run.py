@@ -48,7 +48,7 @@ from nowcast.training.resume import (
 from nowcast.training.task import NowcastTask
 from nowcast.training.trainer import best_checkpoint, is_first_process, make_task, make_trainer, quieten, train
 from nowcast.training.trial_build import build_all, build_network
-from nowcast.training.validate import validate
+from nowcast.training.validate import refuse_idle_processes, validate
 from nowcast.verification.from_config import make_baselines, make_plan
 from nowcast.verification.score_models import score_models
 from nowcast.verification.validation import store_validation
@@ -86,6 +86,7 @@ def _run(config: DictConfig, data: DataModule, task: NowcastTask, folder: Path, 
     if config.init is not None and not (start.known and start.checkpoint):  # a run that goes on has weights of its own
         init = begin_with(config.init, task.net, plain(config))
     trainer = make_trainer(config, folder, start.lower_rate)
+    refuse_idle_processes(data, trainer.num_devices, trainer.num_nodes)
     begin_run(config, data, task, folder, console, start, init)
     try:
         with explained(folder, plain(config)):

@@ -8,8 +8,10 @@ import torch
 from omegaconf import DictConfig
 
 from nowcast.config.build import plain
+from nowcast.config.mistakes import UsageError
 from nowcast.config.program import given_on_command_line
 from nowcast.config.secrets import refuse_secrets
+from nowcast.data.interface import DataModule
 from nowcast.forecasting.named_models import model_name
 from nowcast.training.task import score_name
 
@@ -60,6 +62,43 @@ def refuse_two_ends(config: DictConfig) -> None:
             "training, and the learning rate's schedule spans the seconds; type trainer.max_epochs=-1 "
             "trainer.max_steps=-1"
         )
+
+
+def refuse_idle_processes(data: DataModule, devices: int, nodes: int) -> None:
+    """Refuse processes that would have nothing to validate or to train on, over which the others would wait or fail.
+
+    Args:
+        data: Of the training.
+        devices: Processes of a machine.
+        nodes: Machines.
+
+    Raises:
+        UsageError: With settings under which each has a batch.
+    """
+    processes = devices * nodes
+    if processes == 1:
+        return
+    batches, windows = len(data.ordered_loader("val")), {name: _size(data.dataset(name)) for name in ("val", "train")}
+    fewest = min(windows, key=lambda name: windows[name])
+    if windows[fewest] >= processes and batches >= processes:
+        return
+    are = f"trainer.devices={devices} and trainer.num_nodes={nodes} are {processes} processes"
+    if windows[fewest] < processes:
+        kind = {"val": "validation", "train": "training"}[fewest]
+        raise UsageError(
+            f"{are}, and the number of {kind} windows is {windows[fewest]}: each process needs one. Give more windows to "
+            f"{kind} (data.split, data.windows.stride), or train with at most {windows[fewest]} processes, such as "
+            "trainer.devices=1 trainer.num_nodes=1"
+        )
+    raise UsageError(
+        f"{are}, and the {windows['val']} validation windows make {batches} batches: each process needs one. Type "
+        f"data.batch_size={windows['val'] // processes} or less, or train with at most {batches} processes, such as "
+        "trainer.devices=1 trainer.num_nodes=1"
+    )
+
+
+def _size(dataset: Any) -> int:  # noqa: ANN401 (a map-style data set, which torch does not type)
+    return len(dataset)
 
 
 def refuse_name_of_baseline(name: str, baselines: Mapping[str, Any]) -> None:

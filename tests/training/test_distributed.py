@@ -53,10 +53,10 @@ def by_trainer(folder):
     return [start(program(folder, *TWO))]
 
 
-def by_torchrun(folder):
+def by_torchrun(folder, *overrides):
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
     nowcast = str(Path(sys.executable).with_name("nowcast"))
-    return [start([*launch, "--no-python", nowcast, "train", *settings(folder, *TWO)])]
+    return [start([*launch, "--no-python", nowcast, "train", *settings(folder, *TWO, *overrides)])]
 
 
 def by_torchrun_on_two_machines(folder):
@@ -154,3 +154,52 @@ def test_two_processes_that_were_stopped_end_with_the_same_weights(one, two):
     assert 0 < stopped < undisturbed["global_step"] == resumed["global_step"]
     for key, value in undisturbed["state_dict"].items():
         torch.testing.assert_close(resumed["state_dict"][key], value, rtol=0, atol=0, msg=key)
+
+
+def of_rank(rank, launcher):
+    """Number of the process of a rank below a launcher that this test started."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            continue
+    (found,) = [
+        process
+        for process, parent in parents.items()
+        if parent == launcher and f"\0RANK={rank}\0".encode() in (Path("/proc") / str(process) / "environ").read_bytes()
+    ]
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(one):
+    """Two processes of torchrun that nothing happens to."""
+    folder = one.parent / "undisturbed"
+    ended(by_torchrun(folder, *LONGER))
+    return folder
+
+
+LONGER = ["trainer.max_epochs=40", "optimizer=rmsprop_paper"]
+
+
+@pytest.mark.parametrize(
+    ("rank", "by"), [(0, signal.SIGTERM), (1, signal.SIGTERM), (0, signal.SIGKILL), (1, signal.SIGKILL)]
+)
+def test_a_job_that_lost_a_process_goes_on_to_the_same_weights(undisturbed, rank, by):
+    """As on a node that is preempted: torchrun ends all of the job, which is started again with resume=auto."""
+    folder = undisturbed.parent / f"lost_{rank}_{by.name}"
+    (launcher,) = by_torchrun(folder, *LONGER)
+    while not (folder / "checkpoints" / "last.ckpt").exists():
+        assert launcher.poll() is None, launcher.communicate()
+        time.sleep(0.2)
+    os.kill(of_rank(rank, launcher.pid), by)
+    launcher.communicate(timeout=300)
+    assert launcher.returncode != 0
+    stopped = checkpoint.read(folder / "checkpoints" / "last.ckpt")["global_step"]
+    ended(by_torchrun(folder, *LONGER, "resume=auto"))
+    whole, resumed = (checkpoint.read(one / "checkpoints" / "last.ckpt") for one in (undisturbed, folder))
+    assert 0 < stopped < whole["global_step"] == resumed["global_step"]
+    for key, value in whole["state_dict"].items():
+        torch.testing.assert_close(resumed["state_dict"][key], value, rtol=0, atol=0, msg=key)
+    assert counts(folder) == counts(undisturbed)
