@@ -86,8 +86,8 @@ def refuse_idle_processes(data: DataModule, devices: int, nodes: int) -> None:
     if windows[fewest] < processes:
         kind = {"val": "validation", "train": "training"}[fewest]
         raise UsageError(
-            f"{are}, and the number of {kind} windows is {windows[fewest]}: each process needs one. Give more windows to "
-            f"{kind} (data.split, data.windows.stride), or train with at most {windows[fewest]} processes, such as "
+            f"{are}, and the number of {kind} windows is {windows[fewest]}: each process needs one. Give more "
+            f"windows to {kind} (data.split, data.windows.stride), or train with at most {windows[fewest]} processes, such as "
             "trainer.devices=1 trainer.num_nodes=1"
         )
     raise UsageError(
