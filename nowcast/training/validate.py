@@ -87,8 +87,8 @@ def refuse_idle_processes(data: DataModule, devices: int, nodes: int) -> None:
         kind = {"val": "validation", "train": "training"}[fewest]
         raise UsageError(
             f"{are}, and the number of {kind} windows is {windows[fewest]}: each process needs one. Give more "
-            f"windows to {kind} (data.split, data.windows.stride), or train with at most {windows[fewest]} processes, such as "
-            "trainer.devices=1 trainer.num_nodes=1"
+            f"windows to {kind} (data.split, data.windows.stride), or train with at most {windows[fewest]} processes, "
+            "such as trainer.devices=1 trainer.num_nodes=1"
         )
     raise UsageError(
         f"{are}, and the {windows['val']} validation windows make {batches} batches: each process needs one. Type "
