@@ -65,7 +65,7 @@ def test_the_validation_loss_is_the_mean_of_windows_and_hides_nothing(losses, me
 
 
 def test_fully_sharded_training_cuts_the_weights_and_clips_their_gradients(tmp_path):
-    """In a group of one process; tests/training/test_distributed.py trains with two."""
+    """In a group of one process; tests/training/together/test_distributed.py trains with two."""
     config = composed("trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.precision=32-true")
     strategy = build(config.trainer.strategy)
     assert (type(strategy), strategy._save_distributed_checkpoint) == (ModelParallelStrategy, False)

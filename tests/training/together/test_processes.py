@@ -7,7 +7,7 @@ import pytest
 from nowcast.config.mistakes import UsageError
 from nowcast.training.validate import refuse_idle_processes
 from tests.programs import TINY, run
-from tests.training.test_distributed import TWO, ended, program, start, validation
+from tests.training.together.test_distributed import TWO, ended, program, start, validation
 
 
 def data(train, val, batches):
