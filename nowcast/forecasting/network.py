@@ -69,6 +69,28 @@ def outputs_of(
     return net(scaling.to_grey(values.nan_to_num(0.0)), forecast_steps)
 
 
+def taught_outputs(net: nn.Module, scaling: Scaling, inputs: Tensor, future: Tensor, step: int) -> Tensor:
+    """What a network that has a method `taught` puts out in training, where it may see what is true.
+
+    Args:
+        net: Its `taught` maps grey inputs, the grey frames that follow, and the number of steps done to outputs (n·B,
+            T, channels, H, W) of the last T of all frames, one after another where it says n things of each.
+        scaling: Physical values ↔ grey.
+        inputs: (B, T_in, C, H, W) mm h-1, or whatever the scaling speaks of; NaN = no data, which is seen as no rain.
+        future: (B, T_out, C, H, W).
+        step: Training steps done.
+    """
+    seen, true = (scaling.to_grey(values.nan_to_num(0.0)) for values in (inputs, future))
+    outputs: Tensor = cast(Any, net).taught(seen, true, step)
+    return outputs
+
+
+def penalty_of(net: nn.Module) -> Tensor | int:
+    """What the parts of a network that have a method `penalty` add to the loss of its last pass in training."""
+    parts: list[Tensor] = [cast(Any, part).penalty() for part in net.modules() if hasattr(part, "penalty")]
+    return sum(parts)
+
+
 def thresholds_of(model: nn.Module) -> tuple[float, ...]:
     """K rain rates in mm h-1, rising, the first above 0, that a model says probabilities of; none: it says amounts."""
     return tuple(getattr(model, "thresholds", ()))

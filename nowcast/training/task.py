@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torchmetrics import MeanMetric
 
 from nowcast.data.interface import ValidationLeads
@@ -17,7 +18,7 @@ from nowcast.data.windows.sample import Sample, spacing_of
 from nowcast.forecasting.calibration.method import Csi, Method
 from nowcast.forecasting.forecast import FieldForecast
 from nowcast.forecasting.heads import Head
-from nowcast.forecasting.network import outputs_of
+from nowcast.forecasting.network import outputs_of, penalty_of, taught_outputs
 from nowcast.scaling import Scaling
 from nowcast.training.callbacks.processor_time import SCHEDULE_STEPS, follow_time, limit_of
 from nowcast.units import Spacing
@@ -75,6 +76,7 @@ class NowcastTask(lightning.LightningModule):
         self.net, self.head, self.scaling, self.loss = net, head, scaling, loss
         self.optimizer_factory, self.schedule_factory = optimizer, schedule
         self.thresholds, self.identity = thresholds, identity
+        self.seed = torch.initial_seed()  # of the process: the run's
         # Lightning's own mean of several processes divides by a number of windows that it rounds down.
         self.validation_loss = MeanMetric(nan_strategy=torch.nan)  # a NaN stays one
         self.contingency = Contingency(thresholds, forecast_steps) if thresholds else None
@@ -88,6 +90,8 @@ class NowcastTask(lightning.LightningModule):
         if isinstance(self.trainer.strategy, ModelParallelStrategy) and not isinstance(self.net, FSDPModule):
             mesh = cast(DeviceMesh, self.device_mesh)  # the strategy has made it by now
             fully_shard(self.net, mesh=mesh)  # as a whole: parts of networks are used beside forward
+            if hasattr(self.net, "taught"):
+                register_fsdp_forward_method(self.net, "taught")
 
     def forward(self, values: Tensor, forecast_steps: int, spacing: Spacing | None = None) -> Tensor:
         """What the network says of physical values, before the sigmoid; it sees "no data" as grey 0."""
@@ -103,9 +107,26 @@ class NowcastTask(lightning.LightningModule):
         logits = self(batch["inputs"], targets.shape[1], spacing_of(batch)).float()
         return self.loss(logits, self.head.target(targets, self.scaling), batch["mask"]), logits
 
+    def _taught_loss(self, batch: Sample) -> Tensor:
+        """Loss of all that a network says which may see what is true; of frames of the inputs, too."""
+        outputs = taught_outputs(self.net, self.scaling, batch["inputs"], batch["targets"], self.global_step)
+        logits = self.head.logits(outputs).float()
+        frames = torch.cat([batch["inputs"], batch["targets"]], dim=1)[:, -logits.shape[1] :]
+        mask = torch.cat([batch["inputs"].isfinite(), batch["mask"]], dim=1)[:, -logits.shape[1] :]
+        times = len(logits) // len(frames)
+        target = self.head.target(frames, self.scaling)
+        loss: Tensor = self.loss(logits, target.repeat(times, 1, 1, 1, 1), mask.repeat(times, 1, 1, 1, 1))
+        return loss
+
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
-        """Loss of a batch."""
-        loss, _ = self._loss(batch)
+        """Loss of a batch, with what the network adds to it.
+
+        What is random in it is drawn anew for each step, so that a run that was interrupted draws what it would have.
+        """
+        draw = np.random.SeedSequence((self.seed, self.global_rank, self.current_epoch, batch_index))
+        torch.manual_seed(int(draw.generate_state(1, np.uint64)[0]))
+        loss = self._taught_loss(batch) if hasattr(self.net, "taught") else self._loss(batch)[0]
+        loss = loss + penalty_of(self.net)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["inputs"]))
         return loss
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nowcast.config.program import CONFIGS
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
-from nowcast.forecasting.network import build_network, outputs_of
+from nowcast.forecasting.network import build_network, outputs_of, penalty_of
 from nowcast.scaling import GreyScale
 from nowcast.training.losses.cells import CrossEntropy
 from nowcast.training.losses.events import ExceedanceLoss
@@ -49,7 +49,8 @@ def loss_of(net: torch.nn.Module, head: Any, shape: tuple[int, int]) -> Tensor:
     loss = ExceedanceLoss([1.0, 1.0], 0.5) if head.thresholds else CrossEntropy("cell")
     outputs = outputs_of(net, SCALING, inputs, targets.shape[1], FIVE)
     assert outputs.shape == (2, targets.shape[1], head.channels, *shape)
-    return loss(head.logits(outputs), head.target(targets, SCALING), targets.isfinite())
+    said = loss(head.logits(outputs), head.target(targets, SCALING), targets.isfinite())
+    return said + penalty_of(net) if net.training else said
 
 
 def learns(net: torch.nn.Module, head: Any, shape: tuple[int, int] = (13, 18)) -> None:
