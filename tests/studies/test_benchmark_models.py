@@ -156,7 +156,7 @@ def test_the_command_measures_any_model(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["models=[convgrue]"], "models=['convgrue']: there is no convgrue; choose from convlstm, convlstm_small"),
+        (["models=[convgrue]"], "models=['convgrue']: there is no convgrue; choose from convgru, convlstm"),
         (["of_models.batch_size=0"], "of_models.batch_size must be at least 1, got 0"),
         (["models=[fc_lstm]"], "choose head=grey loss=cross_entropy"),
         (["of_models.settings=[data.input_stepz=3]"], "input_stepz"),
