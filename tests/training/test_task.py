@@ -6,7 +6,7 @@ from torch import nn
 
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.scaling import Brightness, GreyScale
-from nowcast.training.losses import CrossEntropy, MeanSquaredError
+from nowcast.training.losses.cells import CrossEntropy, MeanSquaredError
 from nowcast.training.task import NowcastTask
 from tests.training.resuming import interrupted, same_weights, train
 

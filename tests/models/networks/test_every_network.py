@@ -30,9 +30,12 @@ def weights(net):
     return sum(parameter.numel() for parameter in net.parameters())
 
 
+SLOW_WITHOUT_MEMORY = ("evolution",)  # whose spectral norms take a second of small operations there
+
+
 def built(name, head=None, **settings):
     """At its own size, but without memory."""
-    with torch.device("meta"):
+    with torch.device("cpu" if name in SLOW_WITHOUT_MEMORY else "meta"):
         return build_network(OmegaConf.create(node(name, **settings)), head or GreyHead())
 
 
