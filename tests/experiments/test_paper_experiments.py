@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
@@ -128,6 +129,48 @@ def test_rows_of_table_2(experiment, count):
         assert (config.model.patch, list(config.model.hidden), kernels) == (2, [64, 64], ([3, 3], [3, 3]))
     else:
         assert (list(config.model.frame_shape), list(config.model.hidden)) == ([100, 100], [2000, 2000])
+
+
+OPENSTL = {  # learning rate; MSE, MAE, SSIM, PSNR of 200 epochs
+    "openstl_convlstm": (5e-4, (29.80, 90.64, 0.9288, 22.10)),
+    "openstl_simvp_gsta": (1e-3, (26.69, 77.19, 0.9402, 22.78)),
+}
+
+
+def test_the_printed_scores_of_openstl():
+    table = OmegaConf.load(CONFIGS / "printed" / "openstl.yaml")
+    names = [score.score for score in table.scores]
+    assert names == ["mse", "mae", "ssim", "psnr"]
+    printed = {row.folder: tuple(row.printed[name] for name in names) for row in table.rows}
+    assert printed == {name: scores for name, (_, scores) in OPENSTL.items()}
+
+
+@pytest.mark.parametrize("experiment", OPENSTL)
+def test_rows_of_openstl_are_trained_as_there(experiment):
+    config = composed("train", f"experiment={experiment}", "output=x")
+    data, optimizer = plain(config.data), plain(config.optimizer)
+    assert (data["input_steps"], data["forecast_steps"], data["batch_size"], data["online"]) == (10, 10, 16, True)
+    assert (data["sequences"]["train"], data["digits"]) == (10_000, data["digits"] | {"images": [0, 60_000]})
+    assert data["speed"] == pytest.approx([0.1 * 36, 0.1 * 36], abs=2e-6)
+    assert data["files"]["test"].endswith("mnist_test_seq.npy")
+    assert (config.trainer.max_epochs, config.loss._target_.endswith("MeanSquaredError")) == (200, True)
+    rate = OPENSTL[experiment][0]
+    assert (optimizer["optimizer"]["lr"], optimizer["schedule"]["max_lr"]) == (rate, rate)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    built = build(config.optimizer)
+    steps = built["optimizer"]([parameter])
+    schedule = built["schedule"](optimizer=steps, total_steps=100)
+    rates = []
+    for _ in range(100):
+        rates.append(steps.param_groups[0]["lr"])
+        steps.step()
+        schedule.step()
+    assert (rates[0], max(rates), rates.index(max(rates))) == pytest.approx((rate / 25, rate, 29))
+    assert rates[-1] < 1e-3 * rate
+    # Encoder, forecaster, head: gates × (channels in × 25 + bias); the forecaster's lowest layer has no input.
+    layers = 3 * 512 * (256 * 25 + 1)
+    by_hand = 2 * layers + 512 * (144 * 25 + 1) + 512 * (128 * 25 + 1) + 16 * (4 * 128 + 1)
+    assert count_parameters(config) == {"openstl_convlstm": by_hand, "openstl_simvp_gsta": 46_769_665}[experiment]
 
 
 def test_the_days_of_table_2():

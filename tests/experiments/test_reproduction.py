@@ -134,6 +134,28 @@ def test_digits_become_a_report(digits):
     assert "test_digits" not in departures  # they are those of the paper's out-of-domain row
 
 
+@pytest.mark.thorough
+def test_a_row_of_openstl_becomes_a_report(digits):
+    settings, folder = digits
+    runs, row = folder / "openstl", "openstl_convlstm"
+    sequences = np.random.default_rng(0).integers(0, 256, (20, 3, 64, 64), dtype=np.uint8)
+    np.save(folder / "mnist_test_seq.npy", sequences)
+    train = [f"experiment={row}", "model.hidden=[2,2,2,2]", *settings, *SMALL, "data.digits.images=[0,1000]"]
+    train += [f"data.files.test={folder / 'mnist_test_seq.npy'}"]
+    assert run("train", *train, f"output={runs / row}") == (0, "")
+    assert run("paper_report", "printed=openstl", f"runs={runs}") == (0, "")
+    text = (runs / "report_openstl" / "report.md").read_text()
+    ours = {
+        each["model"]: each
+        for each in rows(runs / row / "evaluation" / "frames.csv")
+        if each["lead_time_frames"] == "overall"
+    }["convlstm"]
+    mse, ssim = float(ours["mse"]), float(ours["ssim"])
+    assert f"| {mse:.2f} | 29.80 | {mse - 29.80:+.2f} | " in text
+    assert f"| {ssim:.4f} | 0.9288 | {ssim - 0.9288:+.4f} | " in text
+    assert "SimVP+gSTA-S (folder `openstl_simvp_gsta`)" in text  # not there yet
+
+
 RADAR = [
     "data.archives.source.day_count=1",
     "data.archives.crop=32",

@@ -18,7 +18,8 @@ class FrameScores(LeadTimeScores):
 
     cross_entropy: -Σ [T log P + (1-T) log(1-P)] over the pixels of a frame, in nats, from logits; NaN for models
     that have none. Its overall value is the sum over lead times: nats per sequence.
-    mse, mae: sum over the pixels of a frame. ssim, psnr (dB): of each frame; psnr is inf for a perfect frame.
+    mse, mae: sum over the pixels of a frame. ssim, psnr (dB): of each frame, clipped to [0, 1]; psnr is inf for a
+    perfect frame.
 
     Args:
         lead_times: T.
@@ -34,7 +35,7 @@ class FrameScores(LeadTimeScores):
         """Add a batch.
 
         Args:
-            forecast: (B, T, C, H, W) in [0, 1].
+            forecast: (B, T, C, H, W), meant to be in [0, 1].
             observed: (B, T, C, H, W) in [0, 1].
             mask: (B, T, C, H, W) bool, all True.
             logits: (B, T, C, H, W), of which the forecast is the sigmoid; None = unknown.
@@ -48,6 +49,7 @@ class FrameScores(LeadTimeScores):
             )
         axes = (2, 3, 4)
         target, error = observed.double(), forecast.double() - observed.double()
+        clipped = forecast.double().clamp(0, 1)
         entropy = torch.full(target.shape[:2], torch.nan, dtype=torch.float64, device=target.device)
         if logits is not None:
             entropy = F.binary_cross_entropy_with_logits(logits.double(), target, reduction="none").sum(dim=axes)
@@ -55,8 +57,8 @@ class FrameScores(LeadTimeScores):
             "cross_entropy": entropy,
             "mse": error.square().sum(dim=axes),
             "mae": error.abs().sum(dim=axes),
-            "ssim": ssim(forecast.double().clamp(0, 1), target),
-            "psnr": -10 * error.square().mean(dim=axes).log10(),
+            "ssim": ssim(clipped, target),
+            "psnr": -10 * (clipped - target).square().mean(dim=axes).log10(),
         }  # each (B, T)
         self.add(values, torch.ones_like(entropy, dtype=torch.bool))
 

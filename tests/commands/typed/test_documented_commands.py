@@ -49,6 +49,8 @@ NOT_RUN = {
     "mkdir ": "is not ours",
     "scripts/reproduce_paper.sh": "tests/commands/paper/test_reproduce_script.py runs it",
     "scripts/prepare_open_radar.sh": "needs the open radar archives",
+    "nowcast train experiment=openstl_": "tests/experiments/test_reproduction.py trains a row at tiny size",
+    "python -m nowcast.commands.paper_report": "tests/experiments/test_reproduction.py makes one",
     "nowcast train experiment=open_radar": "needs the open radar archives",
     'nowcast evaluate "checkpoint={network: pretrained}" "data.archives=[data/open_radar': "needs pysteps' forecasts",
     'nowcast evaluate "checkpoint={network: pretrained}" data=extremes': "test_evaluate_extremes.py, other models",

@@ -105,3 +105,34 @@ def test_masked_data_and_small_frames_and_other_lengths_are_refused():
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_nothing_yet_is_undefined():
     assert all(value.isnan().all() for value in FrameScores(lead_times=2).compute().values())
+
+
+def test_similarity_and_ratio_are_those_of_scikit_image():
+    """As OpenSTL calls it: a frame at a time, in double precision, clipped; floats are taken to range from -1 to 1."""
+    metrics = pytest.importorskip("skimage.metrics")
+    generator = torch.Generator().manual_seed(4)
+    target = torch.rand(2, 3, 1, 64, 64, generator=generator).square()
+    forecast = target + 0.3 * torch.randn(target.shape, generator=generator)  # beyond 0 and 1, too
+    found = FrameScores(lead_times=3)
+    found.update(forecast, target, torch.ones_like(target, dtype=torch.bool), None)
+    ours = found.compute()
+    for lead in range(3):
+        frames = [
+            (forecast[s, lead, 0].double().clip(0, 1).numpy(), target[s, lead, 0].double().numpy()) for s in (0, 1)
+        ]
+        similar = [metrics.structural_similarity(one, other, data_range=2.0) for one, other in frames]
+        ratio = [metrics.peak_signal_noise_ratio(other, one, data_range=1.0) for one, other in frames]
+        assert ours["ssim"][lead].item() == pytest.approx(np.mean(similar), rel=1e-9)
+        assert ours["psnr"][lead].item() == pytest.approx(np.mean(ratio), rel=1e-9)
+
+
+def test_frames_beyond_0_and_1_are_clipped_for_similarity_and_ratio_alone():
+    target = torch.zeros(1, 1, 1, 8, 8)
+    forecast = target - 0.5
+    forecast[..., 0, 0] = 0.5
+    found = FrameScores(lead_times=1)
+    found.update(forecast, target, torch.ones_like(target, dtype=torch.bool), None)
+    overall = found.overall()
+    assert overall["mse"] == pytest.approx(64 * 0.25)
+    assert overall["mae"] == pytest.approx(64 * 0.5)
+    assert overall["psnr"] == pytest.approx(10 * math.log10(64 / 0.25))
