@@ -29,6 +29,8 @@ from nowcast.data.zarr.store import Raw, StoredArray, WholeBlosc, one_line, open
 from nowcast.data.zarr.values import translator
 
 METADATA = ("zarr.json", ".zmetadata", ".zattrs")  # of the group; consolidated, it holds that of all arrays
+SAMPLES = 4  # chunks whose bytes are part of the fingerprint
+SAMPLE_BYTES = 65536  # of a shard, at its end, where its index lies
 READERS = 8  # threads: they wait for the disk or the server most of the time
 OF_ARRAY = ("zarr.json", ".zarray", ".zattrs")
 
@@ -68,7 +70,7 @@ class ZarrArchive(Archive):
         self._packed = header.packing is not None
         self._scale, self._offset = (1.0, 0.0) if header.packing is None else dataclasses.astuple(header.packing)
         self.attributes = {name: str(value) for name, value in group.attributes.items()}
-        self.attributes["fingerprint"] = _fingerprint(raw, header)
+        self.attributes["fingerprint"] = _fingerprint(raw, group, header)
         self.summarise = tile_summaries
 
     def _group(self) -> tuple[StoreGroup, Raw]:
@@ -142,11 +144,11 @@ class ZarrArchive(Archive):
         """
         if self._open is None or self._open[0] != os.getpid():
             group, raw = self._group()
-            if _fingerprint(raw, self.header) != self.fingerprint:
+            if _fingerprint(raw, group, self.header) != self.fingerprint:
                 raise DataFormatError(
                     self.path,
-                    "the store changed after it was opened: its metadata are others. Begin again with what it is now, "
-                    "or with a copy that stays as it is",
+                    "the store changed after it was opened: its metadata or its values are others. Begin again with "
+                    "what it is now, or with a copy that stays as it is",
                 )
             file = self._file(group)
             variable = group.variables[self.header.field]
@@ -214,10 +216,25 @@ def _absent_is_no_data(file: CFFile, variable: StoreVariable) -> StoredArray:
     return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=path))
 
 
-def _fingerprint(raw: Raw, header: Header) -> str:
-    """SHA-256 over the metadata of the group and the field as it is stored, times and axes; the field is not read."""
+def _fingerprint(raw: Raw, group: StoreGroup, header: Header) -> str:
+    """SHA-256 over the metadata of the group and the field as it is stored, times, axes, and samples of its chunks."""
     digest = hashlib.sha256()
     for key in (*METADATA, *(f"{header.field}/{name}" for name in OF_ARRAY)):
-        digest.update(raw(key) or b"")
+        digest.update(raw(key, None) or b"")
     digest.update(header.digest.encode())
+    array = group.variables[header.field].array
+    for key in _sampled(array):
+        content = raw(f"{array.path}/{key}", SAMPLE_BYTES if array.shards else None)
+        digest.update(b"absent" if content is None else hashlib.sha256(content).digest())
     return digest.hexdigest()
+
+
+def _sampled(array: StoredArray) -> list[str]:
+    """Keys of chunks, or shards, in the middle of the grid at equal steps of time, the first and the last among them.
+
+    An archive that was written anew under the same metadata is noticed by them, a frame that was corrected is not.
+    """
+    shape = array.shards or array.chunks
+    counts = [-(-size // chunk) for size, chunk in zip(array.shape, shape, strict=True)]
+    times = dict.fromkeys(np.linspace(0, counts[0] - 1, SAMPLES).round().astype(int).tolist())
+    return [array.metadata.encode_chunk_key((time, counts[1] // 2, counts[2] // 2)) for time in times]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import obstore
 import zarr
@@ -29,7 +29,19 @@ CREDENTIALS = {
     "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY"),
 }
 StoredArray = zarr.Array[Any]  # of Zarr 2 or 3
-Raw = Callable[[str], bytes | None]  # key → its bytes, None where there are none
+Raw = Callable[[str, int | None], bytes | None]  # key → its bytes, or so many at its end; None where there are none
+
+
+class Opened(NamedTuple):
+    """A store that is open for reading.
+
+    Attributes:
+        store: The store.
+        raw: Reads a key of it as it is.
+    """
+
+    store: Store
+    raw: Raw
 
 
 class WholeBlosc(WrapperStore[Store]):
@@ -53,24 +65,21 @@ class WholeBlosc(WrapperStore[Store]):
         return chunk
 
 
-def open_store(place: Path | str) -> tuple[Store, Raw]:
+def open_store(place: Path | str) -> Opened:
     """Open a store for reading; nothing is read yet.
 
     Args:
         place: A folder, or an address s3://, gs://, https:// or http://.
-
-    Returns:
-        The store, and a function that reads one key of it as it is.
 
     Raises:
         DataFormatError: The address cannot be meant.
     """
     if not is_address(place):
         folder = Path(place)
-        return LocalStore(folder, read_only=True), lambda key: _bytes_of(folder / key)
+        return Opened(LocalStore(folder, read_only=True), lambda key, last: _bytes_of(folder / key, last))
     with one_line(place, "cannot be opened"):
         objects = _objects(str(place))
-    return ObjectStore(objects, read_only=True), lambda key: _object(place, objects, key)
+    return Opened(ObjectStore(objects, read_only=True), lambda key, last: _object(place, objects, key, last))
 
 
 def _objects(address: str) -> Any:  # noqa: ANN401 (a store of obstore)
@@ -97,16 +106,29 @@ def _refuse_half_a_key(address: str) -> None:
         )
 
 
-def _bytes_of(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+def _bytes_of(path: Path, last: int | None) -> bytes | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        if last is not None:
+            file.seek(-min(last, path.stat().st_size), os.SEEK_END)
+        return file.read()
 
 
-def _object(place: Path | str, objects: Any, key: str) -> bytes | None:  # noqa: ANN401
+def _object(place: Path | str, objects: Any, key: str, last: int | None) -> bytes | None:  # noqa: ANN401
     with one_line(place, f"{key} cannot be read"):
         try:
-            return bytes(obstore.get(objects, key).bytes())
+            return bytes(_end(objects, key, last) if last else obstore.get(objects, key).bytes())
         except FileNotFoundError:
             return None
+
+
+def _end(objects: Any, key: str, last: int) -> Any:  # noqa: ANN401
+    """So many bytes at the end of an object: not every server counts from there, or gives a part that is the whole."""
+    size = obstore.head(objects, key)["size"]
+    if size <= last:
+        return obstore.get(objects, key).bytes()
+    return obstore.get_range(objects, key, start=size - last, end=size)
 
 
 @contextmanager

@@ -63,8 +63,10 @@ def test_a_server_that_is_busy_or_slow_is_asked_again(s3, served, made, fault):
 
 def test_a_server_that_stays_busy_is_one_line(s3, served):
     archive = archive_at(ADDRESS)
+    archive.read(slice(0, 2), *EVERYTHING[1:])
     s3.faults[FIELD] = [503] * 100
-    assert "cannot read prate, frames 0 to 8" in refused(lambda: archive.read(*EVERYTHING))
+    assert "cannot read prate, frames 2 to 8" in refused(lambda: archive.read(slice(2, 8), *EVERYTHING[1:]))
+    assert "prate/c/0/0/0 cannot be read" in refused(lambda: archive_at(ADDRESS))
 
 
 def test_a_chunk_that_is_not_there_is_no_data_and_not_dry(s3, served, made):

@@ -10,10 +10,11 @@ import zarr
 
 from nowcast.data.archive.archive import Archive
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.zarr.archive import ZarrArchive
 from nowcast.data.zarr.opening import archive_at
 from nowcast.units import ZR, Quantity
 from tests.data.archives import moving_rain
-from tests.data.zarr.stores import mirror
+from tests.data.zarr.stores import KINDS, mirror
 
 EVERYTHING = (slice(None), slice(None), slice(None))
 
@@ -204,8 +205,32 @@ def test_a_process_that_opens_a_store_which_changed_meanwhile_says_so(netcdf, tm
         pickle.loads(pickle.dumps(archive)).read(*EVERYTHING)
 
 
+@pytest.mark.parametrize("kind", ["v2", "v3", "v3, sharded", "v3, packed"])
+@pytest.mark.parametrize("frame", [0, 5, 11])
+def test_values_that_were_written_anew_are_noticed_as_far_as_they_are_looked_at(netcdf, tmp_path, kind, frame):
+    """Of twelve chunks of time, or three shards; the last, which is looked at, is the frame 11."""
+    layout = KINDS[kind] | ({"shards": (4, 32, 40), "chunks": (2, 16, 20)} if "sharded" in kind else {})
+    path = mirror(netcdf, tmp_path / "rain.zarr", **layout)
+    archive = archive_at(path)
+    before = archive.fingerprint
+    array = zarr.open_group(path, mode="r+")["rr"]
+    array[frame] = array[frame] + 3
+    if frame == 5 and "sharded" not in kind:  # a correction of one frame in the middle
+        assert archive_at(path).fingerprint == before
+        return
+    assert archive_at(path).fingerprint != before
+    with pytest.raises(DataFormatError, match="the store changed after it was opened: its metadata or its values"):
+        pickle.loads(pickle.dumps(archive)).read(*EVERYTHING)
+
+
+def test_a_copy_is_the_same_store_whenever_it_was_copied(netcdf, tmp_path):
+    path = mirror(netcdf, tmp_path / "rain.zarr")
+    shutil.copytree(path, tmp_path / "copy.zarr", copy_function=shutil.copyfile)
+    assert archive_at(path).fingerprint == archive_at(tmp_path / "copy.zarr").fingerprint
+
+
 def test_shares_are_counted_once(netcdf, tmp_path, monkeypatch):
     path = mirror(netcdf, tmp_path / "rain.zarr")
     assert archive_at(path).rain_fraction.any()
-    shutil.rmtree(path / "rr" / "c")
+    monkeypatch.setattr(ZarrArchive, "_block", None)  # nothing is read
     assert np.array_equal(archive_at(path).rain_fraction, netcdf.rain_fraction)
