@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import obstore
 import zarr
-from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import NotSupportedError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import GCSStore, HTTPStore, S3Store
 from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
@@ -118,17 +118,17 @@ def _bytes_of(path: Path, last: int | None) -> bytes | None:
 def _object(place: Path | str, objects: Any, key: str, last: int | None) -> bytes | None:  # noqa: ANN401
     with one_line(place, f"{key} cannot be read"):
         try:
-            return bytes(_end(objects, key, last) if last else obstore.get(objects, key).bytes())
+            return _end(objects, key, last) if last else bytes(obstore.get(objects, key).bytes())
         except FileNotFoundError:
             return None
 
 
-def _end(objects: Any, key: str, last: int) -> Any:  # noqa: ANN401
-    """So many bytes at the end of an object: not every server counts from there, or gives a part that is the whole."""
-    size = obstore.head(objects, key)["size"]
-    if size <= last:
-        return obstore.get(objects, key).bytes()
-    return obstore.get_range(objects, key, start=size - last, end=size)
+def _end(objects: Any, key: str, last: int) -> bytes:  # noqa: ANN401
+    """So many bytes at the end of an object: not every server counts from there, or gives the whole as a part."""
+    try:
+        return bytes(obstore.get(objects, key, options={"range": {"suffix": last}}).bytes())
+    except NotSupportedError:
+        return bytes(obstore.get(objects, key).bytes())[-last:]
 
 
 @contextmanager
