@@ -18,6 +18,7 @@ from nowcast import open_archive
 from nowcast.data.archive.frame import DataFormatError
 from nowcast.data.results.as_xarray import as_dataset
 from nowcast.data.results.forecast_reader import ForecastFiles
+from tests.conftest import thinned
 from tests.data.archives import START, frame, grid, write
 from tests.programs import rows, run
 
@@ -209,7 +210,9 @@ def test_a_forecast_of_pysteps_is_drawn_on_the_grid_of_its_metadata(place, told)
     np.testing.assert_allclose(files.read(init, leads, where), told["blended"], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("method", "members"), [("steps", (2,)), ("sprog", ()), ("linda", ())])
+@pytest.mark.parametrize(
+    ("method", "members"), thinned([("steps", (2,)), ("sprog", ()), ("linda", ())], fast=[0])
+)  # `make test-pysteps` runs all
 def test_the_script_forecasts_the_windows_by_each_method(tmp_path, place, method, members):
     if method == "linda":
         pytest.importorskip("skimage", reason="LINDA finds its features by scikit-image: `make test-pysteps`")
