@@ -1,12 +1,10 @@
 """The runs of a folder beside each other: mean and spread over seeds."""
 
-import atexit
 import statistics
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -24,18 +22,6 @@ MIN_COMPARED = 2
 MAX_COLUMNS = 6  # settings in the printed table; the file has them all
 SCORES = {"val_best": "best validation score", "test_csi": "test CSI", "test_csi_calibrated": "test CSI, calibrated"}
 OVER_LEAD_TIMES = ("test_csi", "test_csi_calibrated")
-
-
-class SummaryAtEnd(Callback):
-    """Hydra's callback for the end of `nowcast train -m`: tables, also after a job failed, and a report of scores."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401 (Hydra's)
-        """Hydra tells of the end only when no job failed."""
-        atexit.register(summarise_if_any, Path(config.hydra.sweep.dir))
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401 (Hydra's)
-        """Now, since at the very end what reads files can no longer be imported."""
-        compare_all(Path(config.hydra.sweep.dir), config)
 
 
 def summarise_if_any(folder: Path) -> None:

@@ -154,5 +154,5 @@ def test_a_config_without_a_model_ends_in_words():
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert result.returncode == 2
-    assert "model= is missing; allowed: convlstm, " in result.stderr
+    assert "model= is missing; allowed: convgru, convlstm, " in result.stderr
     assert "Traceback" not in result.stderr

@@ -21,7 +21,7 @@ import omegaconf.base
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from nowcast.config.program import CONFIGS
 
@@ -36,6 +36,7 @@ OWN = [
         (config_loader_impl, "create_defaults_list"),
         (ConfigLoaderImpl, "_compose_config_from_defaults_list"),
         (importlib.metadata, "distributions"),
+        (DictConfig, "__deepcopy__"),
     )
 ]
 
@@ -44,7 +45,7 @@ OWN = [
 def once():
     """All that follows."""
     with ExitStack() as stack:
-        for part in (read_once, parsed_once, composed_once, listed_once):
+        for part in (read_once, parsed_once, composed_once, listed_once, copied_fast):
             stack.enter_context(part())
         yield
 
@@ -135,6 +136,30 @@ def listed_once():
 
     distributions = importlib.metadata.distributions
     with mock.patch.object(importlib.metadata, "distributions", listed):
+        yield
+
+
+@contextmanager
+def copied_fast():
+    """Hydra and OmegaConf copy whole configs some fifty times a command: a tenth of what all commands of tests take."""
+
+    def copied(config, memo):
+        parent = config.__dict__["_parent"]
+        config.__dict__["_parent"] = None  # or all that it stands in would be copied, too
+        try:
+            kept = pickle.dumps(config)
+        except (AttributeError, TypeError, pickle.PicklingError):  # it holds an object that has no pickle
+            kept = None
+        finally:
+            config.__dict__["_parent"] = parent
+        if kept is None:
+            return own(config, memo)
+        new = pickle.loads(kept)
+        new.__dict__["_parent"] = parent
+        return new
+
+    own = DictConfig.__deepcopy__
+    with mock.patch.object(DictConfig, "__deepcopy__", copied):
         yield
 
 

@@ -67,7 +67,7 @@ CASES = {
     "train calibration=null": "calibration=null chooses none of its configs: type calibration=none; allowed: freq",
     "train model@baselines.rover1=null": "none of its configs: ~model@baselines.rover1 takes it out; allowed: ",
     "train head=null": "leave head= out; allowed: exceedance, grey",
-    "check model={{hidden:[4,4]}}": "settings of one are model.<name>=<value>; allowed: convlstm, ",
+    "check model={{hidden:[4,4]}}": "settings of one are model.<name>=<value>; allowed: convgru, convlstm, ",
     "evaluate checkpoint={here}/none.ckpt head=grey":
         "error: head= is chosen in training: leave head= out; allowed: data, frame_scores, model, ",
     "train loss@head=mse": "error: loss@head= has no place in nowcast train; allowed: calibration, callbacks, ",

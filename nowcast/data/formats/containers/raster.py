@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyproj  # noqa: F401 (two PROJ libraries: before rasterio it does not crash)
 from numpy.typing import NDArray
 
 from nowcast.data.archive.damage import damage
@@ -25,7 +26,6 @@ def open_raster(path: Path, content: bytes | None = None) -> Iterator[Any]:
         DataFormatError: GDAL cannot read it.
     """
     try:
-        import pyproj  # noqa: F401 (two PROJ libraries: this order does not crash)
         import rasterio
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"this format needs rasterio; {how_to_install('raster')}") from error
