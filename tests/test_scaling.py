@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nowcast.scaling import GreyScale
+from nowcast.scaling import GreyScale, LogAmount
 
 PAPER = GreyScale(118.239, 1.5241, -10, 60)
 HKO7 = GreyScale(58.53, 1.56, -10, 60)
@@ -89,3 +89,36 @@ def test_constants_that_a_low_precision_rounded_are_the_same(dtype):
     rounded.load_state_dict(PAPER.state_dict())
     with pytest.raises(ValueError, match="another scaling"):
         GreyScale(118.239, 1.5241, 0, 60).load_state_dict(rounded.state_dict())
+
+
+RAINNET = LogAmount(5.0, 0.01, 200.0)
+
+
+def test_amounts_by_the_formula():
+    """A straight line of ln(x + 0.01), x in mm per 5 minutes, from no rain to 200 mm/h."""
+    rates = np.geomspace(0.001, 200, 50)
+    seen, first, last = (np.log(rate / 12 + 0.01) for rate in (rates, 0.0, 200.0))
+    grey = RAINNET.to_grey(torch.from_numpy(rates)).numpy()
+    np.testing.assert_allclose(grey, (seen - first) / (last - first), rtol=1e-12)
+    np.testing.assert_allclose(RAINNET.from_grey(torch.from_numpy(grey)).numpy(), rates, rtol=1e-9)
+
+
+def test_the_ends_of_amounts_and_no_data():
+    rates = torch.tensor([0.0, 200.0, 1e4, torch.nan])
+    torch.testing.assert_close(RAINNET.to_grey(rates), torch.tensor([0.0, 1.0, 1.0, torch.nan]), equal_nan=True)
+    grey = torch.tensor([0.0, -1.0, torch.nan])
+    torch.testing.assert_close(RAINNET.from_grey(grey), torch.tensor([0.0, 0.0, torch.nan]), equal_nan=True)
+
+
+@pytest.mark.parametrize("arguments", [(0, 0.01, 200), (5, 0, 200), (5, 0.01, -1)])
+def test_impossible_amounts_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"scaling\.minutes, scaling\.offset and scaling\.largest must be above 0"):
+        LogAmount(*arguments)
+
+
+def test_weights_that_saw_another_scaling_are_refused():
+    with pytest.raises(ValueError, match=r"another scaling than that of the config: scaling\.offset: 0\.01 → 0\.1"):
+        LogAmount(5.0, 0.1, 200.0).load_state_dict(RAINNET.state_dict())
+    for one, other in ((PAPER, RAINNET), (RAINNET, PAPER)):
+        with pytest.raises(ValueError, match=f"another scaling than {type(other).__name__} of the config"):
+            other.load_state_dict(one.state_dict())

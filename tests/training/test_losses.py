@@ -6,11 +6,13 @@ import re
 import pytest
 import torch
 
+from nowcast.config.build import build
 from nowcast.config.mistakes import UsageError
 from nowcast.forecasting.heads import ExceedanceHead, GreyHead
 from nowcast.training.losses.cells import (
     BalancedError,
     CrossEntropy,
+    LogCosh,
     MeanAbsoluteError,
     MeanSquaredError,
     Pinball,
@@ -29,6 +31,7 @@ LOSSES = [
     CrossEntropy("cell"),
     MeanSquaredError("cell"),
     MeanAbsoluteError("sequence"),
+    LogCosh("cell", 7.4),
     BalancedError(**HKO7, scale=1.0, **SCALE),
     ExceedanceLoss([1.0], 0.5),
     SoftCsi([5.0], [1.0], 0.1, **SCALE),
@@ -50,6 +53,21 @@ def test_cross_entropy_by_hand():
     mask = torch.ones_like(target, dtype=torch.bool)
     assert CrossEntropy("sequence")(logits, target, mask).item() == pytest.approx(by_hand)
     assert CrossEntropy("cell")(logits, target, mask).item() == pytest.approx(by_hand / 2)
+
+
+def test_log_cosh_by_hand_and_without_overflow():
+    target, logits = tensor(1.0, 0.25, 0.5), tensor(0.0, math.log(3), 0.0)  # differences of -0.5, 0.5 and 0
+    mask = torch.ones_like(target, dtype=torch.bool)
+    assert LogCosh("sequence", 4.0)(logits, target, mask).item() == pytest.approx(2 * math.log(math.cosh(2.0)))
+    assert LogCosh("sequence", 2000.0)(logits, target, mask).item() == pytest.approx(2 * (1000 - math.log(2)))
+    with pytest.raises(ValueError, match=r"loss\.range must be above 0, got 0"):
+        LogCosh("cell", 0)
+
+
+def test_the_range_of_log_cosh_is_that_of_rainnets_scaling():
+    config = composed("experiment=rainnet", "data.archives=[x.nc]")
+    build_objective(config)
+    assert build(config.loss).range == pytest.approx(build(config.scaling).range, abs=1e-6)
 
 
 def test_a_sequence_is_summed_and_the_batch_averaged():

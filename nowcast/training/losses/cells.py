@@ -1,5 +1,6 @@
 """Losses that are sums over cells; those outside the mask have neither weight nor gradient."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -65,6 +66,34 @@ class MeanAbsoluteError(CellLoss):
     def per_cell(self, logits: Tensor, target: Tensor) -> Tensor:
         """Absolute error."""
         return (torch.sigmoid(logits) - target).abs()
+
+
+class LogCosh(CellLoss):
+    """ln cosh(range · (P - T)): squared for small differences, absolute for large ones.
+
+    Args:
+        reduction: See CellLoss.
+        range: Of the values that grey 0 to 1 stand for.
+
+    Raises:
+        ValueError: A range that is not above 0.
+
+    Source: Ayzel et al. 2020, doi:10.5194/gmd-13-2631-2020, of differences of ln(x + 0.01).
+    """
+
+    of_thresholds = False
+
+    def __init__(self, reduction: Reduction, range: float) -> None:
+        """Check the range."""
+        super().__init__(reduction)
+        if range <= 0:
+            raise ValueError(f"loss.range must be above 0, got {range}")
+        self.range = range
+
+    def per_cell(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Ln cosh, without its exponentials."""
+        error = self.range * (torch.sigmoid(logits) - target).abs()
+        return error + F.softplus(-2 * error) - math.log(2)
 
 
 class BalancedError(nn.Module):
