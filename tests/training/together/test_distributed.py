@@ -156,6 +156,19 @@ def test_two_processes_that_were_stopped_end_with_the_same_weights(one, two):
         torch.testing.assert_close(resumed["state_dict"][key], value, rtol=0, atol=0, msg=key)
 
 
+def test_a_network_that_sees_what_is_true_is_trained_alike_whole_and_in_parts(one):
+    """Its way through a step of training gathers its weights as `forward` does, and all of them learn."""
+    taught = ["model=predrnn_v2", "model.hidden=4", "model.layers=2", "evaluate=false", "optimizer=rmsprop_paper"]
+    states = []
+    for two in (TWO, SHARDED):
+        folder = one.parent / f"taught_{two[0]}"
+        ended([start(program(folder, *two, *taught))])
+        states.append(checkpoint.read(folder / "checkpoints" / "last.ckpt")["state_dict"])
+    assert "net.adapter.weight" in states[0]
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-3, atol=1e-4, msg=key)
+
+
 def of_rank(rank, launcher):
     """Number of the process of a rank below a launcher that this test started."""
     parents = {}
