@@ -12,7 +12,7 @@ MOST_SHOWN = 3  # archives in a sentence
 
 
 def facts_of(archives: Sequence[Archive]) -> dict[str, Any]:
-    """Plain facts that only some archives have: limits of their values, and the mask of each (a digest)."""
+    """Plain facts that only some archives have: limits of their values, the mask of each (a digest), its snapshot."""
     limits = {archive.attributes.get("limits", "") for archive in archives} - {""}
     masks = {archive.name: archive.mask.digest for archive in archives if archive.mask is not None}
     found: dict[str, Any] = {}
@@ -20,6 +20,8 @@ def facts_of(archives: Sequence[Archive]) -> dict[str, Any]:
         found["limits"] = [json.loads(text) for text in sorted(limits)]
     if masks:
         found["masks"] = masks
+    if snapshots := {archive.name: archive.snapshot for archive in archives if archive.snapshot is not None}:
+        found["snapshots"] = snapshots
     return found
 
 

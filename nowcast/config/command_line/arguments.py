@@ -10,7 +10,8 @@ from nowcast.config.command_line.quoting import typed
 
 NATIVE, NETWORK = "native", "network"  # cells=
 SCHEMES = ("s3", "gs", "https", "http")  # of addresses at which archives are read
-STORE_MARKS = ("zarr.json", ".zmetadata", ".zgroup")  # one of which the folder of a Zarr store holds
+REPOSITORY_MARK = "refs/branch.main/ref.json"  # which an Icechunk repository holds
+STORE_MARKS = ("zarr.json", ".zmetadata", ".zgroup", REPOSITORY_MARK)  # one of which the folder of a store holds
 LEDGER = ".ledger"  # of a store that is prepared: what its folder ends with beside the store's
 PRETRAINED = Path(__file__).parents[2] / "weights" / "pretrained.safetensors"
 

@@ -47,6 +47,7 @@ class Archive:
         attributes: Global attributes (institution, license, history, fingerprint, …).
         unpacked: File of the same stored values to read instead (unpacked.py), None = there is none.
         mask: Cells that are read as no data, whatever is stored (nowcast/data/masks); None = none.
+        snapshot: Which state it is, of a store that keeps its states.
         summarise: What counts the tile shares where the file does not say them, or not those of what is read.
 
     Raises:
@@ -61,6 +62,7 @@ class Archive:
     attributes: dict[str, str] = field(init=False, repr=False)
     unpacked: Path | None = field(default=None, init=False, repr=False)
     mask: Mask | None = field(default=None, init=False, repr=False)
+    snapshot: str | None = field(default=None, init=False, repr=False)
     summarise: "Callable[[Archive], Shares] | None" = field(default=None, init=False, repr=False)
     _summaries: Shares | None = field(default=None, init=False, repr=False)
     _mapped: np.memmap[Any, Any] | None = field(default=None, init=False, repr=False)

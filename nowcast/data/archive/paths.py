@@ -13,6 +13,8 @@ from nowcast.config.command_line.arguments import (
     refuse_unfinished,
 )
 
+ENDINGS = (".nc", ".zarr", ".icechunk")  # of archives in a folder
+
 
 class ArchiveSource(Protocol):
     """Something that makes archives when they are first needed, such as synthetic echoes."""
@@ -74,9 +76,12 @@ def _named(text: str) -> Sequence[Path | str]:
         return [text.rstrip("/")]
     path = Path(text).expanduser()
     refuse_unfinished(path)
-    found = sorted([*path.glob("*.nc"), *path.glob("*.zarr")]) if path.is_dir() and not is_store(path) else [path]
+    inside = [one for ending in ENDINGS for one in path.glob(f"*{ending}")]
+    found = sorted(inside) if path.is_dir() and not is_store(path) else [path]
     if any(mark in text for mark in "*?["):
         found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor or "."))))
     if not found:
-        raise FileNotFoundError(f"data.archives: no archive (*.nc, *.zarr) at {text}; see `nowcast prepare`")
+        raise FileNotFoundError(
+            f"data.archives: no archive (*.nc, *.zarr, *.icechunk) at {text}; see `nowcast prepare`"
+        )
     return found

@@ -25,7 +25,7 @@ from nowcast.data.zarr.chunk_cache import ChunkCache
 from nowcast.data.zarr.chunks import DecodedChunks
 from nowcast.data.zarr.dataset import StoreGroup, StoreVariable
 from nowcast.data.zarr.header import Header, read_header, tell
-from nowcast.data.zarr.store import Raw, StoredArray, WholeBlosc, one_line, open_store
+from nowcast.data.zarr.store import Opened, StoredArray, WholeBlosc, one_line, open_store
 from nowcast.data.zarr.values import translator
 
 METADATA = ("zarr.json", ".zmetadata", ".zattrs")  # of the group; consolidated, it holds that of all arrays
@@ -62,7 +62,8 @@ class ZarrArchive(Archive):
     def __post_init__(self) -> None:
         """Read all but the field."""
         self.path = str(self.path) if is_address(self.path) else Path(self.path)
-        group, raw = self._group()
+        group, opened = self._group()
+        self.snapshot = opened.snapshot
         file = self._file(group)
         self.header = header = read_header(file)
         tell(file, file.assumptions)
@@ -70,13 +71,13 @@ class ZarrArchive(Archive):
         self._packed = header.packing is not None
         self._scale, self._offset = (1.0, 0.0) if header.packing is None else dataclasses.astuple(header.packing)
         self.attributes = {name: str(value) for name, value in group.attributes.items()}
-        self.attributes["fingerprint"] = _fingerprint(raw, group, header)
+        self.attributes["fingerprint"] = _fingerprint(opened, group, header)
         self.summarise = tile_summaries
 
-    def _group(self) -> tuple[StoreGroup, Raw]:
-        store, raw = open_store(self.path)
+    def _group(self) -> tuple[StoreGroup, Opened]:
+        opened = open_store(self.path, self.snapshot)
         with one_line(self.path, "is no Zarr store that can be opened"):
-            group = zarr.open_group(store, mode="r")
+            group = zarr.open_group(opened.store, mode="r")
         if str(self.path).startswith("http") and group.metadata.consolidated_metadata is None:
             raise DataFormatError(
                 self.path,
@@ -84,7 +85,7 @@ class ZarrArchive(Archive):
                 "(zarr.consolidate_metadata), or read it as s3:// or from a copy",
             )
         with one_line(self.path, "its arrays cannot be listed"):
-            return StoreGroup(self.path, dict(group.arrays()), group.attrs.asdict()), raw
+            return StoreGroup(self.path, dict(group.arrays()), group.attrs.asdict()), opened
 
     def _file(self, group: StoreGroup) -> CFFile:
         """What the decoder of CF files takes for a file: the group has of netCDF4 what it uses."""
@@ -143,8 +144,8 @@ class ZarrArchive(Archive):
             DataFormatError: It is no longer what it was when the archive was opened, by this process or another.
         """
         if self._open is None or self._open[0] != os.getpid():
-            group, raw = self._group()
-            if _fingerprint(raw, group, self.header) != self.fingerprint:
+            group, opened = self._group()
+            if _fingerprint(opened, group, self.header) != self.fingerprint:
                 raise DataFormatError(
                     self.path,
                     "the store changed after it was opened: its metadata or its values are others. Begin again with "
@@ -216,15 +217,18 @@ def _absent_is_no_data(file: CFFile, variable: StoreVariable) -> StoredArray:
     return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=path))
 
 
-def _fingerprint(raw: Raw, group: StoreGroup, header: Header) -> str:
-    """SHA-256 over the metadata of the group and the field as it is stored, times, axes, and samples of its chunks."""
+def _fingerprint(opened: Opened, group: StoreGroup, header: Header) -> str:
+    """SHA-256 over the metadata of the group and the field as it is stored, times, axes, and samples (or snapshot)."""
     digest = hashlib.sha256()
     for key in (*METADATA, *(f"{header.field}/{name}" for name in OF_ARRAY)):
-        digest.update(raw(key, None) or b"")
+        digest.update(opened.raw(key, None) or b"")
     digest.update(header.digest.encode())
+    if opened.snapshot is not None:  # it says of all values what they are
+        digest.update(opened.snapshot.encode())
+        return digest.hexdigest()
     array = group.variables[header.field].array
     for key in _sampled(array):
-        content = raw(f"{array.path}/{key}", SAMPLE_BYTES if array.shards else None)
+        content = opened.raw(f"{array.path}/{key}", SAMPLE_BYTES if array.shards else None)
         digest.update(b"absent" if content is None else hashlib.sha256(content).digest())
     return digest.hexdigest()
 

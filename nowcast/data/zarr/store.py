@@ -15,14 +15,16 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, ObjectStore, WrapperStore
 
-from nowcast.config.command_line.arguments import is_address
+from nowcast.config.command_line.arguments import REPOSITORY_MARK, is_address
 from nowcast.data.archive.frame import DataFormatError
+from nowcast.data.zarr.snapshots import open_snapshot, raw_of, refuse_without_library
 
 RETRIES = {  # a server that is busy answers 503: five further attempts, over a quarter of a minute
     "max_retries": 5,
     "backoff": {"init_backoff": timedelta(seconds=0.5), "max_backoff": timedelta(seconds=5), "base": 2},
     "retry_timeout": timedelta(seconds=60),
 }
+PLAIN_MARKS = ("zarr.json", ".zmetadata", ".zgroup")  # one of which every store holds that is no repository
 LONGEST = 300  # characters of what a library says
 CREDENTIALS = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
@@ -38,10 +40,12 @@ class Opened(NamedTuple):
     Attributes:
         store: The store.
         raw: Reads a key of it as it is.
+        snapshot: Which state of an Icechunk repository it is; None = it is none.
     """
 
     store: Store
     raw: Raw
+    snapshot: str | None = None
 
 
 class WholeBlosc(WrapperStore[Store]):
@@ -65,21 +69,43 @@ class WholeBlosc(WrapperStore[Store]):
         return chunk
 
 
-def open_store(place: Path | str) -> Opened:
+def open_store(place: Path | str, snapshot: str | None = None) -> Opened:
     """Open a store for reading; nothing is read yet.
 
     Args:
         place: A folder, or an address s3://, gs://, https:// or http://.
+        snapshot: Which state of an Icechunk repository; None = the newest.
 
     Raises:
-        DataFormatError: The address cannot be meant.
+        DataFormatError: The address cannot be meant, or a repository cannot be read.
+        ModuleNotFoundError: It is an Icechunk repository, and icechunk is not installed.
     """
     if not is_address(place):
         folder = Path(place)
+        if (folder / REPOSITORY_MARK).is_file():
+            return _repository(place, snapshot)
         return Opened(LocalStore(folder, read_only=True), lambda key, last: _bytes_of(folder / key, last))
     with one_line(place, "cannot be opened"):
         objects = _objects(str(place))
+    if str(place).startswith("s3://") and _holds_repository(place, objects):
+        return _repository(place, snapshot)
     return Opened(ObjectStore(objects, read_only=True), lambda key, last: _object(place, objects, key, last))
+
+
+def _holds_repository(place: Path | str, objects: Any) -> bool:  # noqa: ANN401 (a store of obstore)
+    plain = any(_object(place, objects, key, None) is not None for key in PLAIN_MARKS)
+    return not plain and _object(place, objects, REPOSITORY_MARK, None) is not None
+
+
+def _repository(place: Path | str, snapshot: str | None) -> Opened:
+    refuse_without_library(place)
+    anonymous = not any(os.environ.get(name) for name in CREDENTIALS["s3"])
+    what = (
+        "is no Icechunk repository that can be opened" if snapshot is None else f"its snapshot {snapshot} is not there"
+    )
+    with one_line(place, what):
+        store, found = open_snapshot(place, snapshot, anonymous=anonymous)
+    return Opened(store, lambda key, last: raw_of(store, key), found)
 
 
 def _objects(address: str) -> Any:  # noqa: ANN401 (a store of obstore)
@@ -158,6 +184,7 @@ def _access(place: Path | str) -> str:
 
 def _first_line(error: Exception) -> str:
     text = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())
+    text = text.removeprefix("x ")  # so begins what Icechunk says
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 
+import icechunk
 import numpy as np
 import pyproj
 import zarr
@@ -17,18 +18,37 @@ KINDS = {
     "v3, packed": {"version": 3, "packed": True},
     "v3, ascending, in km": {"version": 3, "ascending": True, "km": True},
     "v2, packed, from the south east": {"version": 2, "packed": True, "ascending": True, "eastward": False},
+    "icechunk": {"icechunk": True},
+    "icechunk, sharded and packed": {"icechunk": True, "shards": (20, 32, 40), "chunks": (5, 16, 20), "packed": True},
     "v3, kg m-2 s-1": {"version": 3, "unit": "kg m-2 s-1", "per_unit": 1 / 3600, "dtype": "f8"},
 }
 
 
-def mirror(archive, path, *, version=3, consolidated=True, chunks=None, shards=None, packed=False, ascending=False,
+def commit(path, write):
+    """Have something written into an Icechunk repository, which is made if it is not there; returns the snapshot."""
+    storage = icechunk.local_filesystem_storage(str(path))
+    repository = icechunk.Repository.open_or_create(storage)
+    session = repository.writable_session("main")
+    write(session.store)
+    return session.commit("by a test")
+
+
+def mirror(archive, path, *, icechunk=False, **how):
+    """Write one, as a folder or as an Icechunk repository; see `fill`."""
+    if not icechunk:
+        return fill(archive, path, **how)
+    commit(path, lambda store: fill(archive, store, **(how | {"consolidated": False})))
+    return path
+
+
+def fill(archive, path, *, version=3, consolidated=True, chunks=None, shards=None, packed=False, ascending=False,
            eastward=True, km=False, unit="mm h-1", per_unit=1.0, dtype="f4", fill="default", name="rr",
            standard_name="rainfall_flux", attributes=None, group=None, without=(), drop=(), missing=None):  # fmt: skip
-    """Write one.
+    """Write a store.
 
     Args:
         archive: Whose frames.
-        path: Where.
+        path: Where: a folder, or a store of Zarr.
         version: Of Zarr.
         consolidated: Whether its metadata are.
         chunks: Of the field; None = 1×H×W.
