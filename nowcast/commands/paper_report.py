@@ -1,4 +1,4 @@
-"""`python -m nowcast.commands.paper_report printed=radar|mnist|openstl runs=<folder>`: the paper's tables beside ours."""
+"""`python -m nowcast.commands.paper_report printed=… runs=…`: printed tables (mnist, openstl, radar) beside ours."""
 
 from pathlib import Path
 
