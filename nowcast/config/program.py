@@ -8,6 +8,7 @@ from traceback import clear_frames
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -15,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nowcast.config.checks.settings import check_settings
 from nowcast.config.command_line.overrides import readable
+from nowcast.config.command_line.own_folder import OwnFolder, searchpath_typed
 from nowcast.config.mistakes import ended_by, refuse_no_choice
 from nowcast.config.moved import refuse_old_keys
 from nowcast.config.schema import SCHEMATA
@@ -22,6 +24,7 @@ from nowcast.config.start import begin, wants_tracebacks
 from nowcast.config.trusted import OURS, config_packages
 
 CONFIGS = OURS
+Plugins.instance().register(OwnFolder)
 MISTAKES = (ValueError, OSError, ModuleNotFoundError, OmegaConfBaseException)  # of the user, as errors
 
 for _name, _schema in SCHEMATA.items():
@@ -56,8 +59,8 @@ def program(name: str) -> Callable[[Callable[[DictConfig], Iterable[Path] | None
 
         def start() -> None:
             begin()
-            prepare_command_line()
             try:
+                prepare_command_line()
                 refuse_old_keys(sys.argv[1:])
                 refuse_no_choice(sys.argv[1:], CONFIGS / f"{name}.yaml")
                 command()
@@ -81,7 +84,7 @@ def prepare_command_line() -> None:
         sys.argv[0] = "nowcast"  # what the shell is to complete, in place of this file
     sys.argv[1:] = [readable(text) for text in sys.argv[1:]]
     folders = [f"pkg://{package}" for package in config_packages()]
-    if folders and not any(text.lstrip("+").startswith("hydra.searchpath=") for text in sys.argv[1:]):
+    if folders and not searchpath_typed():
         sys.argv.append(f"hydra.searchpath=[{','.join(folders)}]")
 
 

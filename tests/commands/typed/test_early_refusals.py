@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from nowcast.__main__ import COMMANDS
+from nowcast.config.program import CONFIGS
 from tests.config import once
 
 # Nothing but `plot`, which builds its relation of reflectivity and rain rate, needs NumPy for that: 0.06 s of --help.
@@ -127,3 +129,17 @@ def test_refusals_leave_nothing(answers):
 def test_help_waits_for_no_numpy():
     names = sorted(COMMANDS.keys() - {"plot"})
     subprocess.run([sys.executable, "-c", NUMPY.format(names=names)], check=True, timeout=100)
+
+
+def test_what_hydra_calls_in_every_training_waits_for_no_numpy():
+    """Its callbacks are made for --help and --cfg, too."""
+    called = [node["_target_"] for node in composed_hydra("train").callbacks.values()]
+    assert "nowcast.studies.multirun_end.SummaryAtEnd" in called
+    look = "import sys; from hydra.utils import get_class; [*map(get_class, sys.argv[1:])]; "
+    look += "assert not {'numpy', 'rich', 'matplotlib', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", look, *called], check=True, timeout=100)
+
+
+def composed_hydra(program):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose(program, ["output=x"], return_hydra_config=True).hydra
