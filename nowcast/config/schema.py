@@ -131,6 +131,7 @@ class PredictConfig:
     poll_seconds: float = MISSING
     source: Any = None
     limits: Any = MISSING  # of provider files
+    mask: Any = None  # files of cells that are no data
     output: str = MISSING
     init_time: str | None = None
     forecast_steps: int | None = None

@@ -33,6 +33,7 @@ class Forecaster:
         worth: What is known of its scores, a line each.
         beaten_by: Simple forecasts that were better on its validation windows.
         limits: Physical ranges that its training archives were prepared with, as far as they say.
+        masked: Whether cells of its training archives were no data by a mask.
         native_cells: It forecasts in the cells of its input, where these are finer than those that it knows.
     """
 
@@ -48,6 +49,7 @@ class Forecaster:
     limits: Sequence[Limits] = field(default=())
     any_step: tuple[float, float] | None = None
     native_cells: bool = False
+    masked: bool = False
 
     def takes_step(self, step_seconds: int) -> bool:
         """Whether it forecasts from frames so far apart, be it trained on them or not."""
@@ -175,6 +177,7 @@ def of_checkpoint(
         limits=[limits_of(one) for one in loaded.data.get("limits", [])],
         any_step=_any_step(loaded.forecaster.net, loaded.data["timesteps_seconds"]),
         native_cells=in_native_cells(loaded, cells),
+        masked=bool(loaded.data.get("masks")),
     )
 
 

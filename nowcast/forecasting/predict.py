@@ -225,6 +225,8 @@ def predict(
     )
     refuse_empty(forecaster, forecast.rain_rate, inputs[-1])
     remarks = [forecaster.of_step(step), forecaster.beyond(forecast_steps, step), *_other_limits(source, forecaster)]
+    if forecaster.masked and archive.mask is None:
+        remarks.append(f"{forecaster.name} was trained with data.mask; give mask=<file>, or it sees what it never saw")
     return Prediction(said, forecast, inputs, source, [text for text in remarks if text])
 
 

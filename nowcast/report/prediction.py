@@ -12,6 +12,7 @@ from nowcast.config.build import build, plain
 from nowcast.config.command_line.arguments import decision_of
 from nowcast.data.archive.frame import Reader
 from nowcast.data.archive.limits import Limits, as_plain, limits_of
+from nowcast.data.masks.given import use_masks
 from nowcast.forecasting import checkpoint
 from nowcast.forecasting.device import choose_device
 from nowcast.forecasting.forecaster import Forecaster, of_checkpoint, of_model, untrained
@@ -56,6 +57,7 @@ class Work:
         reader: Format of provider files; None for an archive.
         limits: Physical range of their values.
         device: Where it runs.
+        mask: Files of cells that are no data in the input; None = none.
     """
 
     forecaster: Forecaster
@@ -63,6 +65,7 @@ class Work:
     reader: Reader | None
     limits: Limits
     device: torch.device
+    mask: str | Sequence[str] | None = None
 
     @classmethod
     def of(cls, config: Mapping[str, Any], *, model: str, limits_typed: bool) -> Self:
@@ -72,15 +75,17 @@ class Work:
         steps = forecaster.forecast_steps if config["forecast_steps"] is None else config["forecast_steps"]
         if steps is None:
             raise ValueError(f"forecast_steps= is missing: how many steps is {forecaster.name} to go, such as 12?")
+        mask = config["mask"] if config["mask"] is None or isinstance(config["mask"], str) else plain(config["mask"])
         reader = None if config["source"] is None else build(config["source"])
         if reader is None or limits_typed or not forecaster.limits:
             limits = limits_of(config["limits"])
         else:
             limits = limits_of_training(forecaster)
-        return cls(forecaster, int(steps), reader, limits, device)
+        return cls(forecaster, int(steps), reader, limits, device, mask)
 
     def predict(self, source: Input, init_time: str | None) -> Prediction:
         """Forecast from an input."""
+        use_masks([source.archive], self.mask, "mask")
         return predict(self.forecaster, source, init_time=init_time, forecast_steps=self.steps, device=self.device)
 
 

@@ -59,7 +59,7 @@ def read_mask(path: Path) -> tuple[Grid, NDArray[np.bool_]]:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"data.mask: no file {path}; `nowcast check data=radar data.archives=[…] statistics=<folder>` makes one"
+            f"no file {path}; `nowcast check data=radar data.archives=[…] statistics=<folder>` makes one"
         )
     with damage(path, "not readable as a mask in CF netCDF", "netCDF4"), open_netcdf(path) as dataset:
         return _read(CFFile(path, dataset, NOTHING_TOLD, by_config=False))

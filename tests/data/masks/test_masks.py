@@ -16,6 +16,7 @@ from tests.data.archives import grid
 from tests.data.masks.clutter import HIDDEN, SHAPE, archive, users_mask
 from tests.data.modules import module
 from tests.data.zarr.stores import KINDS, mirror
+from tests.programs import run
 
 EVERYTHING = (slice(None), slice(None), slice(None))
 LAYOUTS = [
@@ -132,6 +133,22 @@ def test_masks_of_one_grid_are_put_together_and_each_grid_has_its_own(folder, tm
     use_masks(archives, [f"{tmp_path}/*_mask.nc", str(tmp_path / "c.nc")])
     assert np.array_equal(archives[0].mask.hidden, one | more)
     assert np.array_equal(archives[1].mask.hidden, HIDDEN)
+
+
+def test_a_forecast_is_that_of_an_archive_without_those_data(folder, tmp_path):
+    said = {}
+    for name, place, masks in (("one", "rain.nc", [f"mask={folder / 'mask.nc'}"]), ("other", "oracle/rain.nc", [])):
+        asked = ["model=persistence", "forecast_steps=2", f"input={folder / place}", f"output={tmp_path / name}.nc"]
+        assert run("predict", *asked, *masks) == (0, "")
+        with netCDF4.Dataset(tmp_path / f"{name}.nc") as file:
+            said[name] = file["rain_rate"][:].filled(np.nan)
+    assert np.isnan(said["one"][:, HIDDEN]).all()
+    assert np.isfinite(said["one"][:, ~HIDDEN]).all()
+    assert np.array_equal(said["one"], said["other"], equal_nan=True)
+    small = users_mask(tmp_path / "small.nc", np.zeros((8, 9), dtype=bool))
+    code, message = run("predict", *asked[:3], f"output={tmp_path / 'third.nc'}", f"mask={small}")
+    assert code == 1
+    assert "error: mask is of another grid than " in message
 
 
 def refused(folder, mask, error=UsageError):

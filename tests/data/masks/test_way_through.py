@@ -54,7 +54,7 @@ def test_shares_of_suspects_are_settings(folder, tmp_path):
     assert "suspects.wet_above must be from 0 to 1, got 20" in message
 
 
-def test_a_masked_training_and_its_scores_are_those_of_an_archive_without_those_data(folder):
+def test_a_masked_training_and_its_scores_are_those_of_an_archive_without_those_data(folder, capsys):
     mask = f"data.mask={folder / 'stats' / 'rain_mask.nc'}"
     assert train(folder, "masked", mask) == (0, "")
     assert train(folder, "oracle_run", archives="oracle/rain.nc") == (0, "")
@@ -63,6 +63,12 @@ def test_a_masked_training_and_its_scores_are_those_of_an_archive_without_those_
         torch.testing.assert_close(one["state_dict"][key], value, rtol=0, atol=0, msg=key)
     for name in ("scores.csv", "errors.csv"):
         assert rows(folder / "masked" / "evaluation" / name) == rows(folder / "oracle_run" / "evaluation" / name)
+
+    for given in (f"mask={folder / 'stats' / 'rain_mask.nc'}", "mask=null"):
+        asked = [f"checkpoint={folder / 'masked' / 'checkpoints' / 'best.ckpt'}", f"input={folder / 'rain.nc'}"]
+        assert run("predict", *asked, f"output={folder / given[-4:]}.nc", given) == (0, "")
+        warned = "was trained with data.mask; give mask=<file>" in " ".join(capsys.readouterr().out.split())
+        assert warned == (given == "mask=null")
 
     def evaluate(name, *overrides):
         best = folder / "masked" / "checkpoints" / "best.ckpt"
