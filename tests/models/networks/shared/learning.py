@@ -60,7 +60,7 @@ def learns(net: torch.nn.Module, head: Any, shape: tuple[int, int] = (13, 18)) -
     with torch.no_grad():
         first = loss_of(net, head, shape)
     net.train()
-    for _ in range(12):
+    for _ in range(8):
         optimizer.zero_grad()
         loss = loss_of(net, head, shape)
         loss.backward()
