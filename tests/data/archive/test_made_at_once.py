@@ -32,13 +32,13 @@ def test_processes_that_make_the_papers_archives_at_once_get_the_same(tmp_path):
 
 @pytest.mark.parametrize("cache", ["none", "memmap"])
 def test_a_training_opens_its_archives_once_unless_it_unpacks_them(tmp_path, monkeypatch, cache):
-    from nowcast.data import datamodule
+    from nowcast.data import opened as opening
     from tests.data.archives import moving_rain
     from tests.data.modules import module
 
     path = moving_rain(tmp_path / "a.nc")
     opened = []
-    monkeypatch.setattr(datamodule, "archive_at", lambda path, *_: opened.append(path) or Archive(path))
+    monkeypatch.setattr(opening, "archive_at", lambda path, *_: opened.append(path) or Archive(path))
     data = module(path, cache=cache)
     data.prepare_data()
     data.setup()
