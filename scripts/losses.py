@@ -1,4 +1,4 @@
-"""docs/losses.md: what each loss of amounts teaches the same small network, on the same rain, in as much time.
+"""docs/losses.md: what each loss of amounts makes of the same small network, on the same rain, in as much time.
 
 python scripts/losses.py [--runs outputs/losses] [--page docs/losses.md] [key=value …]
 """
@@ -43,26 +43,27 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value for every training; behind -- after --losses")
     settings = parser.parse_args()
     typed = settings.overrides
+    start = settings.runs / "start"
+    train("losses_start", start, typed)
     for loss in settings.losses:
-        train(loss, settings.runs / loss, typed)
+        train("losses", settings.runs / loss, [f"loss={loss}", f"init={start / 'checkpoints' / 'last.ckpt'}", *typed])
     figure = draw({loss: settings.runs / loss for loss in settings.losses}, settings.page.with_suffix(".png"))
     rows = {loss: scores(settings.runs / loss / "evaluation", "unet") for loss in settings.losses}
     evaluation = settings.runs / settings.losses[0] / "evaluation"
     rows |= {name: scores(evaluation, name) for name in ("extrapolation", "persistence")}
-    config = yaml.safe_load((settings.runs / settings.losses[0] / "config.yaml").read_text())
-    text = page(rows, figure.name, typed, config["callbacks"]["processor_time"]["limit_seconds"])
+    text = page(rows, figure.name, typed, [seconds(start), seconds(settings.runs / settings.losses[0])])
     with written_whole(settings.page) as partial:
         partial.write_text(text, encoding="utf-8")
     sys.stdout.write(f"wrote {figure}\nwrote {settings.page}\n")
 
 
-def train(loss: str, folder: Path, typed: Sequence[str]) -> None:
+def train(experiment: str, folder: Path, typed: Sequence[str]) -> None:
     """Train and score, or go on where that ended.
 
     Raises:
         subprocess.CalledProcessError: It failed.
     """
-    command = [sys.executable, "-m", "nowcast.commands.train", "experiment=losses", f"loss={loss}", "resume=auto"]
+    command = [sys.executable, "-m", "nowcast.commands.train", f"experiment={experiment}", "resume=auto"]
     subprocess.run([*command, f"output={folder}", *typed], check=True)
 
 
@@ -81,6 +82,11 @@ def scores(evaluation: Path, model: str) -> dict[str, float]:
     short = [each for each in waves if each["lead_time"] == f"{lead:g}" and float(each["position"]) < FINEST]
     found["power of waves under 4 cells"] = number(short[-1]["value"]) if short else math.nan
     return found
+
+
+def seconds(run: Path) -> float:
+    """How long a run was trained."""
+    return float(yaml.safe_load((run / "config.yaml").read_text())["callbacks"]["processor_time"]["limit_seconds"])
 
 
 def rows_of(path: Path, wanted: Mapping[str, object]) -> list[Row]:
@@ -113,7 +119,7 @@ def draw(runs: Mapping[str, Path], path: Path) -> Path:
     return plot_forecast(case, path, every=2)
 
 
-def page(rows: Mapping[str, Mapping[str, float]], figure: str, typed: Sequence[str], seconds: float) -> str:
+def page(rows: Mapping[str, Mapping[str, float]], figure: str, typed: Sequence[str], took: Sequence[float]) -> str:
     """The page as Markdown."""
     columns = list(next(iter(rows.values())))
     table = [f"| loss | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns)]
@@ -124,7 +130,8 @@ def page(rows: Mapping[str, Mapping[str, float]], figure: str, typed: Sequence[s
         "figure": figure,
         "table": "\n".join(table),
         "command": " ".join(["python scripts/losses.py", *typed]),
-        "seconds": f" for {seconds:g} processor seconds",
+        "before": f"{took[0]:g}",
+        "after": f"{took[1]:g}",
     }
     return TEXT.read_text(encoding="utf-8").format(**words)
 

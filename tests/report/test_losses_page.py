@@ -58,10 +58,11 @@ def test_scores_are_those_of_the_last_lead_time(script, tmp_path):
 
 def test_the_page_has_a_row_for_each_loss_and_says_what_each_is(script):
     rows = {loss: {"CSI": 0.5, "bias": float("nan")} for loss in script["LOSSES"]}
-    text = script["page"](rows, "losses.png", ["seed=1"], 45)
+    text = script["page"](rows, "losses.png", ["seed=1"], [45, 15])
     assert "| mse | 0.500 | \N{EN DASH} |" in text
-    assert "`python scripts/losses.py seed=1` makes" in text
-    assert "for 45 processor seconds" in text
+    assert "`python scripts/losses.py seed=1` makes this page" in text
+    assert "for 45 processor seconds on synthetic rain" in text
+    assert "for 15 more" in text
     assert [loss for loss in script["LOSSES"] if f"`loss={loss}`:" not in text] == []
     assert "](losses.png)" in text
 
