@@ -4,6 +4,7 @@ It execs rather than calls, because some of what a command needs is settled when
 """
 
 import os
+import shlex
 import sys
 from itertools import takewhile
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NoReturn
 from nowcast import __version__
 from nowcast.config.command_line.quoting import quoted
 from nowcast.config.start import command_line, environment
+from nowcast.repository import make_repository
 
 COMMANDS = {
     "train": "train a network, then score it beside the baselines",
@@ -25,11 +27,13 @@ COMMANDS = {
     "check": "look at data and model before training",
     "benchmark": "measure speed and memory beside the textbook ConvLSTM",
 }
+INIT = "init"  # composes no config, and needs no process of its own
+ALL = COMMANDS | {INIT: "begin a repository of your own: an experiment, a model, their tests"}
 
 
 def usage() -> str:
     """The help text."""
-    lines = [f"  {name:<11}{text}" for name, text in COMMANDS.items()]
+    lines = [f"  {name:<11}{text}" for name, text in ALL.items()]
     return "\n".join(
         [
             f"nowcast {__version__}: predict the next hours of rain from radar echoes",
@@ -56,8 +60,11 @@ def main() -> None:
     if command in ("-sc", "--shell-completion"):
         complete(arguments)
         return
+    if command == INIT:
+        begin_repository(arguments[1:])
+        return
     if command not in COMMANDS:
-        refuse(f"nowcast: unknown command {command!r}; commands: {', '.join(COMMANDS)}")
+        refuse(f"nowcast: unknown command {command!r}; commands: {', '.join(ALL)}")
     rest = names_as_setting(command, arguments[1:])
     become(command, rest)
 
@@ -66,6 +73,19 @@ def become(command: str, arguments: list[str]) -> None:
     """Go on as this command."""
     os.environ.update(environment(command))
     os.execv(sys.executable, command_line(command, arguments))
+
+
+def begin_repository(arguments: list[str]) -> None:
+    """`nowcast init <folder>`."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        refuse("usage: nowcast init <folder>   (an empty one, or none yet; its name is that of the package inside)")
+    folder = Path(arguments[0]).expanduser()
+    try:
+        written = make_repository(folder)
+    except (OSError, ValueError) as error:
+        refuse(f"nowcast init: error: {error}")
+    sys.stdout.writelines(f"wrote {path}\n" for path in written)
+    sys.stdout.write(f"next: cd {shlex.quote(str(folder))}; make install test\n")
 
 
 def refuse(message: str) -> NoReturn:
@@ -87,7 +107,7 @@ def complete(arguments: list[str]) -> None:
         become(words[1], arguments)
     else:
         begun = words[1] if len(words) > 1 else ""
-        sys.stdout.write(" ".join(name for name in COMMANDS if name.startswith(begun)) + "\n")
+        sys.stdout.write(" ".join(name for name in ALL if name.startswith(begun)) + "\n")
 
 
 def is_name(text: str) -> bool:
