@@ -43,6 +43,7 @@ def usage() -> str:
             *lines,
             "",
             "nowcast <command> --help lists settings and choices, --cfg job prints the whole config.",
+            "nowcast --version says of what version, commit and device; nowcast -sc install=bash completes commands.",
         ]
     )
 
@@ -55,7 +56,7 @@ def main() -> None:
         return
     command = arguments[0]
     if command == "--version":
-        sys.stdout.write(__version__ + "\n")
+        say_versions()
         return
     if command in ("-sc", "--shell-completion"):
         complete(arguments)
@@ -73,6 +74,11 @@ def become(command: str, arguments: list[str]) -> None:
     """Go on as this command."""
     os.environ.update(environment(command))
     os.execv(sys.executable, command_line(command, arguments))
+
+
+def say_versions() -> None:
+    """Go on as what says them."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "nowcast.config.command_line.versions"])
 
 
 def begin_repository(arguments: list[str]) -> None:

@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import secrets
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,27 @@ def of_project(installed: str, source: Path) -> Path:
     package = Path(__file__).parent
     inside = package / installed
     return inside if inside.exists() else package.parent / source  # beside an installed one lie other packages
+
+
+def git_commit() -> str | None:
+    """Commit of the source tree, with "+changes" when it is not clean; None outside a checkout."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():  # an installed package may lie in somebody else's
+        return None
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}+changes" if changes else commit
 
 
 def how_to_install(extra: str) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from nowcast import __version__
 from nowcast.data.balance import balance_of
 from nowcast.data.interface import DataModule
-from nowcast.files import written_whole
+from nowcast.files import git_commit, written_whole
 from nowcast.report.climate.balance import write_balance
 
 
@@ -38,7 +37,7 @@ def write_provenance(
         write_balance(folder / "sampling.csv", table)
     facts = {
         "nowcast": __version__,
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "command": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -55,22 +54,3 @@ def write_provenance(
     (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")
     with written_whole(folder / "config.yaml") as partial:  # last: where it is, a run was begun
         partial.write_text(OmegaConf.to_yaml(config, resolve=True))
-
-
-def _git_commit() -> str | None:
-    """Commit of the source tree, with "+changes" when it is not clean; None outside a checkout."""
-    root = Path(__file__).parents[2]
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return f"{commit}+changes" if changes else commit

@@ -9,10 +9,12 @@ from unittest import mock
 import pytest
 import torch
 
-from nowcast import __main__
+import nowcast
+from nowcast import __main__, files
 from nowcast.config import start
 from nowcast.config.build import build
 from nowcast.config.checks.settings import check_settings
+from nowcast.config.command_line import versions
 from nowcast.config.program import CONFIGS
 from nowcast.forecasting.network import build_network
 from tests.conftest import thinned
@@ -54,6 +56,28 @@ def test_what_counts_memory_silences_what_torch_says_of_old_blocks(monkeypatch):
 def test_the_users_own_allocator_settings_stay(becomes, monkeypatch):
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
     assert becomes("train")[1] == "glibc.malloc.hugetlb=0"
+
+
+def test_the_version_is_said_with_commit_torch_and_device(becomes, monkeypatch):
+    assert becomes("--version")[0] == ["-P", "-m", "nowcast.config.command_line.versions"]
+    monkeypatch.setattr(versions, "git_commit", lambda: "abc+changes")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    first, second, third = versions.versions().splitlines()
+    assert first == f"nowcast {nowcast.__version__} (commit abc+changes)"
+    assert second == f"Python {sys.version.split()[0]}, PyTorch {torch.__version__}"
+    assert re.fullmatch(r"CPU, \d+ threads", third)
+    monkeypatch.setattr(versions, "git_commit", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a device")
+    assert versions.versions().splitlines()[::2] == [f"nowcast {nowcast.__version__}", "a device"]
+
+
+def test_the_commit_of_somebody_elses_repository_is_not_ours(tmp_path, monkeypatch):
+    """A package in an environment that lies in a repository."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "site-packages" / "nowcast" / "files.py"))
+    (tmp_path / "site-packages").mkdir()
+    assert files.git_commit() is None
 
 
 def test_an_unknown_command_is_refused(becomes, capsys):
