@@ -24,6 +24,7 @@ WET = 0.1  # mm h-1
 SLOPES = (math.log(2.0), math.log(0.6))  # logarithms of the prior's slope at the first and the last lead time
 FLATTER = 1.0  # by how much the logarithm of the slope is less, at first, where the air comes from outside
 CHANNELS = 4  # of a frame, as the network sees it
+STEEPEST = math.log(20.0)  # by how much the logarithm of the slope is more or less at a place than elsewhere, at most
 SLOW = 10.0  # minutes between frames that the network sees as 1
 
 
@@ -38,6 +39,8 @@ class Lagrangian(nn.Module):
         lead_minutes: L lead times that corrections are learned for, rising; between them they are interpolated, and
             later than the last they stay what they are there.
         outputs: K, as many as the head needs.
+        local_slope: The network says, beside the corrections, how far extrapolation is to be trusted: by what factor
+            the slope of the prior is more or less at each place.
 
     Raises:
         ValueError: The lead times do not rise from above 0.
@@ -60,12 +63,14 @@ class Lagrangian(nn.Module):
         thresholds: Sequence[float],
         lead_minutes: Sequence[float],
         outputs: int,
+        local_slope: bool,
     ) -> None:
         """Start as extrapolation."""
         super().__init__()
         if not lead_minutes or any(later <= lead for lead, later in pairwise([0.0, *lead_minutes])):
             raise ValueError(f"model.lead_minutes must rise from above 0, got {list(lead_minutes)}")
-        count = len(lead_minutes)
+        count, self.local_slope = len(lead_minutes), local_slope
+        outputs += local_slope
         offered = {"outputs": outputs, "forecast_steps": count, "channels": CHANNELS}
         taken = inspect.signature(net).parameters
         self.net = net(**{name: value for name, value in offered.items() if name in taken})
@@ -105,11 +110,12 @@ class Lagrangian(nn.Module):
         steps = torch.arange(1, forecast_steps + 1, device=minutes.device)
         weights = between(minutes[:, None] * steps, self.leads)  # (B, T_out, L)
         corrections = torch.einsum("btl,lk,blkhw->btkhw", weights, self.gain, corrections)
+        of_prior = self._of_prior(corrections, weights)
         there = displaced(back[:, :forecast_steps], blocks, rain_rate.shape[3:])
         last, corner = continued(rain_rate[:, -1], back[:, :forecast_steps], blocks)
         leads = [
-            self._moved(last, place + corner, sample(correction, in_blocks(place, blocks), beyond="border"), weight)
-            for place, correction, weight in zip(there.unbind(1), corrections.unbind(1), weights.unbind(1), strict=True)
+            self._moved(last, place + corner, sample(inside, in_blocks(place, blocks), beyond="border"), weight)
+            for place, inside, weight in zip(there.unbind(1), of_prior.unbind(1), weights.unbind(1), strict=True)
         ]
         return torch.stack(leads, dim=1)
 
@@ -170,22 +176,38 @@ class Lagrangian(nn.Module):
         clock = (minutes / SLOW).view(-1, 1, 1, 1, 1).expand_as(level)
         return torch.cat([level * known, known, wet * known, clock], dim=2)
 
-    def _moved(self, last: Tensor, place: Tensor, correction: Tensor, weight: Tensor) -> Tensor:
-        """Outputs (B, K, H, W) at a lead time, of a last frame that is `continued` and a correction that is moved.
+    def _of_prior(self, corrections: Tensor, weights: Tensor) -> Tensor:
+        """(B, T, 1 + K, h, w): the slope of the prior, and corrected what does not depend on the last frame.
+
+        Of corrections (B, T, K, h, w), one more with a local slope, and weights (B, T, L) of what was learned. Made on
+        the network's own cells, where there are the fewest.
+        """
+        slope = (weights @ self.slope.exp())[..., None, None]
+        if self.local_slope:
+            slope = slope * torch.exp(STEEPEST * torch.tanh(corrections[:, :, -1] / STEEPEST))
+            corrections = corrections[:, :, :-1]
+        slope = slope.expand_as(corrections[:, :, 0])[:, :, None]
+        first = corrections[:, :, :1] + (weights @ self.offset)[..., None, None, None]
+        falls = corrections[:, :, 1:] + self._falls(slope)
+        return torch.cat([slope, first, falls], dim=2)
+
+    def _moved(self, last: Tensor, place: Tensor, of_prior: Tensor, weight: Tensor) -> Tensor:
+        """Outputs (B, K, H, W) at a lead time, of a last frame that is `continued` and what is corrected of the prior.
 
         `weight` (B, L) is that of what was learned. What comes from outside counts less.
         """
         level, part = sample(last, place, beyond="border").chunk(2, dim=1)
-        inside = self._prior(level, weight @ self.slope.exp(), weight @ self.offset) + correction
-        outside = self._prior(level, weight @ self.inflow_slope.exp(), weight @ self.inflow_offset)
-        return torch.lerp(outside, inside, part)
+        above = level - self.levels[0]
+        inside = torch.cat([of_prior[:, :1] * above + of_prior[:, 1:2], of_prior[:, 2:]], dim=1)
+        slope, offset = (
+            one.view(-1, 1, 1, 1) for one in (weight @ self.inflow_slope.exp(), weight @ self.inflow_offset)
+        )
+        falls = self._falls(slope).expand(-1, -1, *level.shape[2:])
+        return torch.lerp(torch.cat([slope * above + offset, falls], dim=1), inside, part)
 
-    def _prior(self, level: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
-        """(N, K, H, W) outputs of log2 rain rates (N, 1, H, W), with (N,) slopes and offsets."""
-        slope, offset = slope.view(-1, 1, 1, 1), offset.view(-1, 1, 1, 1)
-        first = slope * (level - self.levels[0]) + offset
-        falls = _before_softplus(slope * self.levels.diff().view(1, -1, 1, 1))
-        return torch.cat([first, falls.expand(-1, -1, *level.shape[2:])], dim=1)
+    def _falls(self, slope: Tensor) -> Tensor:
+        """(…, K - 1, H, W): what makes the falls from threshold to threshold of slopes (…, 1, H, W)."""
+        return _before_softplus(slope * self.levels.diff().view(-1, 1, 1))
 
 
 def told(spacing: Spacing | None) -> Spacing:
