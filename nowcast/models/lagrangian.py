@@ -9,7 +9,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -41,9 +41,11 @@ class Lagrangian(nn.Module):
         outputs: K, as many as the head needs.
         local_slope: The network says, beside the corrections, how far extrapolation is to be trusted: by what factor
             the slope of the prior is more or less at each place.
+        turns: Quarter turns of what is seen, 1 to 4, over which corrections are averaged, but for training: which way
+            is north says nothing of what grows.
 
     Raises:
-        ValueError: The lead times do not rise from above 0.
+        ValueError: The lead times do not rise from above 0, or turns are not 1 to 4.
 
     Source: Ritvanen et al. 2023, doi:10.1109/JSTARS.2023.3238016 (a network in Lagrangian coordinates).
     """
@@ -64,12 +66,15 @@ class Lagrangian(nn.Module):
         lead_minutes: Sequence[float],
         outputs: int,
         local_slope: bool,
+        turns: int,
     ) -> None:
         """Start as extrapolation."""
         super().__init__()
         if not lead_minutes or any(later <= lead for lead, later in pairwise([0.0, *lead_minutes])):
             raise ValueError(f"model.lead_minutes must rise from above 0, got {list(lead_minutes)}")
-        count, self.local_slope = len(lead_minutes), local_slope
+        if not 1 <= turns <= 4:
+            raise ValueError(f"model.turns must be 1, 2, 3 or 4 quarter turns, got {turns}")
+        count, self.local_slope, self.turns = len(lead_minutes), local_slope, turns
         outputs += local_slope
         offered = {"outputs": outputs, "forecast_steps": count, "channels": CHANNELS}
         taken = inspect.signature(net).parameters
@@ -106,7 +111,7 @@ class Lagrangian(nn.Module):
         if back is None:
             back = self.trajectories(rain_rate, forecast_steps, spacing)
         minutes, blocks = told(spacing).step_minutes.to(self.leads), self.blocks(spacing)
-        corrections = self.net(self._at_last(averaged(rain_rate, blocks), back, minutes), len(self.leads)).float()
+        corrections = self._corrections(self._at_last(averaged(rain_rate, blocks), back, minutes))
         steps = torch.arange(1, forecast_steps + 1, device=minutes.device)
         weights = between(minutes[:, None] * steps, self.leads)  # (B, T_out, L)
         corrections = torch.einsum("btl,lk,blkhw->btkhw", weights, self.gain, corrections)
@@ -175,6 +180,16 @@ class Lagrangian(nn.Module):
         wet = (level >= math.log2(WET / FAINTEST) / 8).to(level)
         clock = (minutes / SLOW).view(-1, 1, 1, 1, 1).expand_as(level)
         return torch.cat([level * known, known, wet * known, clock], dim=2)
+
+    def _corrections(self, frames: Tensor) -> Tensor:
+        """(B, L, K, h, w), one more with a local slope, of frames (B, T_in, 4, h, w)."""
+        if self.training:
+            return cast(Tensor, self.net(frames, len(self.leads)).float())
+        turned = (
+            torch.rot90(self.net(torch.rot90(frames, k, (-2, -1)), len(self.leads)).float(), -k, (-2, -1))
+            for k in range(self.turns)
+        )
+        return sum(turned, torch.zeros(())) / self.turns
 
     def _of_prior(self, corrections: Tensor, weights: Tensor) -> Tensor:
         """(B, T, 1 + K, h, w): the slope of the prior, and corrected what does not depend on the last frame.

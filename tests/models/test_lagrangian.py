@@ -11,61 +11,13 @@ from torch import nn
 
 from nowcast.config.mistakes import UsageError
 from nowcast.config.program import CONFIGS
-from nowcast.forecasting.heads import ExceedanceHead, GreyHead
+from nowcast.forecasting.heads import GreyHead
 from nowcast.forecasting.network import build_network
 from nowcast.models.advection import sample
 from nowcast.models.baselines.extrapolation import Extrapolation
 from nowcast.models.lagrangian import Lagrangian, averaged, displaced, in_blocks
-from nowcast.scaling import GreyScale
 from nowcast.units import Spacing
-
-THRESHOLDS = (0.5, 2.0, 5.0)
-HEAD, SCALING = ExceedanceHead(THRESHOLDS), GreyScale(118.239, 1.5241, -10.0, 60.0)
-
-
-class Nothing(nn.Module):
-    """A network that keeps what it saw and says the same everywhere."""
-
-    def __init__(self, says=0.0):
-        super().__init__()
-        self.says = nn.Parameter(torch.tensor(says))
-
-    def forward(self, frames, forecast_steps):
-        self.seen = frames
-        return self.says.expand(len(frames), forecast_steps, len(THRESHOLDS), *frames.shape[3:])
-
-
-LEADS = (5.0, 10.0, 15.0, 20.0)
-FIVE = Spacing(torch.tensor([5.0]), torch.tensor([[2.0, 2.0]]))
-
-
-def model(net=None, says=0.0, leads=LEADS):
-    return Lagrangian(
-        lambda outputs: net or Nothing(says), Extrapolation(2, 8.0), THRESHOLDS, leads, 3, local_slope=False
-    )
-
-
-def showers(shape=(48, 64), frames=4, velocity=(2.0, 1.0), seed=0):
-    """(1, T, 1, H, W) mm h-1 that moves by whole cells, with a corner without data."""
-    draw = np.random.default_rng(seed)
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    rain = np.zeros((frames, *shape), dtype=np.float32)
-    for _ in range(7):
-        row, column, peak = draw.uniform(5, shape[0] - 12), draw.uniform(5, shape[1] - 15), draw.uniform(2, 15)
-        for k in range(frames):
-            rain[k] += peak * np.exp(-((x - column - k * velocity[0]) ** 2 + (y - row - k * velocity[1]) ** 2) / 12)
-    rain[rain < 0.05] = 0
-    rain[:, :6, :9] = np.nan
-    return torch.from_numpy(rain)[None, :, None]
-
-
-def spaced(rain, minutes=5.0):
-    return Spacing(torch.full((len(rain),), minutes), torch.full((len(rain), 2), 2.0))
-
-
-def said(net, rain, steps):
-    with torch.inference_mode():
-        return HEAD.forecast(torch.sigmoid(HEAD.logits(net(rain, steps, spaced(rain)))), SCALING)
+from tests.models.in_lagrangian import FIVE, HEAD, LEADS, SCALING, THRESHOLDS, Nothing, model, said, showers, spaced
 
 
 def test_before_training_it_is_extrapolation():
@@ -104,35 +56,6 @@ def test_frames_are_seen_at_the_time_of_the_last_one():
     assert set(wet.unique().tolist()) <= {0.0, 1.0}
 
 
-class Steeper(nn.Module):
-    """A network that corrects nothing, and says of the right half that the slope is `factor` times what it was."""
-
-    starts_at_zero = True
-
-    def __init__(self, factor):
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, frames, forecast_steps):
-        said = torch.zeros(len(frames), forecast_steps, len(THRESHOLDS) + 1, *frames.shape[3:])
-        said[:, :, -1, :, frames.shape[4] // 2 :] = np.log(self.factor)
-        return said
-
-
-def test_where_extrapolation_is_to_be_trusted_the_prior_is_steeper_in_all_thresholds():
-    """By hand: three times the slope is three times the logit of every threshold, which is 0 at the threshold."""
-    rain = showers(velocity=(0.0, 0.0))
-    built = Lagrangian(
-        lambda outputs: Steeper(3.0), Extrapolation(2, 8.0), THRESHOLDS, LEADS, len(THRESHOLDS), local_slope=True
-    )
-    with torch.inference_mode():
-        plain, steeper = (HEAD.logits(net(rain, 3, FIVE)) for net in (model(), built))
-    torch.testing.assert_close(steeper[..., 10:30], plain[..., 10:30])  # left of it nothing is other
-    factor = np.exp(np.log(20.0) * np.tanh(np.log(3.0) / np.log(20.0)))  # limited to 20
-    torch.testing.assert_close(steeper[..., 34:62], factor * plain[..., 34:62], rtol=1e-4, atol=1e-3)
-    assert factor > 2.5
-
-
 class EastwardMotion(Extrapolation):
     """3 cells a step to the right, whatever it sees."""
 
@@ -144,7 +67,9 @@ def test_what_flows_in_is_less_sure_than_what_was_seen_and_is_no_streak_of_the_b
     rain = torch.zeros(1, 3, 1, 20, 40)
     rain[:, :, :, :10, :6] = 8.0  # half of the border is wet
     rain[:, :, :, 15:, 30:] = torch.nan
-    net = Lagrangian(lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, 3, local_slope=False)
+    net = Lagrangian(
+        lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, 3, local_slope=False, turns=1
+    )
     probability = said(net, rain, 4).values[0, 3, 0]  # 12 cells have come from outside
     inflow = probability[:, :12]
     assert (inflow[:9, 10:] > 0.5).all()
@@ -165,7 +90,9 @@ def test_a_dry_row_at_the_border_of_fine_cells_does_not_dry_what_flows_in():
     """Products have such rows; what flows in is of blocks as the network sees them."""
     rain = torch.full((1, 3, 1, 24, 60), 8.0)
     rain[:, :, :, :, 0] = 0.0
-    net = Lagrangian(lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, 3, local_slope=False)
+    net = Lagrangian(
+        lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, 3, local_slope=False, turns=1
+    )
     net.cell_km = 6.0
     outputs = net(rain, 2, Spacing(torch.tensor([5.0]), torch.tensor([[2.0, 2.0]])))  # 9 cells a step
     inflow = torch.sigmoid(HEAD.logits(outputs))[0, 1, 0, :, :17]
@@ -325,7 +252,9 @@ def test_cells_that_are_not_square_make_blocks_that_are():
 
 
 def test_a_motion_of_blocks_is_as_many_cells_as_these_have():
-    net = Lagrangian(lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, 3, local_slope=False)
+    net = Lagrangian(
+        lambda outputs: Nothing(), EastwardMotion(2, 8.0), THRESHOLDS, LEADS, 3, local_slope=False, turns=1
+    )
     net.cell_km = 2.0
     rain, spacing = torch.zeros(1, 3, 1, 20, 60), Spacing(torch.tensor([5.0]), torch.tensor([[1.0, 0.5]]))
     rain[..., 4:8, 3:9] = 8.0
