@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from nowcast.config.build import build
 from nowcast.config.program import CONFIGS
@@ -28,7 +29,7 @@ def trained_on(config, folder: Path, monkeypatch) -> set[str]:
         (folder / "data" / "open_radar" / f"{name}.nc").touch()
     monkeypatch.chdir(folder)
     parts = build(config.data.archives.parts)
-    names = {path.stem for path in Together(parts | {"synthetic": None}).paths()}
+    names = {path.stem for path in Together(parts | {"synthetic": None, "systems": None}).paths()}
     tests = config.data.split.test_archives
     return {name for name in names if not any(fnmatchcase(name, test) for test in tests)}
 
@@ -37,7 +38,17 @@ def test_the_weights_that_come_with_it_see_open_licences_alone(tmp_path, monkeyp
     config = composed("experiment=pretrained")
     licensed = {"eccc_cascm", "eccc_casgo", "fmi_20160928", "knmi_20100826", "mrms_20190610"}
     assert trained_on(config, tmp_path, monkeypatch) == licensed
-    assert set(config.data.archives.parts.synthetic.kinds) == {"showers", "lasting", "still", "fast", "wide"}
+    kinds = {"showers", "lasting", "still", "fast", "wide", "standing", "steady"}
+    assert set(config.data.archives.parts.synthetic.kinds) == kinds
+
+
+def test_the_extremes_that_test_the_weights_are_none_that_they_were_trained_on():
+    config = composed("experiment=pretrained")
+    extremes = OmegaConf.load(CONFIGS / "data" / "extremes.yaml").archives
+    systems = config.data.archives.parts.systems
+    assert systems.seed != extremes.seed
+    assert systems.folder != extremes.folder
+    assert not set(systems.cases) & set(extremes.cases)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,12 @@ def test_every_data_of_ours_may_come_from_a_file_without_a_look_at_what_is_insta
     trusted(OmegaConf.to_container(composed(f"data={data}", *given, program="check").data, resolve=True), "x")
 
 
+@pytest.mark.parametrize("experiment", [path.stem for path in sorted((CONFIGS / "experiment").glob("*.yaml"))])
+def test_so_may_the_data_of_every_experiment(experiment):
+    given = {"fine_tune": ["data.archives=[a.nc]"], "mnist_base": ["model=convlstm"]}.get(experiment, [])
+    trusted(OmegaConf.to_container(composed(f"experiment={experiment}", *given).data, resolve=True), "x")
+
+
 def test_interpolations_of_a_file_are_refused():
     for text in ("${y}", "${oc.env:HOME}", "\\${y}"):
         with pytest.raises(ValueError, match="an interpolation"):
