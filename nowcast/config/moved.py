@@ -80,6 +80,7 @@ SINCE: dict[str, dict[str, Any]] = {
     FREQUENCY: {"cost_loss": COST_LOSS, "decide": "bias"},
     "nowcast.data.datamodule.RadarDataModule": {"index": None, "mask": None},
     "nowcast.models.lagrangian.Lagrangian": {"local_slope": False, "turns": 1},
+    "nowcast.data.windows.settings.SplitSettings": {"train_archives": []},
     "nowcast.data.windows.settings.SamplingSettings": {
         "archive_weights": None,
         "rain_factor_sigma": 0.0,

@@ -27,7 +27,8 @@ PACKAGES = (
     "nowcast.verification.per_frame",
 )
 OURS = of_project("configs", Path("configs"))
-OF_DATA = ("data", "echoes", "experiment")  # groups of ours that say what data is; its room holds much that is no part of a config
+# Groups of ours that say what data is; its room holds much that is no part of a config.
+OF_DATA = ("data", "echoes", "experiment")
 GROUPS = ("nowcast.models", "nowcast.heads", "nowcast.calibrations", "nowcast.losses", "nowcast.scores", "nowcast.data")
 CONFIGS = "nowcast.configs"
 

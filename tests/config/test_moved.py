@@ -40,7 +40,11 @@ def test_settings_of_data_are_in_groups_now():
         "crop": 16,
         "index": None,  # which there was not
         "mask": None,
-        "split": {"_target_": "nowcast.data.windows.settings.SplitSettings", "method": "archives"},
+        "split": {
+            "_target_": "nowcast.data.windows.settings.SplitSettings",
+            "method": "archives",
+            "train_archives": [],
+        },
         "windows": {"_target_": "nowcast.data.windows.settings.WindowSettings", "stride": 2},
     }
     assert as_now({"data": radar})["data"] == as_now(as_now({"data": radar}))["data"] == now
@@ -80,6 +84,7 @@ def test_every_setting_is_where_it_is_said_to_be(target):
 
 
 SINCE_GROUPS = {
+    "split.train_archives",
     "sampling.archive_weights",
     "sampling.rain_factor_sigma",
     "sampling.zoom",

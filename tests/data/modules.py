@@ -19,7 +19,7 @@ def radar(archives, **settings):
     new = {
         name: f"sampling.{name}"
         for name in ("archive_weights", "rain_factor_sigma", "zoom", "crops_per_window", "season_weights")
-    }  # since there are groups
+    } | {"train_archives": "split.train_archives"}  # since there are groups
     return RadarDataModule(archives, **grouped(settings, NESTED[RADAR] | new, RADAR_GROUPS))
 
 

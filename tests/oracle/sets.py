@@ -139,6 +139,7 @@ def sets(draw, kind):
     names = [archive.name for archive in archives]
     data["test_archives"] = names[:1] if data["split"] == "archives" else []
     data["val_archives"] = names[1:2] if data["split"] == "archives" and draw(st.booleans()) else []
+    data["train_archives"] = names[2:] if data["split"] == "archives" and draw(st.booleans()) else []
     largest = min(shape) // kind.averaging
     data["eval_crop"] = draw(st.tuples(st.integers(2, largest), st.integers(2, largest))) if kind.tiles else None
     systems = tuple(draw(system_cases(kind)) for _ in range(draw(st.sampled_from(kind.systems))))

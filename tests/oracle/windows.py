@@ -88,7 +88,7 @@ def assign_splits(places, data):
             place.split = dict.fromkeys(times, "test")
         elif data["split"] == "archives" and place.name in data["val_archives"]:
             place.split = dict.fromkeys(times, "val")
-        elif data["split"] == "archives" and data["val_archives"]:
+        elif data["split"] == "archives" and (data["val_archives"] or place.name in data["train_archives"]):
             place.split = dict.fromkeys(times, "train")
         else:
             place.split = by_blocks(place, places, data)

@@ -1,10 +1,10 @@
 """Which frames make a window, which windows make a split, which tiles cover a grid: index arithmetic only."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,12 +185,16 @@ def whole_archives(names: Sequence[str], shares: BlockSplit) -> dict[str, int]:
     return dict(zip(sorted(names), shares.draw(len(names)).tolist(), strict=True))
 
 
-def split_by_name(name: str, val_archives: Sequence[str], test_archives: Sequence[str]) -> Split | None:
-    """Split of a whole archive by names or globs; None where no validation archive is named: time blocks part it."""
-    for split, patterns in (("test", test_archives), ("val", val_archives)):
+def split_by_name(name: str, patterns_of: Mapping[Split, Sequence[str]]) -> Split | None:
+    """Split of a whole archive by names or globs, those of "test" first, then "val", then "train".
+
+    None of one that is not named where no validation archive is: time blocks part it.
+    """
+    for split in reversed(SPLITS):
+        patterns = patterns_of[split]
         if any(fnmatch(name, pattern) for pattern in patterns):
-            return cast(Split, split)
-    return "train" if val_archives else None
+            return split
+    return "train" if patterns_of["val"] else None
 
 
 def tile_corners(size: int, tile: int) -> list[int]:

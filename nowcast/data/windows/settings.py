@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from nowcast.data.windows.index import BlockSplit
+from nowcast.data.windows.index import BlockSplit, Split
 
 SplitMethod = Literal["blocks", "archives", "paper", "by_day", "all"]
 Augmentation = Literal["none", "flips", "flips_rotations"]
@@ -32,6 +32,8 @@ class SplitSettings:
         test_fraction: See BlockSplit; not for the methods archives and all.
         gap_minutes: See BlockSplit; 0 for the methods paper and by_day.
         shared_blocks: Archives of one time have the same blocks: no radar trains on the rain that another one tests.
+        train_archives: Names or globs, with the method archives, of those that are trained on as a whole, where blocks
+            of others are validation: synthetic rain is not to choose the epoch nor to fit the calibration.
 
     Raises:
         ValueError: A setting is out of range, or there are gaps where there can be none; the message names the key.
@@ -44,7 +46,9 @@ class SplitSettings:
     val_fraction: float
     test_fraction: float
     gap_minutes: float
-    shared_blocks: bool = False  # checkpoints from before do not name it: what they trained on must stay what it was
+    # Checkpoints from before do not name these: what they trained on must stay what it was.
+    shared_blocks: bool = False
+    train_archives: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -60,6 +64,11 @@ class SplitSettings:
                 "data.split.val_fraction and data.split.test_fraction must be at least 0, and less than 1 together, "
                 f"got {self.shares[0]} and {self.shares[1]}"
             )
+
+    @property
+    def named(self) -> dict[Split, Sequence[str]]:
+        """Names or globs of the archives of each split, for the method archives."""
+        return {"train": self.train_archives, "val": self.val_archives, "test": self.test_archives}
 
     @property
     def shares(self) -> tuple[float, float]:

@@ -70,7 +70,7 @@ class Splitting:
             return [of_day[first[number]] for number in range(len(names))]
         if self.how != "archives":
             return [None] * len(names)
-        named = [split_by_name(name, self.settings.val_archives, self.settings.test_archives) for name in names]
+        named = [split_by_name(name, self.settings.named) for name in names]
         return [None if split is None else SPLITS.index(split) for split in named]
 
     def _by_blocks(self, archives: Sequence[Archive]) -> list[NDArray[np.int8]]:

@@ -24,6 +24,17 @@ def test_validation_blocks_where_no_validation_archive_is_named(tmp_path):
     assert used == [{0, 1}, {0, 1}, {2}]
 
 
+def test_no_validation_block_is_drawn_of_archives_that_are_to_be_trained_on(tmp_path):
+    paths = [moving_rain(tmp_path / f"{n}.nc", frames=80) for n in ("a", "made_1", "made_2", "c_test")]
+    named = {"split": "archives", "test_archives": ["*_test"], "train_archives": ["made_*", "c_test"]}
+    data = module(*paths, **named)
+    used = [set(data.dataset(split).samples[:, 0].tolist()) for split in ("train", "val", "test")]
+    assert used == [{0, 1, 2}, {0}, {3}]  # what is a test stays one
+    alone = module(*paths, **named | {"train_archives": []})
+    validation = [{tuple(one) for one in made.dataset("val").samples[:, :2].tolist()} for made in (data, alone)]
+    assert validation[0] < validation[1]
+
+
 def test_blocks_share_no_frame(tmp_path):
     data = module(moving_rain(tmp_path / "a.nc", frames=100), split="blocks")
     frames = []
