@@ -38,12 +38,15 @@ def test_the_weights_that_come_with_it_see_open_licences_alone(tmp_path, monkeyp
     config = composed("experiment=pretrained")
     licensed = {"eccc_cascm", "eccc_casgo", "fmi_20160928", "knmi_20100826", "mrms_20190610"}
     assert trained_on(config, tmp_path, monkeypatch) == licensed
-    kinds = {"showers", "lasting", "still", "fast", "wide", "standing", "steady"}
-    assert set(config.data.archives.parts.synthetic.kinds) == kinds
+    assert set(config.data.archives.parts.synthetic.kinds) == {"showers", "lasting", "still", "fast", "wide"}
 
 
-def test_the_extremes_that_test_the_weights_are_none_that_they_were_trained_on():
-    config = composed("experiment=pretrained")
+def test_extremes_that_are_scored_are_none_that_steady_rain_trains_on(tmp_path, monkeypatch):
+    config = composed("experiment=steady_rain")
+    assert trained_on(config, tmp_path, monkeypatch) == trained_on(
+        composed("experiment=pretrained"), tmp_path, monkeypatch
+    )
+    assert set(config.data.archives.parts.synthetic.kinds) >= {"standing", "steady", "showers", "wide"}
     extremes = OmegaConf.load(CONFIGS / "data" / "extremes.yaml").archives
     systems = config.data.archives.parts.systems
     assert systems.seed != extremes.seed

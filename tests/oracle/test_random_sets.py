@@ -107,7 +107,8 @@ def command(case, places, systems, folder):
     data = case.data | {"crop": case.data["eval_crop"], "archives": [f"{folder / one.name}.nc" for one in places]}
     steps = {place.own_step for place in places}
     data |= {"allow_mixed_timesteps": len(steps) > 1 and data["timestep_minutes"] is None, "workers": 0}
-    arguments = [f"data.{NESTED[RADAR].get(key, key)}={typed(value)}" for key, value in data.items()]
+    places = NESTED[RADAR] | {"train_archives": "split.train_archives"}
+    arguments = [f"data.{places.get(key, key)}={typed(value)}" for key, value in data.items()]
     if systems:
         files = ", ".join(f"{name}: '{folder / name}/*.nc'" for name in systems)
         arguments.append(f"forecasts={{{files}}}")
