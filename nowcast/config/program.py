@@ -51,8 +51,12 @@ def program(name: str) -> Callable[[Callable[[DictConfig], Iterable[Path] | None
                 say_written(main(config) or ())
             except MISTAKES as error:
                 clear_frames(error.__traceback__)  # ends progress bars of loops that it left: others would wait
-                if wants_tracebacks() or in_multirun():  # Hydra says of which job
+                if wants_tracebacks():
                     raise
+                if in_multirun():  # Hydra says of which job
+                    # A parallel job sends it to the others, for which a long chain of causes is too deep (tblib).
+                    error.__context__ = None
+                    raise error.with_traceback(None) from None
                 raise ended_by(error, name, CONFIGS / f"{name}.yaml") from error
 
         command: Callable[[], None] = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(run)
