@@ -36,7 +36,8 @@ test-kernels: .venv/installed-dev
 test-pysteps: .venv/installed-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pysteps]'
 	$(BIN)/python -c 'import pysteps'
-	$(BIN)/python $(PYTEST) tests/forecasting/test_pysteps.py tests/verification/scores/test_spatial.py tests/models/baselines/test_baselines.py
+	$(BIN)/python $(PYTEST) tests/forecasting/test_pysteps.py tests/verification/scores/test_spatial.py \
+		tests/verification/per_frame/test_frame_metrics.py tests/models/baselines/test_baselines.py
 
 # What goes through our dependencies, with the lowest versions of them (not of PyTorch: see the file). Old versions warn
 # of others, which is no fault of ours.

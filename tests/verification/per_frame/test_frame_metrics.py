@@ -109,7 +109,7 @@ def test_nothing_yet_is_undefined():
 
 def test_similarity_and_ratio_are_those_of_scikit_image():
     """As OpenSTL calls it: a frame at a time, in double precision, clipped; floats are taken to range from -1 to 1."""
-    metrics = pytest.importorskip("skimage.metrics")
+    metrics = pytest.importorskip("skimage.metrics", reason="scikit-image comes with `make test-pysteps`")
     generator = torch.Generator().manual_seed(4)
     target = torch.rand(2, 3, 1, 64, 64, generator=generator).square()
     forecast = target + 0.3 * torch.randn(target.shape, generator=generator)  # beyond 0 and 1, too
