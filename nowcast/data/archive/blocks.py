@@ -26,8 +26,13 @@ def by_block(archive: Archive, work: Callable[[slice], Found], some: Sequence[sl
         work: What is done with the frames of a block.
         some: Blocks; None = all.
     """
+    todo = blocks(archive) if some is None else some
+    if archive.readers == 1:
+        # In the caller's thread, where files that are let go are closed, too: netCDF's library bears no second one.
+        yield from map(work, todo)
+        return
     pool = ThreadPoolExecutor(archive.readers)
     try:
-        yield from pool.map(work, blocks(archive) if some is None else some)
+        yield from pool.map(work, todo)
     finally:
         pool.shutdown(cancel_futures=True)  # after an error the rest need not be read
